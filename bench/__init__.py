@@ -1,0 +1,1 @@
+"""Benchmarks of fastgrad; nothing here is installed with the library."""

@@ -1,0 +1,134 @@
+"""Command line: ``python -m bench.peers --rows 0,2 --threads 1 --peers torch,jax``."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+from .measure import Plan, Result, measure
+from .pool import CLEARED, Worker, WorkerError
+from .rows import ROWS
+from .table import cells, fixed, markdown, plain
+from .worker import MODULES
+
+PEERS = tuple(peer for peer in MODULES if peer != "fastgrad")
+ABOUT = "Measure MLP training steps of fastgrad beside every installed peer, interleaved."
+LEGEND = (
+    "Median time of a step, with the mode that won; < marks the fastest peer. best/fastgrad is\n"
+    "the median of its time over fastgrad's, round by round; numpy is fastgrad's reference."
+)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.peers", description=ABOUT)
+    rows = "; ".join(f"{i}: {row.name} batch {row.batch}" for i, row in enumerate(ROWS))
+    every = list(range(len(ROWS)))
+    parser.add_argument("--rows", type=_numbers, default=every, help=rows)
+    parser.add_argument("--threads", type=_numbers, default=[1, 2], help="for example 1,2")
+    parser.add_argument("--peers", type=_names, default=list(PEERS), help=",".join(PEERS))
+    parser.add_argument("--repeats", type=int, help="rounds (9; with --quick 3)")
+    parser.add_argument("--quick", action="store_true", help="short runs, no torch.compile")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all times to FILE")
+    chosen = parser.parse_args()
+    if not set(chosen.rows) <= set(every):
+        parser.error(f"--rows takes numbers from 0 to {every[-1]}")
+    if not set(chosen.peers) <= set(PEERS):
+        parser.error(f"--peers takes names from {','.join(PEERS)}")
+    if min(chosen.threads) < 1 or (chosen.repeats is not None and chosen.repeats < 1):
+        parser.error("--threads and --repeats take positive numbers")
+    return chosen
+
+
+def machine() -> dict[str, str]:
+    """Say what this run is made on."""
+    cpu = platform.processor() or platform.machine()
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        models = [line for line in listing.read_text().splitlines() if "model name" in line]
+        cpu = models[0].partition(":")[2].strip() if models else cpu
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    said = {"cpu": cpu, "cores": str(cores), "python": platform.python_version()}
+    if hasattr(os, "getloadavg"):
+        said["load"] = f"{os.getloadavg()[0]:.2f}"
+    cleared = [name for name in CLEARED if name in os.environ]
+    said["cleared for the workers"] = ", ".join(cleared) or "nothing was set"
+    return said
+
+
+def _line(name: str, said: dict[str, str]) -> str:
+    return f"{name}: " + ", ".join(f"{key} {value}" for key, value in said.items())
+
+
+def hire(peers: list[str], threads: int) -> list[Worker]:
+    """Start the workers and print what each runs on, or why it does not."""
+    workers = []
+    for peer in peers:
+        try:
+            worker = Worker(peer, threads)
+        except WorkerError as error:
+            print(f"{peer}: not measured: {error}")
+            continue
+        if worker.missing:
+            print(f"{peer}: not installed (no module {worker.missing})")
+            worker.close()
+            continue
+        print(_line(peer, worker.info))
+        workers.append(worker)
+    return workers
+
+
+def _say(line: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+    else:
+        print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Measure and print; the exit status is 1 when a side disagrees with the truth."""
+    chosen = arguments()
+    plan = Plan(repeats=chosen.repeats or 9)
+    if chosen.quick:
+        plan = Plan(chosen.repeats or 3, seconds=0.01, trials=1, skipped=("compile",))
+    about = machine()
+    print(_line("machine", about))
+
+    results: list[Result] = []
+    versions: dict[str, dict[str, dict[str, str]]] = {}
+    for threads in chosen.threads:
+        print(f"\n{threads} thread{'s' if threads > 1 else ''}")
+        workers = hire(["fastgrad", *(p for p in PEERS if p in chosen.peers)], threads)
+        versions[str(threads)] = {worker.peer: worker.info for worker in workers}
+        try:
+            results += [measure(row, threads, workers, plan, _say) for row in chosen.rows]
+        finally:
+            for worker in workers:
+                worker.close()
+
+    _say("")
+    lines = cells(results)
+    print(f"\n{markdown(lines) if chosen.markdown else fixed(lines)}\n\n{LEGEND}")
+    for result in results:
+        for note in result.notes:
+            print(f"row {result.row}, threads {result.threads}: {note}")
+    if chosen.json:
+        rows = [plain(result) for result in results]
+        report = {"machine": about, "sides": versions, "rows": rows}
+        chosen.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return int(any(result.disagreed for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

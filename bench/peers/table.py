@@ -1,0 +1,126 @@
+"""Results as text: a fixed-width table, a Markdown table, JSON."""
+
+import math
+from statistics import median, quantiles
+from typing import Any
+
+from .measure import Entrant, Result
+from .rows import ROWS
+from .worker import MODULES
+
+
+def _time(seconds: float) -> str:
+    for unit, scale in (("us", 1e-6), ("ms", 1e-3)):
+        if seconds < 1000 * scale:
+            return f"{seconds / scale:#.3g} {unit}".replace(". ", " ")
+    return f"{seconds:.2f} s"
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)
+
+
+def _quartiles(values: list[float]) -> list[float]:
+    """Lower and upper quartile; the extremes of very few values."""
+    if len(values) < 4:
+        return [min(values), max(values)] if values else []
+    lower, _, upper = quantiles(values, n=4, method="inclusive")
+    return [lower, upper]
+
+
+def _cell(side: Entrant | None, best: bool) -> str:
+    if side is None:
+        return "-"
+    mode = f" {side.mode}" if len(side.worker.modes) > 1 else ""
+    return f"{_time(median(side.times))}{mode}{' <' if best else ''}"
+
+
+def _goal(result: Result) -> str:
+    if math.isnan(result.goal):
+        return "-"
+    mark = "" if math.isnan(result.ratio) else " met" if result.ratio >= result.goal else " short"
+    return f"{result.goal:.2f}{mark}"
+
+
+def cells(results: list[Result]) -> list[list[str]]:
+    """Make the table as strings, its heading first.
+
+    Parameters
+    ----------
+    results : list of Result
+
+    Returns
+    -------
+    list of list of str
+    """
+    present = [peer for peer in MODULES if any(peer in result.sides for result in results)]
+    heading = ["row", "network", "batch", "threads", *present]
+    lines = [[*heading, "best/fastgrad", "quartiles", "goal", "GFLOP/s", "of peak"]]
+    for result in results:
+        row = ROWS[result.row]
+        times = [_cell(result.sides.get(peer), peer == result.best) for peer in present]
+        spread = "..".join(f"{value:.2f}" for value in _quartiles(result.ratios)) or "-"
+        what = [str(result.row), row.name, str(row.batch), str(result.threads)]
+        won = [_number(result.ratio, ".2f"), spread, _goal(result)]
+        speed = [_number(result.gflops, ".0f"), _number(result.share, ".0%")]
+        lines.append([*what, *times, *won, *speed])
+    return lines
+
+
+def fixed(lines: list[list[str]]) -> str:
+    """Lay the cells out in columns for a terminal."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """Lay the cells out as a Markdown table."""
+    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def plain(result: Result) -> dict[str, Any]:
+    """Turn a result into a JSON object; unknown numbers are null.
+
+    Parameters
+    ----------
+    result : Result
+
+    Returns
+    -------
+    dict
+    """
+    row = ROWS[result.row]
+    sides = {
+        peer: {
+            "mode": side.mode,
+            "median_seconds": median(side.times),
+            "seconds": side.times,
+            "cores_used": median(side.cores),
+            "loss": side.loss,
+        }
+        for peer, side in result.sides.items()
+    }
+    return {
+        "row": result.row,
+        "network": row.name,
+        "batch": row.batch,
+        "threads": result.threads,
+        "flops": row.flops,
+        "sides": sides,
+        "best_peer": result.best or None,
+        "ratio": _finite(result.ratio),
+        "ratio_quartiles": _quartiles(result.ratios),
+        "goal": _finite(result.goal),
+        "fastgrad_gflops": _finite(result.gflops),
+        "peak_gflops_per_core": _finite(result.peak),
+        "share_of_peak": _finite(result.share),
+        "notes": result.notes,
+    }

@@ -1,0 +1,56 @@
+"""fastgrad: fast and honest training of dense and recurrent networks on a CPU."""
+
+from fastgrad import initializers
+from fastgrad.backends import num_threads, set_num_threads, use_backend
+from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
+from fastgrad.errors import GradientError
+from fastgrad.gradcheck import gradcheck
+from fastgrad.io import load
+from fastgrad.layers import Activation, Dense, Layer
+from fastgrad.losses import (
+    MAE,
+    MSE,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Huber,
+    SoftCrossEntropy,
+)
+from fastgrad.model import Sequential
+from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
+from fastgrad.run import EarlyStopping, Run, fit
+from fastgrad.system import info
+from fastgrad.train import Trainer
+
+__all__ = [
+    "MAE",
+    "MSE",
+    "SGD",
+    "Activation",
+    "Adam",
+    "AdamW",
+    "BinaryCrossEntropy",
+    "ClipNorm",
+    "ClipPerLayer",
+    "ClipReport",
+    "ClipValue",
+    "CrossEntropy",
+    "Dense",
+    "EarlyStopping",
+    "GradFloor",
+    "GradientError",
+    "Huber",
+    "Layer",
+    "RMSprop",
+    "Run",
+    "Sequential",
+    "SoftCrossEntropy",
+    "Trainer",
+    "fit",
+    "gradcheck",
+    "info",
+    "initializers",
+    "load",
+    "num_threads",
+    "set_num_threads",
+    "use_backend",
+]

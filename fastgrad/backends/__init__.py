@@ -1,0 +1,190 @@
+"""Backends: one contract of kernels, several implementations.
+
+``load("reference")`` is plain NumPy, the specification. ``load("cython")`` is compiled code at
+the best instruction-set level of this machine; ``load("cython:base")``, ``"cython:v3"`` and
+``"cython:v4"`` name a level. A backend is asked for kernels by name (`load(..).dense_forward(..)`)
+and checks every call against `contract.CONTRACT`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastgrad.backends import contract
+
+__all__ = [
+    "Backend",
+    "active",
+    "load",
+    "num_threads",
+    "set_num_threads",
+    "use_backend",
+]
+
+
+class Program(Protocol):
+    """Recorded calls in segments, ready to run; `contract` says what stops it."""
+
+    def run(self, times: list[int], threads: int) -> None:
+        """Run segment i `times[i]` times, one segment after the other."""
+
+
+class Backend:
+    """The kernels of one implementation, behind the contract.
+
+    Parameters
+    ----------
+    name : str
+        "reference", or "cython:" and a level.
+    kernels : dict
+        The raw functions. Compiled ones return the recorded call instead of running it.
+    program : callable
+        Makes a `Program` of segments (lists of recorded calls and Python functions), the int64
+        status flag that stops it, and an object to keep alive.
+    compiled : bool
+        Whether raw functions record.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kernels: dict[str, Callable[..., Any]],
+        program: Callable[[list[list[Any]], np.ndarray, Any], Program],
+        compiled: bool,
+    ) -> None:
+        self.name = name
+        self.program = program
+        self._raw = kernels
+        self._compiled = compiled
+
+    def __repr__(self) -> str:
+        return f"<fastgrad backend {self.name}>"
+
+    def record(self, kernel: str, *values: Any) -> Any:
+        """A call, checked but not run, for a segment of a program."""
+        contract.check(kernel, values, recording=True)
+        raw = self.raw(kernel)
+        return raw(*values) if self._compiled else functools.partial(raw, *values)
+
+    def raw(self, kernel: str) -> Callable[..., Any]:
+        """The function behind the door; its parameters are the contract's."""
+        try:
+            return self._raw[kernel]
+        except KeyError:
+            raise AttributeError(f"backend {self.name} has no kernel {kernel!r}") from None
+
+    def __getattr__(self, kernel: str) -> Callable[..., None]:
+        raw = self.raw(kernel)
+
+        @functools.wraps(raw)
+        def call(*values: Any) -> None:
+            contract.check(kernel, values)
+            if self._compiled:
+                status = np.zeros(1, np.int64)
+                self.program([[raw(*values)]], status, values).run([1], num_threads())
+            else:
+                raw(*values)
+
+        return call
+
+
+@functools.cache
+def load(name: str) -> Backend:
+    """The backend of that name.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    ImportError
+        Where it is not built, or this processor cannot run it; the message says which.
+    """
+    family, _, level = name.partition(":")
+    if name == "reference":
+        from fastgrad.backends import reference
+
+        kernels = {kernel: getattr(reference, kernel) for kernel in contract.CONTRACT}
+        return Backend(name, kernels, PythonProgram, compiled=False)
+    if family == "cython":
+        from fastgrad.backends import cython
+
+        level = level or cython.chosen_level()[0]
+        if name == "cython":
+            return load(f"cython:{level}")
+        return Backend(name, cython.kernels(level), cython.program_maker(level), compiled=True)
+    raise ValueError(f"backend {name!r} is unknown: it must be reference, cython or cython:LEVEL")
+
+
+class PythonProgram:
+    """The replay of a backend whose kernels are Python functions."""
+
+    def __init__(self, segments: list[list[Any]], status: np.ndarray, keep: Any) -> None:
+        self._segments = segments
+        self._status = status
+
+    def run(self, times: Sequence[int], threads: int) -> None:
+        self._status[0] = 0
+        for segment, count in zip(self._segments, times, strict=True):
+            for _ in range(count):
+                for call in segment:
+                    call()
+                    if self._status[0]:
+                        return
+
+
+_active: Backend | None = None
+_threads: int | None = None
+_forked = False
+
+
+def use_backend(name: str) -> None:
+    """Use this backend for everything recorded from now on ("cython", "reference", ...)."""
+    global _active
+    _active = load(name)
+
+
+def active() -> Backend:
+    """The backend in use."""
+    global _active
+    if _active is None:
+        _active = load("cython")
+    return _active
+
+
+def set_num_threads(n: int) -> None:
+    """Let kernels use up to n threads; results do not depend on it.
+
+    Without a call it is what OpenMP says: ``OMP_NUM_THREADS``, or the cores of this process.
+    """
+    global _threads
+    if not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"n must be an integer of at least 1, got {n!r}")
+    _threads = int(n)
+
+
+def num_threads() -> int:
+    """How many threads kernels may use."""
+    global _threads
+    if _forked:  # the OpenMP runtime of a forked child waits for threads that no longer exist
+        return 1
+    if _threads is None:
+        try:
+            from fastgrad._kernels.replay import max_threads
+        except ImportError:
+            return 1
+        _threads = max_threads()
+    return _threads
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,199 @@
+"""The kernel contract: every kernel's name, arguments and shapes, checked at one door.
+
+A line of `CONTRACT` is a kernel's signature. Arguments before ``->`` are read, those after it are
+written. ``x[N,I]`` is a C-contiguous array of the call's one float dtype, ``target[N]:i8`` and
+``loss[1]:f8`` are int64 and float64 arrays, ``b[O]?`` may be None, ``alpha:float`` is a number.
+A name stands for one size in the whole call, ``T+1`` for one more than T, ``*`` for any size.
+``dy[N,O]!`` is read first and then overwritten. Buffers must not overlap, except that an output
+marked ``~x`` may be the very array given as x.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+CONTRACT = {
+    # c = a b + bias, or c += a b; b turned is b', a turned is a'
+    "product_nn": "a[M,K] b[K,N] bias[N]? accumulate:int -> c[M,N]",
+    "product_nt": "a[M,K] b[N,K] bias[N]? accumulate:int -> c[M,N]",
+    "product_tn": "a[K,M] b[K,N] bias[N]? accumulate:int -> c[M,N]",
+    # dense layer: y = f(x w' + b). slope keeps f'(z) where it is no function of y (gelu, silu).
+    "dense_forward": "x[N,I] w[O,I] b[O]? activation:str alpha:float -> y[N,O] slope[N,O]?",
+    # dy is overwritten with dz = dy f'(z); dx is left out for a first layer.
+    "dense_backward": "x[N,I] w[O,I] y[N,O] slope[N,O]? activation:str alpha:float"
+    " -> dy[N,O]! dx[N,I]? dw[O,I] db[O]?",
+    # an activation on its own, over any shape laid flat
+    "activation_forward": "x[n] activation:str alpha:float -> y[n]~x slope[n]?",
+    "activation_backward": "y[n] slope[n]? dy[n] activation:str alpha:float -> dx[n]~dy",
+    # out = f(x) for f in exp, expm1, tanh, sigmoid, erf, log1p, log
+    "elementwise": "function:str x[n] -> out[n]~x",
+    # losses: rows[i] is the unweighted loss of row i, loss the weighted mean, dz its gradient
+    "mse": "z[N,O] target[N,O] sample_weight[N]? -> dz[N,O] rows[N]:f8 loss[1]:f8",
+    "mae": "z[N,O] target[N,O] sample_weight[N]? -> dz[N,O] rows[N]:f8 loss[1]:f8",
+    "huber": "z[N,O] target[N,O] sample_weight[N]? delta:float"
+    " -> dz[N,O] rows[N]:f8 loss[1]:f8",
+    "binary_cross_entropy": "z[N,O] target[N,O] sample_weight[N]?"
+    " -> dz[N,O] rows[N]:f8 loss[1]:f8",
+    "cross_entropy": "z[N,C] target[N]:i8<C class_weight[C]? sample_weight[N]?"
+    " -> dz[N,C] rows[N]:f8 loss[1]:f8",
+    "soft_cross_entropy": "z[N,C] target[N,C] sample_weight[N]?"
+    " -> dz[N,C] rows[N]:f8 loss[1]:f8",
+    # one pass over the flat arenas; step[0] counts the steps done, hyper is read at every replay
+    # hyper: lr, momentum, dampening, weight_decay, nesterov
+    "sgd": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! velocity[P]!?",
+    # hyper: lr, alpha, eps, weight_decay, momentum
+    "rmsprop": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! square[P]! velocity[P]!?",
+    # hyper: lr, beta1, beta2, eps, weight_decay, decoupled
+    "adam": "g[P] hyper[6]:f8 step[1]:i8 -> p[P]! mean[P]! square[P]!",
+    # status[0] becomes 1 where loss or any gradient is not finite; the replay stops there
+    "check_finite": "g[P] loss[1]:f8 -> status[1]:i8",
+    # report: steps, steps that acted, elements acted on in the last step, elements seen in it
+    "clip_value": "limit:float -> g[P]! report[4]:f8",
+    # Each group of blocks is rescaled so that its norm lies in [low, high]; block i covers
+    # g[blocks[i]:blocks[i+1]], group s the blocks groups[s] to groups[s+1].
+    # report: steps, steps that acted, largest norm of the last step, factor farthest from 1 in it
+    "clip_norm": "low:float high:float blocks[B+1]:i8 groups[S+1]:i8"
+    " -> g[P]! squares[B]:f8 factors[S]:f8 report[4]:f8",
+    # a minibatch: rows order[cursor:cursor+N] of the data
+    "gather_rows": "source[R,F] order[M]:i8<R cursor[1]:i8 -> out[N,F]",
+    "gather_labels": "source[R]:i8 order[M]:i8<R cursor[1]:i8 -> out[N]:i8",
+    # the end of a step: total += weight * loss; cursor moves on; step counts
+    "end_step": "loss[1]:f8 rows:int -> total[1]:f8! cursor[1]:i8! step[1]:i8!",
+}
+
+_ARGUMENT = re.compile(
+    r"(?P<name>\w+)(\[(?P<dims>[^\]]*)\])?(:(?P<kind>\w+))?(<(?P<below>\w+))?"
+    r"(?P<keep>!)?(?P<optional>\?)?(~(?P<alias>\w+))?$"
+)
+_SCALARS: dict[str, tuple[type, ...]] = {
+    "float": (float, int, np.floating, np.integer),
+    "int": (int, np.integer),
+    "str": (str,),
+}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a kernel, as its line of the contract states it."""
+
+    name: str
+    dims: tuple[str, ...] | None
+    kind: str | None
+    below: str | None
+    optional: bool
+    written: bool
+    alias: str | None
+
+
+@functools.cache
+def arguments(kernel: str) -> tuple[Argument, ...]:
+    """The parsed contract of `kernel`."""
+    parsed = []
+    written = False
+    for word in CONTRACT[kernel].split():
+        if word == "->":
+            written = True
+            continue
+        m = _ARGUMENT.match(word)
+        if m is None:
+            raise ValueError(f"contract of {kernel}: cannot read {word!r}")
+        dims = None if m["dims"] is None else tuple(m["dims"].split(","))
+        parsed.append(
+            Argument(m["name"], dims, m["kind"], m["below"], bool(m["optional"]), written, m["alias"])
+        )
+    return tuple(parsed)
+
+
+def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None:
+    """Hold the arguments of one call against the contract.
+
+    With `recording`, index values are not looked at: at that time the buffers are still empty, and
+    whoever fills them checks what he puts in.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming kernel and argument, what it is and what it must be.
+    """
+    sizes: dict[str, int] = {}
+    dtype: np.dtype[Any] | None = None
+    specs = arguments(kernel)
+    if len(values) != len(specs):
+        raise TypeError(f"{kernel}: takes {len(specs)} arguments, got {len(values)}")
+    given = dict(zip((a.name for a in specs), values, strict=True))
+    for a in specs:
+        value = given[a.name]
+        where = f"{kernel}: {a.name}"
+        if a.dims is None:
+            assert a.kind is not None
+            if not isinstance(value, _SCALARS[a.kind]):
+                raise TypeError(f"{where} must be a {a.kind}, got {value!r}")
+            continue
+        if value is None and a.optional:
+            continue
+        if not isinstance(value, np.ndarray):
+            raise TypeError(f"{where} must be an array, got {type(value).__name__}")
+        if a.kind is None:
+            if value.dtype not in (np.float32, np.float64) or (dtype and value.dtype != dtype):
+                wanted = dtype or "float32 or float64"
+                raise TypeError(f"{where} has dtype {value.dtype}, needs {wanted}")
+            dtype = value.dtype
+        elif value.dtype != np.dtype(a.kind):
+            raise TypeError(f"{where} has dtype {value.dtype}, needs {np.dtype(a.kind)}")
+        _check_shape(where, value, a.dims, sizes)
+        if not value.flags.c_contiguous:
+            raise ValueError(f"{where} must be C-contiguous, got strides {value.strides}")
+        if a.written and not value.flags.writeable:
+            raise ValueError(f"{where} is written to, but the array is read-only")
+        if a.below and not recording and value.size:
+            low, high, limit = int(value.min()), int(value.max()), sizes[a.below]
+            if low < 0 or high >= limit:
+                raise ValueError(f"{where} must lie in [0, {limit}), got {low}..{high}")
+    _check_overlap(kernel, specs, given)
+
+
+def _check_shape(
+    where: str, value: np.ndarray, dims: tuple[str, ...], sizes: dict[str, int]
+) -> None:
+    needed = []
+    for i, dim in enumerate(dims):
+        symbol, _, plus = dim.partition("+")
+        extra = int(plus or 0)
+        if symbol.isdigit():
+            needed.append(int(symbol))
+        elif symbol in sizes:
+            needed.append(sizes[symbol] + extra)
+        else:
+            size = value.shape[i] if i < value.ndim else extra
+            sizes[symbol] = size - extra
+            needed.append(max(size, extra))
+    if value.shape != tuple(needed):
+        raise ValueError(f"{where} has shape {value.shape}, needs [{','.join(dims)}] = {tuple(needed)}")
+
+
+def _check_overlap(kernel: str, specs: tuple[Argument, ...], given: dict[str, Any]) -> None:
+    arrays = [(a, given[a.name]) for a in specs if a.dims is not None and given[a.name] is not None]
+    for i, (a, x) in enumerate(arrays):
+        for b, y in arrays[i + 1 :]:
+            if not (a.written or b.written) or not np.may_share_memory(x, y):
+                continue
+            same = x.ctypes.data == y.ctypes.data and x.shape == y.shape
+            if not (same and a.name == b.alias):
+                raise ValueError(f"{kernel}: {a.name} and {b.name} must not overlap")
+
+
+def checked(kernel: str, function: Callable[..., None]) -> Callable[..., None]:
+    """`function` behind the door: the same signature, with every call checked first."""
+
+    @functools.wraps(function)
+    def call(*values: Any) -> None:
+        check(kernel, values)
+        function(*values)
+
+    return call

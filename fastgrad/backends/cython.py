@@ -1,0 +1,72 @@
+"""The compiled kernels: one set of extension modules per instruction-set level."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastgrad.backends import contract
+
+LEVELS = ("base", "v3", "v4")
+_MODULES = ("product", "dense", "elementwise", "losses", "arena", "batch")
+
+
+def chosen_level() -> tuple[str, str]:
+    """The level that "cython" means here, and why.
+
+    Raises
+    ------
+    ImportError
+        Where nothing is compiled, or `FASTGRAD_CPU` names a level that cannot be had.
+    """
+    wanted = os.environ.get("FASTGRAD_CPU")
+    if wanted:
+        _require(wanted)
+        return wanted, "FASTGRAD_CPU"
+    from fastgrad._kernels.cpu import best_level
+
+    best = best_level()
+    for level in reversed(LEVELS[: LEVELS.index(best) + 1]):
+        try:
+            _module("batch", level)
+        except ImportError:
+            continue
+        return level, f"best of this processor ({best}) that is built"
+    raise ImportError("fastgrad: no compiled kernels are installed")
+
+
+def kernels(level: str) -> dict[str, Callable[..., bytes]]:
+    """Every kernel of one level, by name; calling one records it."""
+    _require(level)
+    functions = {}
+    for name in _MODULES:
+        module = _module(name, level)
+        functions.update({k: getattr(module, k) for k in contract.CONTRACT if hasattr(module, k)})
+    functions["fma_peak"] = _module("product", level).fma_peak
+    return functions
+
+
+def program_maker(level: str) -> Callable[[list[list[Any]], np.ndarray, Any], Any]:
+    """What makes a native program of calls of this level."""
+    from fastgrad._kernels.replay import Replay
+
+    scratch = _module("dense", level).scratch_bytes
+    return lambda segments, status, keep: Replay(segments, status, scratch, keep)
+
+
+def _require(level: str) -> None:
+    from fastgrad._kernels.cpu import best_level
+
+    if level not in LEVELS:
+        raise ImportError(f"fastgrad: level {level!r} is unknown: it must be one of {LEVELS}")
+    if LEVELS.index(level) > LEVELS.index(best_level()):
+        raise ImportError(f"fastgrad: this processor runs {best_level()}, not {level}")
+    _module("batch", level)
+
+
+def _module(name: str, level: str) -> Any:
+    return importlib.import_module(f"fastgrad._kernels.{name}_{level}")

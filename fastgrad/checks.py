@@ -1,0 +1,121 @@
+"""What users hand in, checked at the door: the error names the argument, what it is, what it needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastgrad.arena import Array
+
+
+def dtype(value: Any) -> np.dtype[Any]:
+    """float32 or float64."""
+    try:
+        found = np.dtype(value)
+    except TypeError:
+        raise TypeError(f"dtype must be float32 or float64, got {value!r}") from None
+    if found not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, got {found}")
+    return found
+
+
+def layers(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """At least one layer, none of them twice."""
+    from fastgrad.layers import Layer
+
+    if not values:
+        raise ValueError("Sequential needs at least one layer")
+    for i, layer in enumerate(values):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layer {i} must be a fastgrad.Layer, got {layer!r}")
+        if any(layer is other for other in values[:i]):
+            raise ValueError(f"layer {i} is given twice; each position needs a layer of its own")
+    return values
+
+
+def count(name: str, value: Any, minimum: int = 1) -> int:
+    """An integer of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    return int(value)
+
+
+def number(
+    name: str,
+    value: Any,
+    low: float = -np.inf,
+    high: float = np.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """A finite number between `low` and `high`, the ends allowed unless open."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    too_low = value <= low if open_low else value < low
+    too_high = value >= high if open_high else value > high
+    if not np.isfinite(value) or too_low or too_high:
+        start = "(" if open_low or low == -np.inf else "["
+        end = ")" if open_high or high == np.inf else "]"
+        raise ValueError(f"{name} must lie in {start}{low:g}, {high:g}{end}, got {value}")
+    return float(value)
+
+
+def real_array(name: str, value: Any) -> Array:
+    """An array of real numbers, as it is."""
+    try:
+        found = np.asarray(value)
+    except ValueError as why:
+        raise ValueError(f"{name} is not an array: {why}") from None
+    if found.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got dtype {found.dtype}")
+    return found
+
+
+def finite(name: str, values: Array) -> None:
+    """Raise ValueError with the place of the first value that is not finite."""
+    good = np.isfinite(values)
+    if not good.all():
+        place = tuple(int(i) for i in np.argwhere(~good)[0])
+        what = ", ".join(f"{n} {i}" for n, i in zip(("row", "column"), place, strict=False))
+        if len(place) > 2:
+            what = f"index {place}"
+        bad = int(good.size - good.sum())
+        raise ValueError(f"{name} has {bad} values that are not finite; the first is {values[place]} at {what}")
+
+
+def array(name: str, value: Any, shape: tuple[int, ...], kind: Any) -> Array:
+    """Real numbers of exactly that shape, as a C-contiguous array of dtype `kind`."""
+    found = real_array(name, value)
+    if found.shape != shape:
+        raise ValueError(f"{name} has shape {found.shape}, needs {shape}")
+    return np.ascontiguousarray(found, kind)
+
+
+def rows(name: str, value: Any, features: int | None, kind: Any, check_finite: bool = True) -> Array:
+    """A batch: (N, features) or (N, T, features), at least one row, finite, of dtype `kind`."""
+    found = real_array(name, value)
+    if found.ndim < 2 or (features is not None and found.shape[-1] != features):
+        wanted = "features" if features is None else str(features)
+        raise ValueError(f"{name} has shape {found.shape}, needs (N, {wanted})")
+    if 0 in found.shape:
+        raise ValueError(f"{name} is empty: its shape is {found.shape}")
+    with np.errstate(over="ignore"):  # float64 beyond float32 is inf, and refused as such
+        found = np.ascontiguousarray(found, kind)
+    if check_finite:
+        finite(name, found)
+    return found
+
+
+def weights(name: str, value: Any, length: int | None, kind: Any) -> Array:
+    """Weights of rows or classes: (length,), finite, none negative, not all 0."""
+    found = real_array(name, value)
+    if found.ndim != 1 or (length is not None and len(found) != length):
+        wanted = "one dimension" if length is None else f"({length},)"
+        raise ValueError(f"{name} has shape {found.shape}, needs {wanted}")
+    finite(name, found)
+    if found.size == 0 or found.min() < 0 or found.max() <= 0:
+        raise ValueError(f"{name} must not be negative and not all 0")
+    return np.ascontiguousarray(found, kind)

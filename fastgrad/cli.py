@@ -1,0 +1,72 @@
+"""The command line: its parser, and what becomes of errors."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from fastgrad.commands import demo, info, predict, train
+
+__all__ = ["main"]
+
+_COMMANDS = {"demo": demo, "train": train, "predict": predict, "info": info}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors look like those that the commands report."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print how the command is used and what is wrong, and exit with status 2."""
+        self.print_usage(sys.stderr)
+        self.exit(_report(f"error: {message}", 2))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments ask for, and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments, by default those of the process.
+
+    Returns
+    -------
+    int
+        0 on success; 2 for input that cannot be used, which is reported on standard
+        error; 130 when interrupted from the keyboard; 1 when standard output is closed.
+    """
+    arguments = _parse(argv)
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _report("interrupted", 130)
+    except BrokenPipeError:
+        # A reader such as head has seen enough. Without this, the flush at exit would fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _report(f"error: {place}{error.strerror or error}", 2)
+    except ValueError as error:
+        return _report(f"error: {error}", 2)
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(prog="fastgrad", description="Train dense networks on a CPU.")
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for name, command in _COMMANDS.items():
+        summary = (command.__doc__ or "").partition("\n")[0]
+        sub = commands.add_parser(name, help=summary, description=summary)
+        command.add_arguments(sub)
+        sub.set_defaults(run=command.run)
+    return parser.parse_args(argv)
+
+
+def _report(message: str, status: int) -> int:
+    print(f"fastgrad: {message}", file=sys.stderr)
+    return status

@@ -1,0 +1,85 @@
+"""How training moves each layer: its gradient norms over the epochs, and its last update."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastgrad as fg
+from fastgrad.commands.text import aligned
+
+__all__ = ["GradientFlow", "layer_table"]
+
+
+class GradientFlow:
+    """A callback that records the norm of each layer's gradient after every epoch.
+
+    Attributes
+    ----------
+    norms : dict of str to list of float
+        For each layer, the gradient norms of the last batch of each epoch.
+    """
+
+    def __init__(self) -> None:
+        self.norms: dict[str, list[float]] = {}
+
+    def __call__(self, run: fg.Run) -> None:
+        """Record the gradients that the model holds."""
+        for layer, gradients in _by_layer(run.model.grads).items():
+            self.norms.setdefault(layer, []).append(_norm(gradients))
+
+
+def layer_table(run: fg.Run, x: NDArray[Any], y: NDArray[Any]) -> str:
+    """Measure one more update of each layer, take it back, and return a table of it.
+
+    Parameters
+    ----------
+    run : Run
+        A finished run; its optimizer moves on by one step, its model is left as it is.
+    x, y : ndarray
+        The batch to step on, as in training.
+
+    Returns
+    -------
+    str
+        A line for each layer: its name, the shape of its weight, its number of
+        parameters, the norm of its gradient, and the ratio of the norm of its update to
+        that of its parameters.
+    """
+    params = run.model.params
+    before = {name: values.copy() for name, values in params.items()}
+    run.trainer.step(x, y)
+    updates = {name: values - before[name] for name, values in params.items()}
+    for name, values in params.items():
+        values[...] = before[name]
+    gradients, moved = _by_layer(run.model.grads), _by_layer(updates)
+    rows = [["layer", "shape", "parameters", "gradient norm", "update/weight"]]
+    for layer, arrays in _by_layer(before).items():
+        rows.append(
+            [
+                layer,
+                " x ".join(map(str, arrays[0].shape)),
+                f"{sum(array.size for array in arrays):,}",
+                f"{_norm(gradients[layer]):.2e}",
+                f"{_norm(moved[layer]) / _norm(arrays):.2e}",
+            ]
+        )
+    total = sum(array.size for array in before.values())
+    return aligned([*rows, ["total", "", f"{total:,}", "", ""]])
+
+
+def _by_layer(arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[NDArray[Any]]]:
+    """Group arrays named like ``0.weight`` by the layer in their name."""
+    layers: dict[str, list[NDArray[Any]]] = {}
+    for name, array in arrays.items():
+        layers.setdefault(name.rpartition(".")[0], []).append(array)
+    return layers
+
+
+def _norm(arrays: Iterable[NDArray[Any]]) -> float:
+    """Return the Euclidean norm of all the elements together."""
+    return math.hypot(*(float(np.linalg.norm(array)) for array in arrays))

@@ -1,0 +1,25 @@
+"""Errors of training."""
+
+from __future__ import annotations
+
+
+class GradientError(ArithmeticError):
+    """Training met a loss or gradient that is not finite.
+
+    The model keeps the parameters of the last good step.
+
+    Attributes
+    ----------
+    step : int
+        Optimizer steps done before.
+    layer : int or None
+        The first layer whose output is not finite, or whose gradient is not.
+    tensor : str or None
+        The gradient that is not finite ("2.weight"), or None where the forward pass failed first.
+    """
+
+    def __init__(self, message: str, step: int, layer: int | None, tensor: str | None) -> None:
+        super().__init__(message)
+        self.step = step
+        self.layer = layer
+        self.tensor = tensor

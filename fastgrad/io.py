@@ -1,0 +1,121 @@
+"""Models as safetensors files: parameters, and a description in JSON. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastgrad.layers import Activation, Dense, Layer
+from fastgrad.model import Sequential
+
+_FORMAT = 1
+_KNOWN: dict[str, type[Layer]] = {"Dense": Dense, "Activation": Activation}
+
+
+def save(model: Sequential, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a model whole or not at all: to a temporary file beside `path`, synced, then renamed."""
+    from safetensors.numpy import save as to_bytes
+
+    if metadata is not None:
+        for key, value in metadata.items():
+            if not isinstance(key, str) or not isinstance(value, str):
+                raise TypeError(f"metadata must map str to str, got {key!r}: {value!r}")
+        model.metadata = dict(metadata)
+    description = {
+        "format": _FORMAT,
+        "dtype": str(model.dtype),
+        "layers": [{"layer": type(layer).__name__, **layer.config()} for layer in model.layers],
+        "metadata": model.metadata,
+    }
+    # safetensors writes wrong values for arrays that are not C-contiguous (its issue 825)
+    tensors = {name: np.ascontiguousarray(view) for name, view in model.params.items()}
+    write_atomically(Path(path), to_bytes(tensors, {"fastgrad": json.dumps(description)}))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that at any moment either the old or the new one is there, whole."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's own mode would shut others out
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load(path: str | Path, layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
+    """Read a model that `Sequential.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+    layers : mapping of str to class, optional
+        Layer classes of your own that the model uses, by class name; they are made again from
+        what their `config` returned.
+
+    Returns
+    -------
+    Sequential
+        Its predictions equal those of the saved model bit for bit.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        For a file that is damaged, truncated, or not a fastgrad model; the message says which.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            note = (file.metadata() or {}).get("fastgrad")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as why:
+        raise ValueError(f"{path} is not a whole safetensors file: {why}") from None
+    if note is None:
+        raise ValueError(f"{path} is a safetensors file, but not of a fastgrad model")
+    try:
+        return _made(json.loads(note), tensors, {**_KNOWN, **(layers or {})})
+    except (KeyError, TypeError, ValueError) as why:
+        raise ValueError(f"{path} does not describe a fastgrad model: {why}") from None
+
+
+def _made(
+    description: dict[str, Any], tensors: dict[str, np.ndarray], known: dict[str, type[Layer]]
+) -> Sequential:
+    if description["format"] != _FORMAT:
+        raise ValueError(f"its format is {description['format']}, this version reads {_FORMAT}")
+    made = []
+    for entry in description["layers"]:
+        name = entry["layer"]
+        if name not in known:
+            raise ValueError(f"layer class {name!r} is unknown; name it in load(..., layers=...)")
+        arguments = {key: value for key, value in entry.items() if key != "layer"}
+        made.append(known[name](**arguments))
+    model = Sequential(*made, rng=0, dtype=description["dtype"])
+    missing = set(model.params) ^ set(tensors)
+    if missing:
+        raise ValueError(f"parameters and layers disagree about {', '.join(sorted(missing))}")
+    for name, values in tensors.items():
+        if values.dtype != model.dtype:
+            raise ValueError(f"{name} has dtype {values.dtype}, the model {model.dtype}")
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} has values that are not finite")
+        model.params[name] = values
+    model.metadata = {str(key): str(value) for key, value in description["metadata"].items()}
+    return model

@@ -1,0 +1,181 @@
+"""Losses: each names its kernel and says what targets it takes.
+
+Every loss is a mean over rows, weighted where `sample_weight` (and `class_weight`) are given:
+``sum(w_i l_i) / sum(w_i)``, and l_i is itself the mean over a row's outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastgrad import checks
+from fastgrad.arena import Array
+from fastgrad.program import Tape
+
+
+class Loss:
+    """A loss on outputs and real targets of the same shape; the base of the others."""
+
+    name = ""
+    labels = False  # whether targets are class indices
+
+    def targets(self, y: Any, outputs: tuple[int, ...], dtype: Any) -> Array:
+        """`y` as the kernel needs it, for outputs of shape (N, ..., O).
+
+        A column of targets may leave out its last axis. Raises ValueError and TypeError for
+        another shape, another kind of numbers, or values that are not finite.
+        """
+        found = checks.real_array("y", y)
+        if outputs[-1] == 1 and found.shape == outputs[:-1]:
+            found = found.reshape(outputs)
+        found = checks.array("y", found, outputs, dtype)
+        checks.finite("y", found)
+        return found
+
+    def record(self, tape: Tape, z: Array, target: Array, weight: Array | None, loss: Array) -> Array:
+        """Record the loss of outputs z; return the gradient with respect to z."""
+        dz = tape.empty(z.shape)
+        features = z.shape[-1]
+        flat = z.reshape(-1, features)
+        rows = tape.empty((len(flat),), np.float64)
+        target = target.reshape(-1) if self.labels else target.reshape(flat.shape)
+        tape.call(
+            *self._call(flat, target),
+            *self._weights(weight),
+            dz.reshape(flat.shape),
+            rows,
+            loss,
+        )
+        return dz
+
+    def _call(self, z: Array, target: Array) -> tuple[Any, ...]:
+        return self.name, z, target
+
+    def _weights(self, weight: Array | None) -> tuple[Any, ...]:
+        return (weight,)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class MSE(Loss):
+    """Mean squared error, ``mean((z - y)^2)``."""
+
+    name = "mse"
+
+
+class MAE(Loss):
+    """Mean absolute error, ``mean(|z - y|)``; its gradient is 0 where z equals y."""
+
+    name = "mae"
+
+
+class Huber(Loss):
+    """Huber's loss (1964): ``d^2 / 2`` up to `delta`, ``delta (|d| - delta / 2)`` beyond."""
+
+    name = "huber"
+
+    def __init__(self, delta: float = 1.0) -> None:
+        self.delta = checks.number("delta", delta, 0, open_low=True)
+
+    def _weights(self, weight: Array | None) -> tuple[Any, ...]:
+        return weight, self.delta
+
+
+class BinaryCrossEntropy(Loss):
+    """Cross entropy of sigmoid(z) and targets in [0, 1]; z are logits."""
+
+    name = "binary_cross_entropy"
+
+    def targets(self, y: Any, outputs: tuple[int, ...], dtype: Any) -> Array:
+        """As `Loss.targets`, all within [0, 1]."""
+        found = super().targets(y, outputs, dtype)
+        if found.min() < 0 or found.max() > 1:
+            raise ValueError(f"y must lie in [0, 1], got {found.min():g} to {found.max():g}")
+        return found
+
+
+class CrossEntropy(Loss):
+    """Cross entropy of softmax(z) and integer classes (N,); z are logits (N, C).
+
+    Parameters
+    ----------
+    class_weight : array-like (C,), optional
+        Weight of a row of each class, as in PyTorch: the mean is divided by the sum of weights.
+    """
+
+    name = "cross_entropy"
+    labels = True
+
+    def __init__(self, class_weight: Any = None) -> None:
+        self.class_weight = None
+        if class_weight is not None:
+            self.class_weight = checks.weights("class_weight", class_weight, None, np.float64)
+
+    def targets(self, y: Any, outputs: tuple[int, ...], dtype: Any) -> Array:
+        """Class indices in [0, C), as int64."""
+        found = checks.real_array("y", y)
+        classes = outputs[-1]
+        if found.shape != outputs[:-1]:
+            raise ValueError(f"y has shape {found.shape}, needs {outputs[:-1]} or {outputs}")
+        if found.dtype.kind not in "iu":
+            raise TypeError(f"y must hold integer classes, got dtype {found.dtype}")
+        low, high = int(found.min()), int(found.max())
+        if low < 0 or high >= classes:
+            raise ValueError(f"y must lie in [0, {classes}), got {low} to {high}")
+        if self.class_weight is not None and len(self.class_weight) != classes:
+            raise ValueError(
+                f"class_weight has {len(self.class_weight)} values, needs {classes}, one a class"
+            )
+        return np.ascontiguousarray(found, np.int64)
+
+    def _weights(self, weight: Array | None) -> tuple[Any, ...]:
+        return (weight,)
+
+    def record(self, tape: Tape, z: Array, target: Array, weight: Array | None, loss: Array) -> Array:
+        """Record the loss of logits z; return softmax minus target, weighted."""
+        self._class_weight = (
+            None if self.class_weight is None else self.class_weight.astype(tape.dtype)
+        )
+        return super().record(tape, z, target, weight, loss)
+
+    def _call(self, z: Array, target: Array) -> tuple[Any, ...]:
+        return self.name, z, target, self._class_weight
+
+
+class SoftCrossEntropy(Loss):
+    """Cross entropy of softmax(z) and one-hot or soft targets, (N, C) both."""
+
+    name = "soft_cross_entropy"
+
+    def targets(self, y: Any, outputs: tuple[int, ...], dtype: Any) -> Array:
+        """As `Loss.targets`, none negative."""
+        found = super().targets(y, outputs, dtype)
+        if found.min() < 0:
+            raise ValueError(f"y must not be negative, got {found.min():g}")
+        return found
+
+
+_BY_NAME = {
+    loss.name: loss for loss in (MSE, MAE, Huber, BinaryCrossEntropy, CrossEntropy, SoftCrossEntropy)
+}
+
+
+def get(loss: Any) -> Loss:
+    """The loss of that name ("mse", "mae", "huber", "cross_entropy", ...), or the loss itself."""
+    if isinstance(loss, Loss):
+        return loss
+    if loss not in _BY_NAME:
+        raise ValueError(f"loss: expected one of {', '.join(_BY_NAME)} or a Loss, got {loss!r}")
+    return _BY_NAME[loss]()
+
+
+def for_targets(loss: Loss, y: Any, classes: int | None) -> Loss:
+    """`loss`, or its twin for one-hot targets where cross entropy is given a matrix of them."""
+    if type(loss) is CrossEntropy and np.ndim(y) >= 2 and np.shape(y)[-1] == classes:
+        if loss.class_weight is not None:
+            raise ValueError("class_weight needs integer classes; put the weights into the targets")
+        return SoftCrossEntropy()
+    return loss

@@ -1,0 +1,268 @@
+"""`Sequential`: layers in a row, their parameters in one arena, their passes recorded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastgrad import backends, checks
+from fastgrad.arena import Arena, Array, Views
+from fastgrad.layers import Backward, Layer
+from fastgrad.program import Tape, Workspace
+
+
+@dataclass
+class Pass:
+    """The recorded forward pass for one input shape, and its backward pass once asked for."""
+
+    tape: Tape
+    x: Array
+    y: Array
+    outputs: list[Array]  # of every layer, for the search for the first one that is not finite
+    record_backward: Backward
+    forward: Any
+    status: Array
+    train: bool
+    backwards: dict[bool, tuple[Array, Array | None, Any]]  # by input_grad: dy, dx, program
+
+
+class Sequential:
+    """Layers applied one after the other.
+
+    Parameters
+    ----------
+    *layers : Layer
+    rng : int or numpy.random.Generator
+        Seed of the initial parameters.
+    dtype : "float32" or "float64"
+
+    Attributes
+    ----------
+    params, grads : mapping of str to ndarray
+        Views of parameters and gradients by PyTorch's names: ``"0.weight"`` (outputs, inputs),
+        ``"0.bias"``. Writing into a view (``params["0.weight"][...] = w``) changes the model.
+    flat_params, flat_grads : ndarray
+        The arenas: all parameters, all gradients, as one vector each.
+    metadata : dict of str to str
+        Saved and loaded with the model.
+    """
+
+    def __init__(self, *layers: Layer, rng: Any = None, dtype: Any = "float32") -> None:
+        self.dtype = checks.dtype(dtype)
+        self.layers = checks.layers(layers)
+        generator = np.random.default_rng(rng)
+        self.inputs, self.outputs = _chain(self.layers)
+        specs = {
+            f"{i}.{name}": spec
+            for i, layer in enumerate(self.layers)
+            for name, spec in layer.parameters().items()
+        }
+        shapes = {name: shape for name, (shape, _) in specs.items()}
+        self._param_arena = Arena(shapes, self.dtype)
+        self._grad_arena = Arena(shapes, self.dtype)
+        for name, (shape, init) in specs.items():
+            values = np.asarray(init(shape, generator, self.dtype))
+            self.params[name] = values  # says so when an initializer returns another shape
+        self.metadata: dict[str, str] = {}
+        # apart, so that a look at other data between forward and backward does no harm
+        self._workspaces = {train: Workspace() for train in (False, True)}
+        self._passes: dict[Any, Pass] = {}
+        self._last: Pass | None = None
+
+    @property
+    def params(self) -> Views:
+        """Views of the parameters, by name."""
+        return self._param_arena.views
+
+    @property
+    def grads(self) -> Views:
+        """Views of the gradients of the last backward pass or training step, by name."""
+        return self._grad_arena.views
+
+    @property
+    def flat_params(self) -> Array:
+        """All parameters as one vector; between two arrays lie up to 15 zeros."""
+        return self._param_arena.flat
+
+    @property
+    def flat_grads(self) -> Array:
+        """All gradients as one vector, laid out as `flat_params`."""
+        return self._grad_arena.flat
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers training changes."""
+        return sum(view.size for view in self.params.values())
+
+    def layer_starts(self) -> list[int]:
+        """Where in the flat vectors each layer with parameters starts."""
+        starts: dict[str, int] = {}
+        for name, start in self._param_arena.starts.items():
+            starts.setdefault(name.partition(".")[0], start)
+        return list(starts.values())
+
+    def record(self, tape: Tape, x: Array, train: bool) -> tuple[Array, list[Array], Backward]:
+        """Record all layers on x; return output, every layer's output, and the way back."""
+        backwards = []
+        outputs = []
+        y = x
+        for i, layer in enumerate(self.layers):
+            own = [_own(views, i) for views in (self.params, self.grads)]
+            y, backward = layer.record(tape, y, own[0], own[1], train)
+            backwards.append(backward)
+            outputs.append(y)
+
+        def record_backward(dy: Array, input_grad: bool) -> Array | None:
+            gradient: Array | None = dy
+            for i in reversed(range(len(backwards))):
+                assert gradient is not None
+                gradient = backwards[i](gradient, input_grad or self._trains_below(i))
+                if gradient is None:
+                    break
+            return gradient
+
+        return y, outputs, record_backward
+
+    def forward(self, x: Any, train: bool = True) -> Array:
+        """Outputs for a batch.
+
+        Parameters
+        ----------
+        x : array-like, (N, inputs) or (N, T, inputs)
+        train : bool
+            Whether a backward pass follows (and layers like Dropout are active).
+
+        Returns
+        -------
+        ndarray, (N, outputs) or (N, T, outputs)
+            A new array.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If x has another shape, no rows, or values that are not finite.
+        """
+        rows = checks.rows("x", x, self.inputs, self.dtype)
+        known = self._pass(rows.shape, train)
+        known.x[...] = rows
+        known.forward.run([1], backends.num_threads())
+        self._last = known if train else None
+        return known.y.copy()
+
+    def backward(self, dy: Any, input_grad: bool = True) -> Array | None:
+        """Gradients of ``sum(dy * y)`` for the batch of the last ``forward(x, train=True)``.
+
+        Parameters
+        ----------
+        dy : array-like, the shape of y
+        input_grad : bool
+            Whether the gradient of the input is wanted as well.
+
+        Returns
+        -------
+        dx : ndarray of x's shape, or None without `input_grad`
+            `grads` holds the gradients of the parameters.
+        """
+        if self._last is None:
+            raise RuntimeError("backward needs a forward(x, train=True) before it")
+        known = self._last
+        gradient = checks.array("dy", dy, known.y.shape, self.dtype)
+        if input_grad not in known.backwards:
+            buffer = known.tape.empty(known.y.shape)
+            dx = known.record_backward(buffer, input_grad)
+            calls = known.tape.take()
+            program = known.tape.backend.program([calls], known.status, known.tape.keep)
+            known.backwards[input_grad] = buffer, dx, program
+        buffer, dx, program = known.backwards[input_grad]
+        buffer[...] = gradient
+        program.run([1], backends.num_threads())
+        return dx.copy() if input_grad and dx is not None else None
+
+    def predict(self, X: Any, batch_size: int = 1024) -> Array:
+        """Outputs for any number of rows, `batch_size` of them at a time.
+
+        Parameters
+        ----------
+        X : array-like, (N, inputs) or (N, T, inputs)
+        batch_size : int
+
+        Returns
+        -------
+        ndarray, (N, outputs) or (N, T, outputs)
+        """
+        rows = checks.rows("X", X, self.inputs, self.dtype)
+        size = checks.count("batch_size", batch_size)
+        outputs: Array | None = None
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            known = self._pass(part.shape, train=False)
+            known.x[...] = part
+            known.forward.run([1], backends.num_threads())
+            if outputs is None:
+                outputs = np.empty((len(rows), *known.y.shape[1:]), self.dtype)
+            outputs[start : start + len(part)] = known.y
+        assert outputs is not None
+        return outputs
+
+    def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+        """Write parameters and description to a safetensors file, whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+        metadata : mapping of str to str, optional
+            Replaces `self.metadata` first.
+        """
+        from fastgrad.io import save
+
+        save(self, path, metadata)
+
+    def __repr__(self) -> str:
+        rows = "".join(f"  {i}: {layer!r}\n" for i, layer in enumerate(self.layers))
+        return f"Sequential(\n{rows})  # {self.num_parameters:,} parameters, {self.dtype}"
+
+    def _pass(self, shape: tuple[int, ...], train: bool) -> Pass:
+        backend = backends.active()
+        key = (shape, train, backend.name)
+        if key not in self._passes:
+            if len(self._passes) >= 4:  # shapes of long ago need not be remembered
+                self._passes.pop(next(iter(self._passes)))
+            tape = Tape(backend, self._workspaces[train], self.dtype)
+            x = tape.empty(shape)
+            y, outputs, record_backward = self.record(tape, x, train)
+            status = np.zeros(1, np.int64)
+            program = backend.program([tape.take()], status, tape.keep)
+            self._passes[key] = Pass(
+                tape, x, y, outputs, record_backward, program, status, train, {}
+            )
+        return self._passes[key]
+
+    def _trains_below(self, i: int) -> bool:
+        return any(layer.parameters() for layer in self.layers[:i])
+
+
+def _own(views: Views, i: int) -> dict[str, Array]:
+    prefix = f"{i}."
+    return {name[len(prefix) :]: view for name, view in views.items() if name.startswith(prefix)}
+
+
+def _chain(layers: tuple[Layer, ...]) -> tuple[int | None, int | None]:
+    """Features in and out, after seeing that each layer takes what the one before it gives."""
+    features: int | None = None
+    inputs: int | None = None
+    for i, layer in enumerate(layers):
+        if layer.inputs is not None:
+            if features is not None and features != layer.inputs:
+                raise ValueError(
+                    f"layer {i} ({type(layer).__name__}) takes {layer.inputs} features, "
+                    f"but layer {i - 1} gives {features}"
+                )
+            if features is None:
+                inputs = layer.inputs
+            features = layer.inputs
+        features = layer.output_features(features)
+    return inputs, features

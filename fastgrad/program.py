@@ -1,0 +1,91 @@
+"""Recording: layers, losses and optimizers describe a step once; backends replay it many times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastgrad.arena import ALIGNMENT, Array, aligned
+from fastgrad.backends import Backend
+
+
+class Workspace:
+    """The memory behind the arrays of recordings, one after the other.
+
+    A recording for fewer rows lies in the memory of the recording for more, so that the ragged
+    last minibatch costs nothing.
+    """
+
+    def __init__(self) -> None:
+        self.buffers: list[Array] = []
+
+    def buffer(self, i: int, nbytes: int) -> Array:
+        """Buffer number i, at least that large; the older, smaller one stays with its users."""
+        if i == len(self.buffers):
+            self.buffers.append(aligned(nbytes, np.uint8))
+        elif self.buffers[i].nbytes < nbytes:
+            self.buffers[i] = aligned(nbytes, np.uint8)
+        return self.buffers[i]
+
+
+class Tape:
+    """Kernel calls in the order in which a replay runs them, and the arrays between them.
+
+    Parameters
+    ----------
+    backend : Backend
+        Whose kernels are recorded.
+    workspace : Workspace
+        Where `empty` takes its arrays from.
+    dtype : float32 or float64
+    """
+
+    def __init__(self, backend: Backend, workspace: Workspace, dtype: Any) -> None:
+        self.backend = backend
+        self.dtype = np.dtype(dtype)
+        self.calls: list[Any] = []
+        self.keep: list[Any] = []
+        self._workspace = workspace
+        self._used = 0
+        self._owner: dict[int, int] = {}
+        self._free: list[int] = []
+
+    def empty(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """An array for the time of the recording; its content is whatever was there."""
+        kind = np.dtype(dtype or self.dtype)
+        nbytes = max(math.prod(shape) * kind.itemsize, ALIGNMENT)
+        fitting = [i for i in self._free if self._workspace.buffers[i].nbytes >= nbytes]
+        if fitting:
+            i = min(fitting, key=lambda i: self._workspace.buffers[i].nbytes)
+            self._free.remove(i)
+        else:
+            i = self._used
+            self._used += 1
+        array = self._workspace.buffer(i, nbytes)[: math.prod(shape) * kind.itemsize]
+        result = array.view(kind).reshape(shape)
+        self._owner[result.ctypes.data] = i
+        self.keep.append(result)
+        return result
+
+    def release(self, array: Array) -> None:
+        """Say that no later call needs this array's content; its memory may be given out again."""
+        i = self._owner.get(array.ctypes.data)
+        if i is not None and i not in self._free:
+            self._free.append(i)
+
+    def call(self, kernel: str, *values: Any) -> None:
+        """Record one kernel call; `contract.CONTRACT` says what the values are."""
+        self.calls.append(self.backend.record(kernel, *values))
+        self.keep.append(values)
+
+    def python(self, function: Callable[[], None]) -> None:
+        """Record a call back into Python, for layers that are written in it."""
+        self.calls.append(function)
+
+    def take(self) -> list[Any]:
+        """The calls recorded since the last take."""
+        calls, self.calls = self.calls, []
+        return calls

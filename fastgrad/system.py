@@ -1,0 +1,59 @@
+"""What fastgrad runs on here."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from typing import Any
+
+import numpy as np
+
+from fastgrad import backends
+
+_EXTRAS = ("matplotlib", "numba", "scipy", "sklearn", "threadpoolctl", "torch")
+
+
+class Info(dict[str, Any]):
+    """What `info` found, printed as a table."""
+
+    def __repr__(self) -> str:
+        width = max(map(len, self))
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in self.items())
+
+
+def info() -> Info:
+    """Version, backend and level (and why), threads, BLAS in use, and which extras are there."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from fastgrad.backends import cython
+
+    try:
+        level, why = cython.chosen_level()
+    except ImportError as missing:
+        level, why = "none", str(missing)
+    try:
+        number = version("fastgrad")
+    except PackageNotFoundError:
+        number = "not installed (source tree)"
+    return Info(
+        version=number,
+        backend=backends.active().name,
+        level=f"{level} ({why})",
+        threads=backends.num_threads(),
+        blas=f"{_blas()} (of NumPy; only the reference backend uses it)",
+        numpy=np.__version__,
+        python=f"{platform.python_version()} on {platform.machine()} {platform.system()}",
+        extras=", ".join(n for n in _EXTRAS if importlib.util.find_spec(n)) or "none",
+    )
+
+
+def _blas() -> str:
+    if importlib.util.find_spec("threadpoolctl"):
+        import threadpoolctl
+
+        for pool in threadpoolctl.threadpool_info():
+            if pool["user_api"] == "blas":
+                return f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}"
+    config = np.show_config(mode="dicts")
+    blas = config["Build Dependencies"]["blas"] if config else {}
+    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()

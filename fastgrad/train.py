@@ -1,0 +1,313 @@
+"""`Trainer`: model, loss, clips and optimizer, recorded as one program and replayed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastgrad import backends, checks, clipping, losses, optimizers
+from fastgrad.arena import Array
+from fastgrad.clipping import ClipReport
+from fastgrad.errors import GradientError
+from fastgrad.losses import Loss
+from fastgrad.model import Sequential
+from fastgrad.optimizers import Optimizer
+from fastgrad.program import Tape, Workspace
+
+
+@dataclass
+class Step:
+    """The recorded step for one minibatch shape."""
+
+    x: Array
+    target: Array
+    weight: Array | None
+    outputs: list[Array]
+    calls: list[Any]
+    tape: Tape
+
+
+class Trainer:
+    """Trains a model, a minibatch or a whole epoch per call.
+
+    Parameters
+    ----------
+    model : Sequential
+    loss : str or Loss
+        "mse", "mae", "huber", "cross_entropy", "binary_cross_entropy", or an object with options.
+    optimizer : str or Optimizer
+    clip : Clip or list of Clip, optional
+        Applied to the gradient before the update.
+    rng : int or numpy.random.Generator
+        Seed of the order of rows in `epoch`.
+
+    Attributes
+    ----------
+    steps : int
+        Optimizer steps done.
+    state : dict of str to ndarray
+        The optimizer's state vectors.
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        loss: Any,
+        optimizer: Any = "adam",
+        clip: Any = None,
+        rng: Any = None,
+    ) -> None:
+        if not isinstance(model, Sequential):
+            raise TypeError(f"model must be a fastgrad.Sequential, got {type(model).__name__}")
+        self.model = model
+        self.loss: Loss = losses.get(loss)
+        self.optimizer: Optimizer = optimizers.get(optimizer)
+        self.clips = clipping.get(clip)
+        self.rng = np.random.default_rng(rng)
+        self.state = self.optimizer.state(model.flat_params)
+        self._reports = [np.zeros(4) for _ in self.clips]
+        self._hyper = np.array(self.optimizer.hyper())
+        self._step = np.zeros(1, np.int64)
+        self._cursor = np.zeros(1, np.int64)
+        self._status = np.zeros(1, np.int64)
+        self._loss = np.zeros(1)
+        self._total = np.zeros(1)
+        self._workspace = Workspace()
+        self._steps: dict[Any, Step] = {}
+        self._programs: dict[Any, Any] = {}
+        self._finite: tuple[Any, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps done."""
+        return int(self._step[0])
+
+    def clip_reports(self) -> list[ClipReport]:
+        """The account of every clip, in the order in which they act."""
+        return [c.read(report) for c, report in zip(self.clips, self._reports, strict=True)]
+
+    def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
+        """Train on one minibatch.
+
+        Parameters
+        ----------
+        x : array-like, (N, inputs) or (N, T, inputs)
+        y : array-like
+            Targets, as the loss takes them.
+        sample_weight : array-like (N,), optional
+
+        Returns
+        -------
+        float
+            The loss before the update.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For wrong shapes, kinds or values; nothing has changed then.
+        GradientError
+            For a loss or gradient that is not finite; the parameters are those before the step.
+        """
+        rows = checks.rows("x", x, self.model.inputs, self.model.dtype)
+        loss = losses.for_targets(self.loss, y, self.model.outputs)
+        target = loss.targets(y, self._output_shape(rows), self.model.dtype)
+        weight = self._weights(sample_weight, rows, target)
+        step = self._recorded(rows.shape, target, weight is not None, loss)
+        program = self._program((id(step),), [step.calls], step.tape.keep)
+        step.x[...] = rows
+        step.target[...] = target
+        if step.weight is not None:
+            step.weight[...] = weight
+        self._run(program, [1], [step])
+        return float(self._loss[0])
+
+    def epoch(
+        self,
+        X: Any,
+        y: Any,
+        batch_size: int = 64,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+    ) -> float:
+        """Train on all rows once, in one native call.
+
+        Parameters
+        ----------
+        X : array-like, (N, inputs) or (N, T, inputs)
+            Not copied where it is C-contiguous and of the model's dtype.
+        y : array-like
+        batch_size : int
+            The last minibatch may be smaller.
+        shuffle : bool
+            Whether the order of rows is drawn anew.
+        sample_weight : array-like (N,), optional
+
+        Returns
+        -------
+        float
+            The mean over minibatches of the loss before each update, weighted by their rows.
+
+        Raises
+        ------
+        ValueError, TypeError, GradientError
+            As `step`. KeyboardInterrupt stops after a minibatch and leaves a usable model.
+        """
+        rows = checks.rows("X", X, self.model.inputs, self.model.dtype, check_finite=False)
+        size = checks.count("batch_size", batch_size)
+        loss = losses.for_targets(self.loss, y, self.model.outputs)
+        target = loss.targets(y, self._output_shape(rows), self.model.dtype)
+        weight = self._weights(sample_weight, rows, target)
+        self._check_finite_once(X, rows)
+
+        full, rest = divmod(len(rows), size)
+        order = np.empty(len(rows), np.int64)
+        order[...] = self.rng.permutation(len(rows)) if shuffle else np.arange(len(rows))
+        segments, times, steps = [], [], []
+        for count, batch in ((full, size), (1 if rest else 0, rest)):
+            if count:
+                step = self._recorded(
+                    (batch, *rows.shape[1:]), target, weight is not None, loss, most=size
+                )
+                segments.append(self._gather(step, rows, target, weight, order) + step.calls)
+                times.append(count)
+                steps.append(step)
+        program = backends.active().program(segments, self._status, [s.tape.keep for s in steps])
+        self._total[0] = 0
+        self._run(program, times, steps)
+        return float(self._total[0]) / len(rows)
+
+    def evaluate(self, X: Any, y: Any, sample_weight: Any = None, batch_size: int = 1024) -> float:
+        """Mean loss over rows, without training.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `epoch`.
+        batch_size : int
+        """
+        loss = losses.for_targets(self.loss, y, self.model.outputs)
+        z = self.model.predict(X, batch_size)
+        target = loss.targets(y, z.shape, self.model.dtype)
+        weight = self._weights(sample_weight, z, target)
+        tape = Tape(backends.active(), Workspace(), self.model.dtype)
+        value = np.zeros(1)
+        loss.record(tape, z, target, weight, value)
+        program = tape.backend.program([tape.take()], np.zeros(1, np.int64), tape.keep)
+        program.run([1], backends.num_threads())
+        return float(value[0])
+
+    def gradient_norm(self) -> float:
+        """Norm of the whole gradient of the last step, in float64, after clipping."""
+        return math.sqrt(float(np.einsum("i,i->", *[self.model.flat_grads] * 2, dtype=np.float64)))
+
+    def _output_shape(self, rows: Array) -> tuple[int, ...]:
+        features = self.model.outputs or rows.shape[-1]
+        return (*rows.shape[:-1], features)
+
+    def _weights(self, given: Any, rows: Array, target: Array) -> Array | None:
+        if given is None:
+            return None
+        if rows.ndim > 2:
+            raise ValueError("sample_weight needs one row per sample, not sequences")
+        return checks.weights("sample_weight", given, len(target), self.model.dtype)
+
+    def _check_finite_once(self, given: Any, rows: Array) -> None:
+        """The same array need not be searched at every epoch: training itself would notice."""
+        seen = (id(given), rows.shape, rows.ctypes.data if rows is given else None)
+        if seen != self._finite or rows is not given:
+            checks.finite("X", rows)
+            self._finite = seen
+
+    def _recorded(
+        self,
+        shape: tuple[int, ...],
+        target: Array,
+        weighted: bool,
+        loss: Loss,
+        most: int | None = None,
+    ) -> Step:
+        backend = backends.active()
+        key = (shape, target.shape[1:], type(loss), weighted, backend.name)
+        if key not in self._steps:
+            if len(self._steps) >= 8:
+                self._steps.pop(next(iter(self._steps)))
+                self._programs.clear()
+            self._steps[key] = self._record(shape, target, weighted, loss)
+        return self._steps[key]
+
+    def _record(self, shape: tuple[int, ...], target: Array, weighted: bool, loss: Loss) -> Step:
+        model = self.model
+        tape = Tape(backends.active(), self._workspace, model.dtype)
+        x = tape.empty(shape)
+        wanted = tape.empty((shape[0], *target.shape[1:]), target.dtype)
+        weight = tape.empty((shape[0],)) if weighted else None
+        z, outputs, backward = model.record(tape, x, train=True)
+        dz = loss.record(tape, z, wanted, weight, self._loss)
+        backward(dz, False)
+        tape.call("check_finite", model.flat_grads, self._loss, self._status)
+        for clip, report in zip(self.clips, self._reports, strict=True):
+            clip.record(tape, model.flat_grads, model.layer_starts(), report)
+        self.optimizer.record(
+            tape, model.flat_grads, model.flat_params, self.state, self._hyper, self._step
+        )
+        tape.call("end_step", self._loss, shape[0], self._total, self._cursor, self._step)
+        return Step(x, wanted, weight, outputs, tape.take(), tape)
+
+    def _gather(
+        self, step: Step, rows: Array, target: Array, weight: Array | None, order: Array
+    ) -> list[Any]:
+        """Calls that fill the step's inputs with the rows at the cursor."""
+        tape = step.tape
+        pairs = [(rows, step.x), (target, step.target), (weight, step.weight)]
+        for source, out in pairs:
+            if source is None or out is None:
+                continue
+            kernel = "gather_labels" if source.dtype == np.int64 else "gather_rows"
+            if kernel == "gather_rows":
+                source, out = source.reshape(len(source), -1), out.reshape(len(out), -1)
+            else:
+                source, out = source.reshape(-1), out.reshape(-1)
+            tape.call(kernel, source, order, self._cursor, out)
+        return tape.take()
+
+    def _program(self, key: Any, segments: list[list[Any]], keep: Any) -> Any:
+        if key not in self._programs:
+            self._programs[key] = backends.active().program(segments, self._status, keep)
+        return self._programs[key]
+
+    def _run(self, program: Any, times: list[int], steps: list[Step]) -> None:
+        optimizers.read_hyper(self.optimizer, self._hyper)
+        self._cursor[0] = 0
+        before = self.steps
+        program.run(times, backends.num_threads())
+        if self._status[0]:
+            full_done = self.steps - before >= times[0]
+            raise self._error(steps[-1] if full_done and len(steps) > 1 else steps[0])
+
+    def _error(self, step: Step) -> GradientError:
+        """Name the first layer, in the order of computation, whose numbers are not finite."""
+        at = f"step {self.steps}"
+        kept = "the parameters are those of the last good step"
+        for i, output in enumerate(step.outputs):
+            if not np.isfinite(output).all():
+                name = type(self.model.layers[i]).__name__
+                return GradientError(
+                    f"{at}: the output of layer {i} ({name}) is not finite; {kept}",
+                    self.steps, i, None,
+                )
+        for tensor, gradient in reversed(self.model.grads.items()):
+            if not np.isfinite(gradient).all():
+                layer = int(tensor.partition(".")[0])
+                return GradientError(
+                    f"{at}: the gradient of {tensor} is not finite; {kept}",
+                    self.steps, layer, tensor,
+                )
+        last = len(self.model.layers) - 1
+        return GradientError(
+            f"{at}: the loss is {self._loss[0]}, computed from the finite output of layer {last}; "
+            f"{kept}",
+            self.steps, last, None,
+        )

@@ -1,0 +1,50 @@
+# fg_gemm.h for both dtypes under one name.
+from _core cimport ptrdiff_t, real
+
+cdef extern from "fg_gemm.h" nogil:
+    ctypedef struct GemmFloat "fg_gemm_f32":
+        ptrdiff_t M, N, K
+        const float *a
+        ptrdiff_t a_row, a_col
+        const float *b
+        ptrdiff_t b_row, b_col
+        float *c
+        ptrdiff_t c_row
+        const float *bias
+        bint accumulate
+        bint packed
+    ctypedef struct GemmDouble "fg_gemm_f64":
+        ptrdiff_t M, N, K
+        const double *a
+        ptrdiff_t a_row, a_col
+        const double *b
+        ptrdiff_t b_row, b_col
+        double *c
+        ptrdiff_t c_row
+        const double *bias
+        bint accumulate
+        bint packed
+    void fg_multiply_f32(const GemmFloat *g, float *scratch)
+    void fg_multiply_f64(const GemmDouble *g, double *scratch)
+    void fg_pack_f32(const GemmFloat *g, float *panels)
+    void fg_pack_f64(const GemmDouble *g, double *panels)
+    const int SCRATCH_FLOATS "FG_SCRATCH_f32"
+    const int SCRATCH_DOUBLES "FG_SCRATCH_f64"
+
+
+cdef inline void multiply(
+    ptrdiff_t M, ptrdiff_t N, ptrdiff_t K,
+    const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
+    const real *b, ptrdiff_t b_row, ptrdiff_t b_col,
+    real *c, ptrdiff_t c_row,
+    const real *bias, bint accumulate, real *scratch,
+) noexcept nogil:
+    """c[M,N] = bias[N] + a[M,K] b[K,N], or c += a b; see fg_gemm.h."""
+    cdef GemmFloat f
+    cdef GemmDouble d
+    if real is float:
+        f = GemmFloat(M, N, K, a, a_row, a_col, b, b_row, b_col, c, c_row, bias, accumulate, False)
+        fg_multiply_f32(&f, scratch)
+    else:
+        d = GemmDouble(M, N, K, a, a_row, a_col, b, b_row, b_col, c, c_row, bias, accumulate, False)
+        fg_multiply_f64(&d, scratch)

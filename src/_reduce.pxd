@@ -1,0 +1,31 @@
+# fg_reduce.h for both dtypes under one name each.
+from _core cimport ptrdiff_t, real
+
+cdef extern from "fg_reduce.h" nogil:
+    double fg_sum_f32(const float *x, ptrdiff_t n)
+    double fg_sum_f64(const double *x, ptrdiff_t n)
+    double fg_sum_squares_f32(const float *x, ptrdiff_t n)
+    double fg_sum_squares_f64(const double *x, ptrdiff_t n)
+    bint fg_finite_f32(const float *x, ptrdiff_t n)
+    bint fg_finite_f64(const double *x, ptrdiff_t n)
+
+
+cdef inline double sum_of(const real *x, ptrdiff_t n) noexcept nogil:
+    if real is float:
+        return fg_sum_f32(x, n)
+    else:
+        return fg_sum_f64(x, n)
+
+
+cdef inline double sum_of_squares(const real *x, ptrdiff_t n) noexcept nogil:
+    if real is float:
+        return fg_sum_squares_f32(x, n)
+    else:
+        return fg_sum_squares_f64(x, n)
+
+
+cdef inline bint all_finite(const real *x, ptrdiff_t n) noexcept nogil:
+    if real is float:
+        return fg_finite_f32(x, n)
+    else:
+        return fg_finite_f64(x, n)

@@ -1,0 +1,271 @@
+# Single passes over the flat arenas: optimizers, clipping, the check for non-finite gradients.
+#
+# design:
+#  a) Work is shared in whole blocks, so that an element is always met by the same code, and a
+#     block's partial sum is always the same sum, whatever the number of threads.
+#  b) Scalars that change between steps (learning rate, step count) are read from memory when the
+#     call runs, because the call itself is recorded once.
+from libc.math cimport fabs, isfinite, log, pow, sqrt
+
+from _core cimport (
+    Team, cnp, data, int64_t, is_double, ptrdiff_t, raise_flag, real, record, team_share,
+    team_size_for, team_wait,
+)
+from _math cimport absolute, square_root
+from _reduce cimport all_finite, sum_of_squares
+
+cnp.import_array()
+
+cdef enum:
+    BLOCK = 4096
+
+
+cdef struct Pass:
+    const void *g
+    void *p
+    void *first  # velocity (sgd, rmsprop) or mean (adam); NULL where there is none
+    void *square
+    const double *hyper
+    const int64_t *step
+    ptrdiff_t P
+
+
+cdef void run_sgd(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Pass *a = <const Pass *>args
+    cdef const real *g = <const real *>a.g
+    cdef real *p = <real *>a.p
+    cdef real *velocity = <real *>a.first
+    cdef real lr = <real>a.hyper[0], momentum = <real>a.hyper[1], keep = <real>(1 - a.hyper[2])
+    cdef real decay = <real>a.hyper[3], d
+    cdef bint nesterov = a.hyper[4] != 0
+    cdef ptrdiff_t i, low, high
+    team_share(team, team_size_for(team, 4 * a.P), a.P, BLOCK, &low, &high)
+    if velocity == NULL:
+        for i in range(low, high):
+            p[i] -= lr * (g[i] + decay * p[i])
+        return
+    if a.step[0] == 0:  # the first velocity is the gradient itself, as in PyTorch
+        momentum, keep = 0, 1
+    for i in range(low, high):
+        velocity[i] = momentum * velocity[i] + keep * (g[i] + decay * p[i])
+    momentum = <real>a.hyper[1]
+    if nesterov:
+        for i in range(low, high):
+            d = g[i] + decay * p[i]
+            p[i] -= lr * (d + momentum * velocity[i])
+    else:
+        for i in range(low, high):
+            p[i] -= lr * velocity[i]
+
+
+cdef void run_rmsprop(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Pass *a = <const Pass *>args
+    cdef const real *g = <const real *>a.g
+    cdef real *p = <real *>a.p
+    cdef real *square = <real *>a.square
+    cdef real *velocity = <real *>a.first
+    cdef real lr = <real>a.hyper[0], alpha = <real>a.hyper[1], beta = <real>(1 - a.hyper[1])
+    cdef real eps = <real>a.hyper[2], decay = <real>a.hyper[3], momentum = <real>a.hyper[4], d
+    cdef ptrdiff_t i, low, high
+    team_share(team, team_size_for(team, 8 * a.P), a.P, BLOCK, &low, &high)
+    if velocity == NULL:
+        for i in range(low, high):
+            d = g[i] + decay * p[i]
+            square[i] = alpha * square[i] + beta * d * d
+            p[i] -= lr * d / (square_root(square[i]) + eps)
+    else:
+        for i in range(low, high):
+            d = g[i] + decay * p[i]
+            square[i] = alpha * square[i] + beta * d * d
+            velocity[i] = momentum * velocity[i] + d / (square_root(square[i]) + eps)
+            p[i] -= lr * velocity[i]
+
+
+cdef void run_adam(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Pass *a = <const Pass *>args
+    cdef const real *g = <const real *>a.g
+    cdef real *p = <real *>a.p
+    cdef real *mean = <real *>a.first
+    cdef real *square = <real *>a.square
+    cdef double lr = a.hyper[0], decay = a.hyper[4], t = <double>(a.step[0] + 1)
+    cdef real beta1 = <real>a.hyper[1], beta2 = <real>a.hyper[2], eps = <real>a.hyper[3]
+    cdef real rest1 = <real>(1 - a.hyper[1]), rest2 = <real>(1 - a.hyper[2])
+    cdef real rate = <real>(lr / (1 - pow(a.hyper[1], t)))
+    cdef real correction = <real>(1 / sqrt(1 - pow(a.hyper[2], t)))
+    cdef real shrink = 1, coupled = <real>decay, d
+    cdef ptrdiff_t i, low, high
+    if a.hyper[5] != 0:
+        shrink, coupled = <real>(1 - lr * decay), 0
+    team_share(team, team_size_for(team, 8 * a.P), a.P, BLOCK, &low, &high)
+    for i in range(low, high):
+        d = g[i] + coupled * p[i]
+        mean[i] = beta1 * mean[i] + rest1 * d
+        square[i] = beta2 * square[i] + rest2 * d * d
+        p[i] = shrink * p[i] - rate * mean[i] / (square_root(square[i]) * correction + eps)
+
+
+def sgd(g, hyper, step, p, velocity):
+    cdef Pass a = Pass(data(g), data(p), data(velocity), NULL, <const double *>data(hyper),
+                       <const int64_t *>data(step), g.size)
+    if is_double(g):
+        return record(<void *>run_sgd[double], &a, sizeof(a))
+    return record(<void *>run_sgd[float], &a, sizeof(a))
+
+
+def rmsprop(g, hyper, step, p, square, velocity):
+    cdef Pass a = Pass(data(g), data(p), data(velocity), data(square), <const double *>data(hyper),
+                       <const int64_t *>data(step), g.size)
+    if is_double(g):
+        return record(<void *>run_rmsprop[double], &a, sizeof(a))
+    return record(<void *>run_rmsprop[float], &a, sizeof(a))
+
+
+def adam(g, hyper, step, p, mean, square):
+    cdef Pass a = Pass(data(g), data(p), data(mean), data(square), <const double *>data(hyper),
+                       <const int64_t *>data(step), g.size)
+    if is_double(g):
+        return record(<void *>run_adam[double], &a, sizeof(a))
+    return record(<void *>run_adam[float], &a, sizeof(a))
+
+
+cdef struct Finite:
+    const void *g
+    const double *loss
+    int64_t *status
+    ptrdiff_t P
+
+
+cdef void run_check_finite(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Finite *a = <const Finite *>args
+    cdef const real *g = <const real *>a.g
+    cdef ptrdiff_t low, high
+    team_share(team, team_size_for(team, a.P), a.P, BLOCK, &low, &high)
+    if not all_finite(g + low, high - low) or not isfinite(a.loss[0]):
+        raise_flag(<long long *>a.status)
+
+
+def check_finite(g, loss, status):
+    cdef Finite a = Finite(data(g), <const double *>data(loss), <int64_t *>data(status), g.size)
+    status[0] = 0
+    if is_double(g):
+        return record(<void *>run_check_finite[double], &a, sizeof(a))
+    return record(<void *>run_check_finite[float], &a, sizeof(a))
+
+
+cdef struct ClipValue:
+    void *g
+    double *report
+    ptrdiff_t P
+    double limit
+
+
+cdef void run_clip_value(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const ClipValue *a = <const ClipValue *>args
+    cdef real *g = <real *>a.g
+    cdef real limit = <real>a.limit
+    cdef ptrdiff_t i, outside = 0
+    if team.rank:  # the account is one sum; the pass is a small part of any step
+        return
+    for i in range(a.P):
+        outside += absolute(g[i]) > limit
+        g[i] = limit if g[i] > limit else (-limit if g[i] < -limit else g[i])
+    a.report[0] += 1
+    a.report[1] += outside > 0
+    a.report[2] = <double>outside
+    a.report[3] = <double>a.P
+
+
+def clip_value(limit, g, report):
+    cdef ClipValue a = ClipValue(data(g), <double *>data(report), g.size, limit)
+    if is_double(g):
+        return record(<void *>run_clip_value[double], &a, sizeof(a))
+    return record(<void *>run_clip_value[float], &a, sizeof(a))
+
+
+cdef struct ClipNorm:
+    void *g
+    const int64_t *blocks
+    const int64_t *groups
+    double *squares
+    double *factors
+    double *report
+    ptrdiff_t P, B, S
+    double low, high
+
+
+cdef double factor_for(const ClipNorm *a, const real *x, ptrdiff_t n, double square,
+                       double *norm) noexcept nogil:
+    """What x[n] must be multiplied with; its norm. Exact for every finite x."""
+    cdef double top = 0, root = 1, wanted
+    cdef ptrdiff_t i
+    if 1e-280 < square < 1e280:
+        norm[0] = root = sqrt(square)
+        top = 1
+    else:  # float64 gradients whose squares leave float64: once more, scaled by the largest
+        for i in range(n):
+            if not fabs(x[i]) <= top:
+                top = fabs(x[i])
+        norm[0] = top
+        if top == 0 or not isfinite(top):
+            return 1
+        square = 0
+        for i in range(n):
+            square += (x[i] / top) * (x[i] / top)
+        root = sqrt(square)
+        norm[0] = top * root
+    if norm[0] > a.high:
+        wanted = a.high
+    elif norm[0] < a.low:
+        wanted = a.low
+    else:
+        return 1
+    return wanted / top / root
+
+
+cdef void run_clip_norm(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const ClipNorm *a = <const ClipNorm *>args
+    cdef real *g = <real *>a.g
+    cdef ptrdiff_t block, group, i, low, high, first, last
+    cdef double square, norm, factor, largest = 0, farthest = 1
+    cdef bint acted = False
+    cdef int used = team_size_for(team, 2 * a.P)
+    team_share(team, used, a.B, 1, &low, &high)
+    for block in range(low, high):
+        a.squares[block] = sum_of_squares(g + a.blocks[block], a.blocks[block + 1] - a.blocks[block])
+    if used > 1:
+        team_wait(team)
+    if team.rank == 0:
+        for group in range(a.S):
+            square = 0
+            for block in range(a.groups[group], a.groups[group + 1]):
+                square += a.squares[block]
+            first, last = a.blocks[a.groups[group]], a.blocks[a.groups[group + 1]]
+            factor = a.factors[group] = factor_for(a, g + first, last - first, square, &norm)
+            largest = norm if norm > largest else largest
+            if factor != 1:
+                acted = True
+                if fabs(log(factor)) > fabs(log(farthest)):
+                    farthest = factor
+        a.report[0] += 1
+        a.report[1] += acted
+        a.report[2] = largest
+        a.report[3] = farthest
+    if used > 1:
+        team_wait(team)
+    for group in range(a.S):
+        factor = a.factors[group]
+        if factor != 1:
+            first = max(low, <ptrdiff_t>a.groups[group])
+            last = min(high, <ptrdiff_t>a.groups[group + 1])
+            if first < last:
+                for i in range(a.blocks[first], a.blocks[last]):
+                    g[i] = <real>(g[i] * factor)
+
+
+def clip_norm(low, high, blocks, groups, g, squares, factors, report):
+    cdef ClipNorm a = ClipNorm(data(g), <const int64_t *>data(blocks), <const int64_t *>data(groups),
+                               <double *>data(squares), <double *>data(factors),
+                               <double *>data(report), g.size, blocks.size - 1, groups.size - 1, low, high)
+    if is_double(g):
+        return record(<void *>run_clip_norm[double], &a, sizeof(a))
+    return record(<void *>run_clip_norm[float], &a, sizeof(a))

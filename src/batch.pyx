@@ -1,0 +1,67 @@
+# Cutting a minibatch out of the data, and the end of a step.
+from libc.string cimport memcpy
+
+from _core cimport (
+    Team, cnp, data, int64_t, ptrdiff_t, record, team_share, team_size_for,
+)
+
+cnp.import_array()
+
+
+cdef struct Gather:
+    const char *source
+    const int64_t *order
+    const int64_t *cursor
+    char *out
+    ptrdiff_t N, row_bytes
+
+
+cdef void run_gather(const void *args, Team *team, void *scratch) noexcept nogil:
+    cdef const Gather *a = <const Gather *>args
+    cdef const int64_t *order = a.order + a.cursor[0]
+    cdef ptrdiff_t i, low, high
+    team_share(team, team_size_for(team, a.N * a.row_bytes), a.N, 1, &low, &high)
+    if a.row_bytes == 8:
+        for i in range(low, high):
+            (<int64_t *>a.out)[i] = (<const int64_t *>a.source)[order[i]]
+        return
+    for i in range(low, high):
+        memcpy(a.out + i * a.row_bytes, a.source + order[i] * a.row_bytes, a.row_bytes)
+
+
+cdef bytes gather(source, order, cursor, out):
+    cdef ptrdiff_t rows = out.shape[0]
+    cdef Gather a = Gather(<const char *>data(source), <const int64_t *>data(order),
+                           <const int64_t *>data(cursor), <char *>data(out), rows,
+                           out.nbytes // max(rows, 1))
+    return record(<void *>run_gather, &a, sizeof(a))
+
+
+def gather_rows(source, order, cursor, out):
+    return gather(source, order, cursor, out)
+
+
+def gather_labels(source, order, cursor, out):
+    return gather(source, order, cursor, out)
+
+
+cdef struct End:
+    const double *loss
+    double *total
+    int64_t *cursor
+    int64_t *step
+    ptrdiff_t rows
+
+
+cdef void run_end_step(const void *args, Team *team, void *scratch) noexcept nogil:
+    cdef const End *a = <const End *>args
+    if team.rank == 0:
+        a.total[0] += <double>a.rows * a.loss[0]
+        a.cursor[0] += a.rows
+        a.step[0] += 1
+
+
+def end_step(loss, rows, total, cursor, step):
+    cdef End a = End(<const double *>data(loss), <double *>data(total), <int64_t *>data(cursor),
+                     <int64_t *>data(step), rows)
+    return record(<void *>run_end_step, &a, sizeof(a))

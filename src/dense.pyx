@@ -1,0 +1,138 @@
+# A dense layer, y = f(x w' + b), forward and backward, with bias and activation fused.
+#
+# design:
+#  a) The bias starts the accumulators of the product; the activation runs over a thread's own part
+#     of y while that is still in its cache.
+#  b) Threads share columns of the output when there are enough for all, since then each packs
+#     only its own weights; rows otherwise.
+from _activation cimport activate, activation_code, multiply_by_slope
+from _core cimport (
+    Team, cnp, data, is_double, ptrdiff_t, real, record, team_share, team_size_for, team_wait,
+)
+from _product cimport SCRATCH_DOUBLES, SCRATCH_FLOATS, multiply
+
+cnp.import_array()
+
+scratch_bytes = max(SCRATCH_FLOATS * sizeof(float), SCRATCH_DOUBLES * sizeof(double))
+
+cdef enum:
+    COLUMNS = 32  # a share of columns is a whole number of panels, at every level
+    ROWS = 12  # and a share of rows, of register tiles
+
+
+cdef struct Forward:
+    const void *x
+    const void *w
+    const void *b
+    void *y
+    void *slope
+    ptrdiff_t rows, fan_in, fan_out
+    int activation
+    double alpha
+
+
+cdef void share_output(Team *team, int used, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t *r0,
+                       ptrdiff_t *r1, ptrdiff_t *c0, ptrdiff_t *c1) noexcept nogil:
+    """This thread's block [r0, r1) x [c0, c1) of an output matrix."""
+    if columns >= 2 * COLUMNS * used or rows < columns:
+        r0[0], r1[0] = 0, rows
+        team_share(team, used, columns, COLUMNS, c0, c1)
+    else:
+        team_share(team, used, rows, ROWS, r0, r1)
+        c0[0], c1[0] = 0, columns
+
+
+cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Forward *a = <const Forward *>args
+    cdef const real *x = <const real *>a.x
+    cdef const real *w = <const real *>a.w
+    cdef const real *b = <const real *>a.b
+    cdef real *y = <real *>a.y
+    cdef real *slope = <real *>a.slope
+    cdef ptrdiff_t I = a.fan_in, O = a.fan_out, r0, r1, c0, c1, r
+    cdef int used = team_size_for(team, <double>a.rows * I * O)
+    share_output(team, used, a.rows, O, &r0, &r1, &c0, &c1)
+    if r0 == r1 or c0 == c1:
+        return
+    multiply(r1 - r0, c1 - c0, I, x + r0 * I, I, 1, w + c0 * I, 1, I,
+             y + r0 * O + c0, O, b + c0 if b else NULL, False, scratch)
+    if c1 - c0 == O:
+        activate(a.activation, <real>a.alpha, y + r0 * O, slope + r0 * O if slope else NULL,
+                 (r1 - r0) * O)
+    else:
+        for r in range(r0, r1):
+            activate(a.activation, <real>a.alpha, y + r * O + c0,
+                     slope + r * O + c0 if slope else NULL, c1 - c0)
+
+
+def dense_forward(x, w, b, activation, alpha, y, slope):
+    cdef Forward a = Forward(data(x), data(w), data(b), data(y), data(slope), x.shape[0],
+                             x.shape[1], w.shape[0], activation_code(activation), alpha)
+    if is_double(x):
+        return record(<void *>run_forward[double], &a, sizeof(a))
+    return record(<void *>run_forward[float], &a, sizeof(a))
+
+
+cdef struct Backward:
+    const void *x
+    const void *w
+    const void *y
+    const void *slope
+    void *dy
+    void *dx
+    void *dw
+    void *db
+    ptrdiff_t rows, fan_in, fan_out
+    int activation
+    double alpha
+
+
+cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Backward *a = <const Backward *>args
+    cdef const real *x = <const real *>a.x
+    cdef const real *w = <const real *>a.w
+    cdef const real *y = <const real *>a.y
+    cdef const real *slope = <const real *>a.slope
+    cdef real *dz = <real *>a.dy
+    cdef real *dx = <real *>a.dx
+    cdef real *dw = <real *>a.dw
+    cdef real *db = <real *>a.db
+    cdef ptrdiff_t N = a.rows, I = a.fan_in, O = a.fan_out, r, c, r0, r1, c0, c1
+    cdef int used = team_size_for(team, <double>N * I * O)
+
+    # dz = dy f'(z) in place, and its column sums. Threads share columns, so that no sum is split.
+    team_share(team, used, O, COLUMNS, &c0, &c1)
+    if db:
+        for c in range(c0, c1):
+            db[c] = 0
+    for r in range(N):
+        multiply_by_slope(a.activation, <real>a.alpha, y + r * O + c0,
+                          slope + r * O + c0 if slope else NULL, dz + r * O + c0,
+                          dz + r * O + c0, c1 - c0)
+        if db:
+            for c in range(c0, c1):
+                db[c] += dz[r * O + c]
+    if used > 1:
+        team_wait(team)
+
+    # dw[O,I] = dz' x
+    share_output(team, used, O, I, &r0, &r1, &c0, &c1)
+    if r0 < r1 and c0 < c1:
+        multiply(r1 - r0, c1 - c0, N, dz + r0, 1, O, x + c0, I, 1, dw + r0 * I + c0, I,
+                 NULL, False, scratch)
+
+    # dx[N,I] = dz w
+    if dx:
+        share_output(team, used, N, I, &r0, &r1, &c0, &c1)
+        if r0 < r1 and c0 < c1:
+            multiply(r1 - r0, c1 - c0, O, dz + r0 * O, O, 1, w + c0, I, 1, dx + r0 * I + c0, I,
+                     NULL, False, scratch)
+
+
+def dense_backward(x, w, y, slope, activation, alpha, dy, dx, dw, db):
+    cdef Backward a = Backward(data(x), data(w), data(y), data(slope), data(dy), data(dx),
+                               data(dw), data(db), x.shape[0], x.shape[1], w.shape[0],
+                               activation_code(activation), alpha)
+    if is_double(x):
+        return record(<void *>run_backward[double], &a, sizeof(a))
+    return record(<void *>run_backward[float], &a, sizeof(a))

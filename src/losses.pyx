@@ -1,0 +1,226 @@
+# The losses, each with its gradient in the same pass.
+#
+# design:
+#  a) Terms are computed in the call's dtype, sums over a row and over the batch in float64.
+#  b) Exponentials run over rows laid end to end: with 10 classes a loop along one row would leave
+#     most of a vector idle.
+#  c) Threads share rows; the mean over rows is one sum in one order.
+from _core cimport (
+    Team, cnp, data, int64_t, is_double, ptrdiff_t, real, record, team_share, team_size_for,
+    team_wait,
+)
+from _math cimport absolute, exp, log, log1p, sigmoid
+from _reduce cimport sum_of
+
+cnp.import_array()
+
+cdef enum:
+    CHUNK = 64  # rows worked on at a time
+    WORK = 20  # multiply-adds that an output element is worth
+
+cdef enum Kind:
+    MSE, MAE, HUBER, BINARY_CROSS_ENTROPY
+
+
+cdef struct Loss:
+    const void *z
+    const void *target
+    const void *class_weight
+    const void *sample_weight
+    void *dz
+    double *rows
+    double *loss
+    ptrdiff_t N, O
+    int kind
+    double delta
+
+
+cdef double row_weight(const Loss *a, ptrdiff_t i, const real *tag) noexcept nogil:
+    cdef double weight = 1
+    if a.sample_weight:
+        weight = (<const real *>a.sample_weight)[i]
+    if a.class_weight:
+        weight *= (<const real *>a.class_weight)[(<const int64_t *>a.target)[i]]
+    return weight
+
+
+cdef double total_weight(const Loss *a, const real *tag) noexcept nogil:
+    cdef double total = 0
+    cdef ptrdiff_t i
+    if not a.sample_weight and not a.class_weight:
+        return <double>a.N
+    for i in range(a.N):
+        total += row_weight(a, i, tag)
+    return total
+
+
+cdef void mean_loss(const Loss *a, double total, const real *tag) noexcept nogil:
+    cdef double mean = 0
+    cdef ptrdiff_t i
+    for i in range(a.N):
+        mean += row_weight(a, i, tag) * a.rows[i]
+    a.loss[0] = mean / total
+
+
+cdef void regression_row(int kind, real delta, const real *z, const real *t, real *dz, double *loss,
+                         real scale, ptrdiff_t n) noexcept nogil:
+    """One row: its mean loss, and scale * dloss/dz for the sum over its elements."""
+    cdef ptrdiff_t j
+    cdef real d, zero = 0, one = 1, half = <real>0.5
+    # dz holds the terms of the sum first
+    if kind == MSE:
+        for j in range(n):
+            d = z[j] - t[j]
+            dz[j] = d * d
+    elif kind == MAE:
+        for j in range(n):
+            dz[j] = absolute(z[j] - t[j])
+    elif kind == HUBER:
+        for j in range(n):
+            d = absolute(z[j] - t[j])
+            dz[j] = half * d * d if d <= delta else delta * (d - half * delta)
+    else:
+        for j in range(n):
+            dz[j] = (zero if z[j] < zero else z[j]) - z[j] * t[j] + log1p(exp(-absolute(z[j])))
+    loss[0] = sum_of(dz, n) / <double>n
+    if kind == MSE:
+        for j in range(n):
+            dz[j] = 2 * scale * (z[j] - t[j])
+    elif kind == MAE:
+        for j in range(n):
+            d = z[j] - t[j]
+            dz[j] = scale * d if d != d else (scale if d > zero else (-scale if d < zero else zero))
+    elif kind == HUBER:
+        for j in range(n):
+            d = z[j] - t[j]
+            d = delta if d > delta else d
+            dz[j] = scale * (-delta if d < -delta else d)
+    else:
+        for j in range(n):
+            dz[j] = scale * (sigmoid(z[j]) - t[j])
+
+
+cdef void run_regression(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Loss *a = <const Loss *>args
+    cdef const real *z = <const real *>a.z
+    cdef const real *t = <const real *>a.target
+    cdef real *dz = <real *>a.dz
+    cdef ptrdiff_t i, low, high, O = a.O
+    cdef double total = total_weight(a, z)
+    cdef int used = team_size_for(team, <double>a.N * O * WORK)
+    team_share(team, used, a.N, 1, &low, &high)
+    for i in range(low, high):
+        regression_row(a.kind, <real>a.delta, z + i * O, t + i * O, dz + i * O, a.rows + i,
+                       <real>(row_weight(a, i, z) / (total * O)), O)
+    if used > 1:
+        team_wait(team)
+    if team.rank == 0:
+        mean_loss(a, total, z)
+
+
+cdef void softmax_chunk(const Loss *a, double total, ptrdiff_t first, ptrdiff_t count,
+                        const real *tag) noexcept nogil:
+    """Rows first to first + count: loss, and softmax minus target."""
+    cdef ptrdiff_t C = a.O, i, j
+    cdef const real *z = <const real *>a.z + first * C
+    cdef real *dz = <real *>a.dz + first * C
+    cdef const int64_t *label = NULL
+    cdef const real *soft = NULL
+    cdef const real *row
+    cdef real top, scale, share
+    cdef double mass[CHUNK]
+    cdef double score[CHUNK]
+    cdef double sums[CHUNK]
+    if a.kind:
+        soft = <const real *>a.target + first * C
+    else:
+        label = <const int64_t *>a.target + first
+    for i in range(count):
+        row = z + i * C
+        top = row[0]
+        for j in range(1, C):
+            top = row[j] if row[j] > top else top
+        for j in range(C):
+            dz[i * C + j] = row[j] - top
+        if label != NULL:
+            mass[i] = 1
+            score[i] = dz[i * C + label[i]]
+        else:
+            mass[i], score[i] = 0, 0
+            for j in range(C):
+                mass[i] += soft[i * C + j]
+                # 0 * -inf is a class that neither is nor can be
+                score[i] += soft[i * C + j] * dz[i * C + j] if soft[i * C + j] != 0 else 0
+    for j in range(count * C):
+        dz[j] = exp(dz[j])
+    for i in range(count):
+        sums[i] = sum_of(dz + i * C, C)
+        share = <real>(row_weight(a, first + i, tag) / total)
+        scale = <real>(share * mass[i] / sums[i])
+        for j in range(C):
+            dz[i * C + j] *= scale
+        if label != NULL:
+            dz[i * C + label[i]] -= share
+        else:
+            for j in range(C):
+                dz[i * C + j] -= share * soft[i * C + j]
+    for i in range(count):
+        a.rows[first + i] = mass[i] * log(sums[i]) - score[i]
+
+
+cdef void run_softmax(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Loss *a = <const Loss *>args
+    cdef const real *tag = <const real *>a.z
+    cdef ptrdiff_t i, low, high
+    cdef double total = total_weight(a, tag)
+    cdef int used = team_size_for(team, <double>a.N * a.O * WORK)
+    team_share(team, used, a.N, CHUNK, &low, &high)
+    i = low
+    while i < high:
+        softmax_chunk(a, total, i, min(<ptrdiff_t>CHUNK, high - i), tag)
+        i += CHUNK
+    if used > 1:
+        team_wait(team)
+    if team.rank == 0:
+        mean_loss(a, total, tag)
+
+
+cdef bytes regression(int kind, z, target, sample_weight, double delta, dz, rows, loss):
+    cdef Loss a = Loss(data(z), data(target), NULL, data(sample_weight), data(dz),
+                       <double *>data(rows), <double *>data(loss), z.shape[0], z.shape[1], kind,
+                       delta)
+    if is_double(z):
+        return record(<void *>run_regression[double], &a, sizeof(a))
+    return record(<void *>run_regression[float], &a, sizeof(a))
+
+
+def mse(z, target, sample_weight, dz, rows, loss):
+    return regression(MSE, z, target, sample_weight, 0, dz, rows, loss)
+
+
+def mae(z, target, sample_weight, dz, rows, loss):
+    return regression(MAE, z, target, sample_weight, 0, dz, rows, loss)
+
+
+def huber(z, target, sample_weight, delta, dz, rows, loss):
+    return regression(HUBER, z, target, sample_weight, delta, dz, rows, loss)
+
+
+def binary_cross_entropy(z, target, sample_weight, dz, rows, loss):
+    return regression(BINARY_CROSS_ENTROPY, z, target, sample_weight, 0, dz, rows, loss)
+
+
+cdef bytes softmax(bint soft, z, target, class_weight, sample_weight, dz, rows, loss):
+    cdef Loss a = Loss(data(z), data(target), data(class_weight), data(sample_weight), data(dz),
+                       <double *>data(rows), <double *>data(loss), z.shape[0], z.shape[1], soft, 0)
+    if is_double(z):
+        return record(<void *>run_softmax[double], &a, sizeof(a))
+    return record(<void *>run_softmax[float], &a, sizeof(a))
+
+
+def cross_entropy(z, target, class_weight, sample_weight, dz, rows, loss):
+    return softmax(False, z, target, class_weight, sample_weight, dz, rows, loss)
+
+
+def soft_cross_entropy(z, target, sample_weight, dz, rows, loss):
+    return softmax(True, z, target, None, sample_weight, dz, rows, loss)

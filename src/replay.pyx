@@ -1,0 +1,166 @@
+# The replay of a recorded program: one native call, without the GIL, for any number of minibatches.
+#
+# design:
+#  a) A segment is a list of calls and how often it is to be run; one replay takes several segments
+#     (the full minibatches, then the ragged last one). All threads of the team walk the same list.
+#  b) Nothing is allocated while it runs. Scratch belongs to the replay, one piece per thread.
+#  c) It stops after the call that raised the status flag, after a Python layer that raised, or,
+#     at the end of a minibatch, when a signal handler raises. The flag is only ever raised between
+#     two barriers, so that all threads see the same flag and none is left waiting.
+cimport openmp
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport parallel
+from libc.stdlib cimport free
+
+from _core cimport (
+    Barrier, Call, Team, cnp, data, memcpy, memset, ptrdiff_t, raise_flag, read_flag, record,
+    seconds, team_wait,
+)
+
+cnp.import_array()
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void **p, size_t alignment, size_t size)
+
+cdef double SIGNALS_EVERY = 0.05  # seconds between two looks for Ctrl-C
+
+
+def max_threads():
+    """What OpenMP would use: OMP_NUM_THREADS, or the number of cores this process may run on."""
+    return openmp.omp_get_max_threads()
+
+
+cdef struct Python:
+    void *function
+    void *replay
+
+
+cdef void run_python(const void *args, Team *team, void *scratch) noexcept nogil:
+    if team.rank == 0:
+        call_python(<const Python *>args)
+
+
+cdef void call_python(const Python *a) noexcept with gil:
+    try:
+        (<object>a.function)()
+    except BaseException as error:
+        (<Replay>a.replay).stop_with(error)
+
+
+cdef class Replay:
+    """Calls recorded by the kernels of one level, ready to run.
+
+    Parameters
+    ----------
+    segments : list of list
+        Each call as the bytes that a kernel recorded, or a Python function of no arguments.
+    status : int64[1]
+        Becomes nonzero where a kernel asks to stop.
+    scratch_bytes : int
+        What the kernels of this level need for each thread.
+    keep : object
+        Whatever owns the memory that the calls point to.
+    """
+    cdef Call *calls
+    cdef list bounds
+    cdef long long *status
+    cdef char *scratch
+    cdef ptrdiff_t scratch_bytes
+    cdef int scratch_threads
+    cdef object keep, error
+    cdef bint busy
+
+    def __cinit__(self, list segments, status, ptrdiff_t scratch_bytes, keep):
+        cdef ptrdiff_t total = sum(len(segment) for segment in segments), i = 0
+        cdef bytes one
+        cdef Python python
+        self.keep = (segments, status, keep)
+        self.status = <long long *>data(status)
+        self.scratch_bytes = (scratch_bytes + 4095) // 4096 * 4096
+        if posix_memalign(<void **>&self.calls, 64, max(total, 1) * sizeof(Call)):
+            raise MemoryError()
+        self.bounds = []
+        for segment in segments:
+            start = i
+            for call in segment:
+                if isinstance(call, bytes):
+                    one = call
+                else:
+                    python = Python(<void *>call, <void *>self)
+                    one = record(<void *>run_python, &python, sizeof(python))
+                memcpy(&self.calls[i], <const char *>one, sizeof(Call))
+                i += 1
+            self.bounds.append((start, i))
+
+    def __dealloc__(self):
+        free(self.calls)
+        free(self.scratch)
+
+    cdef void stop_with(self, error) noexcept:
+        self.error = error
+        raise_flag(self.status)
+
+    def run(self, list times, int threads):
+        """Runs segment i times[i] times, one segment after the other, unless status stops it."""
+        cdef ptrdiff_t start, stop, count
+        if self.busy:
+            raise RuntimeError("this program is running already, in another thread or around this call")
+        self.busy = True
+        try:
+            if threads > self.scratch_threads:
+                free(self.scratch)
+                self.scratch = NULL
+                self.scratch_threads = 0
+                if posix_memalign(<void **>&self.scratch, 4096, threads * self.scratch_bytes):
+                    raise MemoryError()
+                self.scratch_threads = threads
+            self.status[0] = 0
+            for (start, stop), count in zip(self.bounds, times, strict=True):
+                if not self.status[0]:
+                    self.run_segment(self.calls + start, stop - start, count, threads)
+            if self.error is not None:
+                error, self.error = self.error, None
+                raise error
+        finally:
+            self.busy = False
+
+    cdef void run_segment(self, const Call *calls, ptrdiff_t n, ptrdiff_t times, int threads):
+        cdef Barrier barrier
+        cdef Team alone
+        memset(&barrier, 0, sizeof(barrier))
+        if threads == 1:  # never through OpenMP: a forked child could not
+            alone = Team(0, 1, &barrier)
+            with nogil:
+                self.walk(calls, n, times, &alone)
+        else:
+            with nogil, parallel(num_threads=threads):
+                self.join(calls, n, times, &barrier)
+
+    cdef void join(self, const Call *calls, ptrdiff_t n, ptrdiff_t times,
+                   Barrier *barrier) noexcept nogil:
+        # OpenMP may grant fewer threads than were asked for
+        cdef Team team = Team(openmp.omp_get_thread_num(), openmp.omp_get_num_threads(), barrier)
+        self.walk(calls, n, times, &team)
+
+    cdef void walk(self, const Call *calls, ptrdiff_t n, ptrdiff_t times,
+                   Team *team) noexcept nogil:
+        cdef char *scratch = self.scratch + team.rank * self.scratch_bytes
+        cdef ptrdiff_t i, turn
+        cdef double looked = seconds(), now
+        for turn in range(times):
+            for i in range(n):
+                calls[i].run(calls[i].args, team, scratch)
+                if i == n - 1 and team.rank == 0:
+                    now = seconds()
+                    if now - looked > SIGNALS_EVERY:
+                        looked = now
+                        self.look_for_signals()
+                team_wait(team)
+                if read_flag(self.status):
+                    return
+
+    cdef void look_for_signals(self) noexcept with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            self.stop_with(error)
