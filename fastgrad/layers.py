@@ -124,6 +124,9 @@ class Layer:
                 dx[...] = _shaped(self, "backward", self.backward(dy, params, grads), x.shape)
 
             tape.python(backward)
+            if tape.status is not None:
+                for gradient in grads.values():
+                    tape.call("check_finite", gradient.reshape(-1), tape.status)
             tape.release(dy)
             return dx
 
@@ -230,6 +233,7 @@ class Dense(Layer):
                 None if dx is None else dx.reshape(rows.shape),
                 grads["weight"],
                 grads.get("bias"),
+                tape.status,
             )
             tape.release(dy)
             return dx

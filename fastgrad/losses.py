@@ -47,6 +47,7 @@ class Loss:
             dz.reshape(flat.shape),
             rows,
             loss,
+            tape.status,
         )
         return dz
 

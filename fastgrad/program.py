@@ -41,9 +41,14 @@ class Tape:
     workspace : Workspace
         Where `empty` takes its arrays from.
     dtype : float32 or float64
+    status : int64[1], optional
+        Raised by kernels that meet a loss or gradient which is not finite; None to let it pass.
     """
 
-    def __init__(self, backend: Backend, workspace: Workspace, dtype: Any) -> None:
+    def __init__(
+        self, backend: Backend, workspace: Workspace, dtype: Any, status: Array | None = None
+    ) -> None:
+        self.status = status
         self.backend = backend
         self.dtype = np.dtype(dtype)
         self.calls: list[Any] = []

@@ -240,14 +240,13 @@ class Trainer:
 
     def _record(self, shape: tuple[int, ...], target: Array, weighted: bool, loss: Loss) -> Step:
         model = self.model
-        tape = Tape(backends.active(), self._workspace, model.dtype)
+        tape = Tape(backends.active(), self._workspace, model.dtype, self._status)
         x = tape.empty(shape)
         wanted = tape.empty((shape[0], *target.shape[1:]), target.dtype)
         weight = tape.empty((shape[0],)) if weighted else None
         z, outputs, backward = model.record(tape, x, train=True)
         dz = loss.record(tape, z, wanted, weight, self._loss)
         backward(dz, False)
-        tape.call("check_finite", model.flat_grads, self._loss, self._status)
         for clip, report in zip(self.clips, self._reports, strict=True):
             clip.record(tape, model.flat_grads, model.layer_starts(), report)
         self.optimizer.record(

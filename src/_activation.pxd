@@ -133,6 +133,6 @@ cdef inline void multiply_by_slope(
         for i in range(n):
             t = one - absolute(y[i])
             dz[i] = dy[i] * (t * t)
-    else:
+    elif dz != dy:
         for i in range(n):
             dz[i] = dy[i]

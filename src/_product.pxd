@@ -13,6 +13,7 @@ cdef extern from "fg_gemm.h" nogil:
         const float *bias
         bint accumulate
         bint packed
+        int *not_finite
     ctypedef struct GemmDouble "fg_gemm_f64":
         ptrdiff_t M, N, K
         const double *a
@@ -24,6 +25,7 @@ cdef extern from "fg_gemm.h" nogil:
         const double *bias
         bint accumulate
         bint packed
+        int *not_finite
     void fg_multiply_f32(const GemmFloat *g, float *scratch)
     void fg_multiply_f64(const GemmDouble *g, double *scratch)
     void fg_pack_f32(const GemmFloat *g, float *panels)
@@ -37,14 +39,16 @@ cdef inline void multiply(
     const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
     const real *b, ptrdiff_t b_row, ptrdiff_t b_col,
     real *c, ptrdiff_t c_row,
-    const real *bias, bint accumulate, real *scratch,
+    const real *bias, bint accumulate, int *not_finite, real *scratch,
 ) noexcept nogil:
-    """c[M,N] = bias[N] + a[M,K] b[K,N], or c += a b; see fg_gemm.h."""
+    """c[M,N] = bias[N] + a[M,K] b[K,N], or c += a b; see fg_gemm.h for the rest."""
     cdef GemmFloat f
     cdef GemmDouble d
     if real is float:
-        f = GemmFloat(M, N, K, a, a_row, a_col, b, b_row, b_col, c, c_row, bias, accumulate, False)
+        f = GemmFloat(M, N, K, a, a_row, a_col, b, b_row, b_col, c, c_row, bias, accumulate, False,
+                      not_finite)
         fg_multiply_f32(&f, scratch)
     else:
-        d = GemmDouble(M, N, K, a, a_row, a_col, b, b_row, b_col, c, c_row, bias, accumulate, False)
+        d = GemmDouble(M, N, K, a, a_row, a_col, b, b_row, b_col, c, c_row, bias, accumulate, False,
+                       not_finite)
         fg_multiply_f64(&d, scratch)

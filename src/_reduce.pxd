@@ -9,6 +9,11 @@ cdef extern from "fg_reduce.h" nogil:
     bint fg_finite_f32(const float *x, ptrdiff_t n)
     bint fg_finite_f64(const double *x, ptrdiff_t n)
 
+    void fg_column_sums_f32(const float *x, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t columns,
+                            float *sums)
+    void fg_column_sums_f64(const double *x, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t columns,
+                            double *sums)
+
 
 cdef inline double sum_of(const real *x, ptrdiff_t n) noexcept nogil:
     if real is float:
@@ -29,3 +34,12 @@ cdef inline bint all_finite(const real *x, ptrdiff_t n) noexcept nogil:
         return fg_finite_f32(x, n)
     else:
         return fg_finite_f64(x, n)
+
+
+cdef inline void column_sums(const real *x, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t columns,
+                             real *sums) noexcept nogil:
+    """sums[columns] of x, whose rows lie `row` apart."""
+    if real is float:
+        fg_column_sums_f32(x, rows, row, columns, sums)
+    else:
+        fg_column_sums_f64(x, rows, row, columns, sums)

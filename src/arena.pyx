@@ -130,8 +130,7 @@ def adam(g, hyper, step, p, mean, square):
 
 cdef struct Finite:
     const void *g
-    const double *loss
-    int64_t *status
+    long long *status
     ptrdiff_t P
 
 
@@ -140,13 +139,12 @@ cdef void run_check_finite(const void *args, Team *team, real *scratch) noexcept
     cdef const real *g = <const real *>a.g
     cdef ptrdiff_t low, high
     team_share(team, team_size_for(team, a.P), a.P, BLOCK, &low, &high)
-    if not all_finite(g + low, high - low) or not isfinite(a.loss[0]):
-        raise_flag(<long long *>a.status)
+    if not all_finite(g + low, high - low):
+        raise_flag(a.status)
 
 
-def check_finite(g, loss, status):
-    cdef Finite a = Finite(data(g), <const double *>data(loss), <int64_t *>data(status), g.size)
-    status[0] = 0
+def check_finite(g, status):
+    cdef Finite a = Finite(data(g), <long long *>data(status), g.size)
     if is_double(g):
         return record(<void *>run_check_finite[double], &a, sizeof(a))
     return record(<void *>run_check_finite[float], &a, sizeof(a))

@@ -7,9 +7,11 @@
 #     only its own weights; rows otherwise.
 from _activation cimport activate, activation_code, multiply_by_slope
 from _core cimport (
-    Team, cnp, data, is_double, ptrdiff_t, real, record, team_share, team_size_for, team_wait,
+    Team, cnp, data, is_double, ptrdiff_t, raise_flag, real, record, team_share, team_size_for,
+    team_wait,
 )
 from _product cimport SCRATCH_DOUBLES, SCRATCH_FLOATS, multiply
+from _reduce cimport all_finite, column_sums
 
 cnp.import_array()
 
@@ -55,7 +57,8 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
     if r0 == r1 or c0 == c1:
         return
     multiply(r1 - r0, c1 - c0, I, x + r0 * I, I, 1, w + c0 * I, 1, I,
-             y + r0 * O + c0, O, b + c0 if b else NULL, False, scratch)
+             y + r0 * O + c0, O, b + c0 if b else NULL, False, NULL,
+             scratch)
     if c1 - c0 == O:
         activate(a.activation, <real>a.alpha, y + r0 * O, slope + r0 * O if slope else NULL,
                  (r1 - r0) * O)
@@ -82,6 +85,7 @@ cdef struct Backward:
     void *dx
     void *dw
     void *db
+    long long *status
     ptrdiff_t rows, fan_in, fan_out
     int activation
     double alpha
@@ -97,21 +101,23 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
     cdef real *dx = <real *>a.dx
     cdef real *dw = <real *>a.dw
     cdef real *db = <real *>a.db
-    cdef ptrdiff_t N = a.rows, I = a.fan_in, O = a.fan_out, r, c, r0, r1, c0, c1
+    cdef int not_finite = 0
+    cdef ptrdiff_t N = a.rows, I = a.fan_in, O = a.fan_out, r, r0, r1, c0, c1
     cdef int used = team_size_for(team, <double>N * I * O)
 
     # dz = dy f'(z) in place, and its column sums. Threads share columns, so that no sum is split.
     team_share(team, used, O, COLUMNS, &c0, &c1)
-    if db:
-        for c in range(c0, c1):
-            db[c] = 0
-    for r in range(N):
-        multiply_by_slope(a.activation, <real>a.alpha, y + r * O + c0,
-                          slope + r * O + c0 if slope else NULL, dz + r * O + c0,
-                          dz + r * O + c0, c1 - c0)
-        if db:
-            for c in range(c0, c1):
-                db[c] += dz[r * O + c]
+    if c1 - c0 == O:
+        multiply_by_slope(a.activation, <real>a.alpha, y, slope, dz, dz, N * O)
+    else:
+        for r in range(N):
+            multiply_by_slope(a.activation, <real>a.alpha, y + r * O + c0,
+                              slope + r * O + c0 if slope else NULL, dz + r * O + c0,
+                              dz + r * O + c0, c1 - c0)
+    if db and c0 < c1:
+        column_sums(dz + c0, N, O, c1 - c0, db + c0)
+        if a.status and not all_finite(db + c0, c1 - c0):
+            raise_flag(a.status)
     if used > 1:
         team_wait(team)
 
@@ -119,19 +125,21 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
     share_output(team, used, O, I, &r0, &r1, &c0, &c1)
     if r0 < r1 and c0 < c1:
         multiply(r1 - r0, c1 - c0, N, dz + r0, 1, O, x + c0, I, 1, dw + r0 * I + c0, I,
-                 NULL, False, scratch)
+                 NULL, False, &not_finite, scratch)
+        if a.status and not_finite:
+            raise_flag(a.status)
 
     # dx[N,I] = dz w
     if dx:
         share_output(team, used, N, I, &r0, &r1, &c0, &c1)
         if r0 < r1 and c0 < c1:
             multiply(r1 - r0, c1 - c0, O, dz + r0 * O, O, 1, w + c0, I, 1, dx + r0 * I + c0, I,
-                     NULL, False, scratch)
+                     NULL, False, NULL, scratch)
 
 
-def dense_backward(x, w, y, slope, activation, alpha, dy, dx, dw, db):
+def dense_backward(x, w, y, slope, activation, alpha, dy, dx, dw, db, status):
     cdef Backward a = Backward(data(x), data(w), data(y), data(slope), data(dy), data(dx),
-                               data(dw), data(db), x.shape[0], x.shape[1], w.shape[0],
+                               data(dw), data(db), <long long *>data(status), x.shape[0], x.shape[1], w.shape[0],
                                activation_code(activation), alpha)
     if is_double(x):
         return record(<void *>run_backward[double], &a, sizeof(a))

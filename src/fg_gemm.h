@@ -6,8 +6,8 @@
  *  b) A and B may each be stored either way round, so the three products of a dense layer
  *     (x w', dz w, dz' x) are one routine; a panel is packed right before its use, so packing
  *     needs no memory that grows with the weights.
- *  c) Every element of C is one chain of multiply-adds over k in rising order, whatever the tile,
- *     so any split of C over threads gives the same bits.
+ *  c) Every element of C is the sum of chains of multiply-adds over k in rising order, one chain
+ *     for each FG_KC, whatever the tile, so any split of C over threads gives the same bits.
  */
 #ifndef FG_GEMM_H
 #define FG_GEMM_H

@@ -17,6 +17,7 @@ typedef struct {
     const REAL *bias;
     int accumulate;
     int packed; /* b is what fg_pack made of B; b_row and b_col are not read */
+    int *not_finite; /* becomes 1 if an element of C is infinite or NaN; may be NULL */
 } FG_(fg_gemm);
 
 FG_INLINE VEC FG_(fg_load)(const REAL *p) { return *(const VEC *)p; }
@@ -24,24 +25,22 @@ FG_INLINE VEC FG_(fg_load)(const REAL *p) { return *(const VEC *)p; }
 /* ---- the register tile ------------------------------------------------------------------- */
 
 /* cols > (nv-1)*W columns are stored. The k loop holds nv vectors of B and mr*nv accumulators;
- * mr and nv are literals at every call, so that all of it lives in registers. */
+ * mr and nv are literals at every call, so that all of it lives in registers. C is fetched while
+ * the loop runs and met only after it. */
 FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL *a, ptrdiff_t a_row,
                             ptrdiff_t a_col, const REAL *b, ptrdiff_t b_row, REAL *c,
-                            ptrdiff_t c_row, ptrdiff_t cols, const REAL *bias, int accumulate)
+                            ptrdiff_t c_row, ptrdiff_t cols, const REAL *bias, int accumulate,
+                            VEC *not_finite)
 {
     VEC acc[FG_MR][2];
     const ptrdiff_t tail = cols - (nv - 1) * W; /* columns of the last vector */
     for (int v = 0; v < nv; v++) {
-        const int whole = v < nv - 1 || tail == W;
-        if (accumulate) {
-            for (int r = 0; r < mr; r++) {
-                const REAL *p = c + r * c_row + v * W;
-                acc[r][v] = whole ? FG_(fg_load)(p) : FG_(fg_load_part)(p, tail);
-            }
-        } else {
-            VEC first = {0};
-            if (bias) first = whole ? FG_(fg_load)(bias + v * W) : FG_(fg_load_part)(bias + v * W, tail);
-            for (int r = 0; r < mr; r++) acc[r][v] = first;
+        VEC first = {0};
+        if (bias)
+            first = v < nv - 1 || tail == W ? FG_(fg_load)(bias + v * W) : FG_(fg_load_part)(bias + v * W, tail);
+        for (int r = 0; r < mr; r++) {
+            acc[r][v] = first;
+            __builtin_prefetch(c + r * c_row + v * W, 1);
         }
     }
     for (ptrdiff_t k = 0; k < K; k++) {
@@ -57,30 +56,37 @@ FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL 
     for (int v = 0; v < nv; v++)
         for (int r = 0; r < mr; r++) {
             REAL *p = c + r * c_row + v * W;
-            if (v < nv - 1 || tail == W) *(VEC *)p = acc[r][v];
-            else FG_(fg_store_part)(p, acc[r][v], tail);
+            if (v < nv - 1 || tail == W) {
+                if (accumulate) acc[r][v] += FG_(fg_load)(p);
+                *(VEC *)p = acc[r][v];
+            } else {
+                if (accumulate) acc[r][v] += FG_(fg_load_part)(p, tail);
+                FG_(fg_store_part)(p, acc[r][v], tail);
+            }
         }
+    if (not_finite) { /* x - x is 0 or NaN; the adders idle while the multipliers work */
+        VEC bad = *not_finite;
+        for (int v = 0; v < nv; v++)
+            for (int r = 0; r < mr; r++) bad += acc[r][v] - acc[r][v];
+        *not_finite = bad;
+    }
 }
-
-typedef void (*FG_(fg_tile_fn))(ptrdiff_t K, const REAL *a, ptrdiff_t stride, const REAL *b,
-                                ptrdiff_t b_row, REAL *c, ptrdiff_t c_row, ptrdiff_t cols,
-                                const REAL *bias, int accumulate);
 
 /* One function per tile shape, and per way A is stored: "rows" has a[m,k] at m*stride + k,
  * "columns" at m + k*stride. */
-#define TILE(mr, nv)                                                                             \
-    static void FG_(fg_rows_##mr##_##nv)(ptrdiff_t K, const REAL *a, ptrdiff_t stride,           \
-                                         const REAL *b, ptrdiff_t b_row, REAL *c, ptrdiff_t c_row, \
-                                         ptrdiff_t cols, const REAL *bias, int accumulate)       \
-    {                                                                                            \
-        FG_(fg_tile)(mr, nv, K, a, stride, 1, b, b_row, c, c_row, cols, bias, accumulate);       \
-    }                                                                                            \
-    static void FG_(fg_columns_##mr##_##nv)(ptrdiff_t K, const REAL *a, ptrdiff_t stride,        \
-                                            const REAL *b, ptrdiff_t b_row, REAL *c,             \
-                                            ptrdiff_t c_row, ptrdiff_t cols, const REAL *bias,   \
-                                            int accumulate)                                      \
-    {                                                                                            \
-        FG_(fg_tile)(mr, nv, K, a, 1, stride, b, b_row, c, c_row, cols, bias, accumulate);       \
+#define ARGUMENTS                                                                              \
+    ptrdiff_t K, const REAL *a, ptrdiff_t stride, const REAL *b, ptrdiff_t b_row, REAL *c,      \
+        ptrdiff_t c_row, ptrdiff_t cols, const REAL *bias, int accumulate, VEC *not_finite
+#define TILE(mr, nv)                                                                            \
+    static void FG_(fg_rows_##mr##_##nv)(ARGUMENTS)                                             \
+    {                                                                                           \
+        FG_(fg_tile)(mr, nv, K, a, stride, 1, b, b_row, c, c_row, cols, bias, accumulate,       \
+                     not_finite);                                                               \
+    }                                                                                           \
+    static void FG_(fg_columns_##mr##_##nv)(ARGUMENTS)                                          \
+    {                                                                                           \
+        FG_(fg_tile)(mr, nv, K, a, 1, stride, b, b_row, c, c_row, cols, bias, accumulate,       \
+                     not_finite);                                                               \
     }
 #define TILES(mr) TILE(mr, 1) TILE(mr, 2)
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
@@ -98,10 +104,12 @@ TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12)
 #else
 #define ALL(way) SIX(way, 0, 1, 2, 3, 4, 5, 6)
 #endif
+typedef void (*FG_(fg_tile_fn))(ARGUMENTS);
 static const FG_(fg_tile_fn) FG_(fg_tiles)[2][FG_MR][2] = {{ALL(rows)}, {ALL(columns)}};
 #undef ALL
 #undef SIX
 #undef PAIR
+#undef ARGUMENTS
 
 /* ---- packing ----------------------------------------------------------------------------- */
 
@@ -197,6 +205,7 @@ static void FG_(fg_dot_product)(const FG_(fg_gemm) *g)
                 for (int i = 1; i < W; i++) sum += acc[j][i];
                 REAL *c = g->c + m * g->c_row + n + j;
                 *c = g->accumulate ? *c + sum : g->bias ? sum + g->bias[n + j] : sum;
+                if (g->not_finite && !(*c - *c == 0)) *g->not_finite = 1;
             }
         }
     }
@@ -232,6 +241,7 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
     /* B by rows is its own panel when few rows of A pass over it, or when all of it fits L1 */
     const int in_place = by_rows_b && (g->M <= FG_MR || g->K * g->b_row * size <= 16384);
     const int copy_a = g->N >= 4 * NR && stride * size % (by_columns ? 1024 : 2048) == 0;
+    VEC bad = {0};
     const REAL *ready = g->b; /* where the next panel lies, if packed beforehand */
     for (ptrdiff_t m0 = 0; m0 < g->M; m0 += FG_MC) {
         const ptrdiff_t M = g->M - m0 < FG_MC ? g->M - m0 : FG_MC;
@@ -240,6 +250,7 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
         do {
             const ptrdiff_t K = g->K - k0 < FG_KC ? g->K - k0 : FG_KC;
             const int accumulate = g->accumulate || k0 > 0;
+            VEC *const not_finite = g->not_finite && k0 + K == g->K ? &bad : NULL;
             const REAL *a = g->a + m0 * g->a_row + k0 * g->a_col;
             ptrdiff_t a_stride = stride;
             if (copy_a) {
@@ -251,7 +262,7 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
             for (ptrdiff_t n = 0; n < g->N; n += NR) {
                 const ptrdiff_t cols = g->N - n < NR ? g->N - n : NR;
                 const int nv = cols > W ? 2 : 1;
-                const REAL *const bias = g->bias ? g->bias + n : NULL, *b = panel;
+                const REAL *const bias = g->bias && !accumulate ? g->bias + n : NULL, *b = panel;
                 ptrdiff_t b_row = nv * W;
                 if (g->packed) {
                     b = ready;
@@ -266,12 +277,15 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
                     mr = FG_(fg_rows_of_tile)(M - m);
                     FG_(fg_tiles)[by_columns][mr - 1][nv - 1](
                         K, a + (by_columns ? m : m * a_stride), a_stride, b, b_row,
-                        g->c + (m0 + m) * g->c_row + n, g->c_row, cols, bias, accumulate);
+                        g->c + (m0 + m) * g->c_row + n, g->c_row, cols, bias, accumulate,
+                        not_finite);
                 }
             }
             k0 += K;
         } while (k0 < g->K);
     }
+    for (int i = 0; i < W; i++)
+        if (!(bad[i] == 0)) *g->not_finite = 1;
 }
 
 #undef REAL

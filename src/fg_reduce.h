@@ -2,10 +2,9 @@
  * then the lanes from first to last. A float32 sum of squares would overflow at 1e19. */
 #ifndef FG_REDUCE_H
 #define FG_REDUCE_H
-#include <stddef.h>
-#include <string.h>
+#include "fg_simd.h"
 
-typedef double fg_sum_lanes __attribute__((vector_size(128)));
+typedef double fg_sum_lanes __attribute__((vector_size(128), aligned(8), may_alias));
 enum { FG_SUM_LANES = 16 };
 
 static inline double fg_add_lanes(const fg_sum_lanes *acc)
@@ -15,20 +14,23 @@ static inline double fg_add_lanes(const fg_sum_lanes *acc)
     return sum;
 }
 
-/* TERM(v) is what a lane v adds to the sum */
-#define FG_REDUCTION(name, REAL, BYTES, TERM)                                   \
-    static inline double name(const REAL *x, ptrdiff_t n)                       \
-    {                                                                           \
-        typedef REAL lanes __attribute__((vector_size(BYTES)));                 \
-        fg_sum_lanes acc = {0};                                                 \
-        for (ptrdiff_t i = 0; i < n; i += FG_SUM_LANES) {                       \
-            lanes part = {0};                                                   \
-            if (n - i >= FG_SUM_LANES) memcpy(&part, x + i, sizeof(part));      \
-            else memcpy(&part, x + i, (size_t)(n - i) * sizeof(REAL));          \
-            const fg_sum_lanes v = __builtin_convertvector(part, fg_sum_lanes); \
-            acc += TERM(v);                                                     \
-        }                                                                       \
-        return fg_add_lanes(&acc);                                               \
+/* TERM(v) is what a lane v adds to the sum; what is left of a whole 16 comes one by one */
+#define FG_REDUCTION(name, REAL, BYTES, TERM)                                            \
+    static inline double name(const REAL *x, ptrdiff_t n)                                \
+    {                                                                                    \
+        typedef REAL lanes __attribute__((vector_size(BYTES), aligned(4), may_alias));   \
+        fg_sum_lanes acc = {0};                                                          \
+        double rest = 0;                                                                 \
+        ptrdiff_t i = 0;                                                                 \
+        for (; n - i >= FG_SUM_LANES; i += FG_SUM_LANES) {                               \
+            const fg_sum_lanes v = __builtin_convertvector(*(const lanes *)(x + i), fg_sum_lanes); \
+            acc += TERM(v);                                                              \
+        }                                                                                \
+        for (; i < n; i++) {                                                             \
+            const double v = x[i];                                                       \
+            rest += TERM(v);                                                             \
+        }                                                                                \
+        return n < FG_SUM_LANES ? rest : fg_add_lanes(&acc) + rest;                      \
     }
 #define FG_ITSELF(v) v
 #define FG_SQUARE(v) v *v
@@ -37,24 +39,54 @@ FG_REDUCTION(fg_sum_f64, double, 128, FG_ITSELF)
 FG_REDUCTION(fg_sum_squares_f32, float, 64, FG_SQUARE)
 FG_REDUCTION(fg_sum_squares_f64, double, 128, FG_SQUARE)
 
-/* Whether all n values are finite: x * 0 is 0 unless x is infinite or NaN, and NaN sticks. */
-#define FG_FINITE(name, REAL)                                              \
-    static inline int name(const REAL *x, ptrdiff_t n)                     \
-    {                                                                      \
-        typedef REAL lanes __attribute__((vector_size(128)));              \
-        enum { LANES = 128 / sizeof(REAL) };                               \
-        lanes acc = {0};                                                   \
-        ptrdiff_t i = 0;                                                   \
-        for (; n - i >= LANES; i += LANES) {                               \
-            lanes part;                                                    \
-            memcpy(&part, x + i, sizeof(part));                            \
-            acc += part * 0;                                               \
-        }                                                                  \
-        REAL sum = 0;                                                      \
-        for (; i < n; i++) sum += x[i] * 0;                                \
-        for (int j = 0; j < LANES; j++) sum += acc[j];                     \
-        return sum == 0;                                                   \
+/* Whether all n values are finite: x - x is 0 unless x is infinite or NaN, and NaN sticks. */
+#define FG_FINITE(name, REAL, VEC)                                        \
+    static inline int name(const REAL *x, ptrdiff_t n)                    \
+    {                                                                     \
+        enum { LANES = sizeof(VEC) / sizeof(REAL) };                      \
+        VEC bad[4] = {{0}};                                               \
+        REAL rest = 0;                                                    \
+        ptrdiff_t i = 0;                                                  \
+        for (; n - i >= 4 * LANES; i += 4 * LANES)                        \
+            for (int j = 0; j < 4; j++) {                                 \
+                const VEC v = *(const VEC *)(x + i + j * LANES);          \
+                bad[j] += v - v;                                          \
+            }                                                             \
+        for (; i < n; i++) rest += x[i] - x[i];                           \
+        bad[0] += bad[1] + bad[2] + bad[3];                               \
+        for (int j = 0; j < LANES; j++) rest += bad[0][j];                \
+        return rest == 0;                                                 \
     }
-FG_FINITE(fg_finite_f32, float)
-FG_FINITE(fg_finite_f64, double)
+FG_FINITE(fg_finite_f32, float, fg_vec_f32)
+FG_FINITE(fg_finite_f64, double, fg_vec_f64)
+
+/* sums[0:columns] of x[rows, columns], each from the first row to the last. */
+#define FG_COLUMN_SUMS(SUFFIX, REAL, VEC)                                                  \
+    static inline void fg_column_sums##SUFFIX(const REAL *x, ptrdiff_t rows, ptrdiff_t row, \
+                                              ptrdiff_t columns, REAL *sums)               \
+    {                                                                                      \
+        enum { LANES = sizeof(VEC) / sizeof(REAL) };                                       \
+        ptrdiff_t c = 0;                                                                   \
+        for (; columns - c >= 4 * LANES; c += 4 * LANES) {                                 \
+            VEC acc[4] = {{0}};                                                            \
+            for (ptrdiff_t r = 0; r < rows; r++)                                           \
+                for (int j = 0; j < 4; j++)                                                \
+                    acc[j] += *(const VEC *)(x + r * row + c + j * LANES);                 \
+            for (int j = 0; j < 4; j++) *(VEC *)(sums + c + j * LANES) = acc[j];           \
+        }                                                                                  \
+        for (; c < columns; c += LANES) {                                                  \
+            const ptrdiff_t n = columns - c;                                               \
+            VEC acc = {0};                                                                 \
+            if (n >= LANES) {                                                              \
+                for (ptrdiff_t r = 0; r < rows; r++) acc += *(const VEC *)(x + r * row + c); \
+                *(VEC *)(sums + c) = acc;                                                  \
+            } else {                                                                       \
+                for (ptrdiff_t r = 0; r < rows; r++)                                       \
+                    acc += fg_load_part##SUFFIX(x + r * row + c, n);                       \
+                fg_store_part##SUFFIX(sums + c, acc, n);                                   \
+            }                                                                              \
+        }                                                                                  \
+    }
+FG_COLUMN_SUMS(_f32, float, fg_vec_f32)
+FG_COLUMN_SUMS(_f64, double, fg_vec_f64)
 #endif

@@ -5,9 +5,11 @@
 #  b) Exponentials run over rows laid end to end: with 10 classes a loop along one row would leave
 #     most of a vector idle.
 #  c) Threads share rows; the mean over rows is one sum in one order.
+from libc.math cimport isfinite
+
 from _core cimport (
-    Team, cnp, data, int64_t, is_double, ptrdiff_t, real, record, team_share, team_size_for,
-    team_wait,
+    Team, cnp, data, int64_t, is_double, ptrdiff_t, raise_flag, real, record, team_share,
+    team_size_for, team_wait,
 )
 from _math cimport absolute, exp, log, log1p, sigmoid
 from _reduce cimport sum_of
@@ -30,6 +32,7 @@ cdef struct Loss:
     void *dz
     double *rows
     double *loss
+    long long *status
     ptrdiff_t N, O
     int kind
     double delta
@@ -60,6 +63,8 @@ cdef void mean_loss(const Loss *a, double total, const real *tag) noexcept nogil
     for i in range(a.N):
         mean += row_weight(a, i, tag) * a.rows[i]
     a.loss[0] = mean / total
+    if a.status and not isfinite(a.loss[0]):
+        raise_flag(a.status)
 
 
 cdef void regression_row(int kind, real delta, const real *z, const real *t, real *dz, double *loss,
@@ -185,42 +190,43 @@ cdef void run_softmax(const void *args, Team *team, real *scratch) noexcept nogi
         mean_loss(a, total, tag)
 
 
-cdef bytes regression(int kind, z, target, sample_weight, double delta, dz, rows, loss):
+cdef bytes regression(int kind, z, target, sample_weight, double delta, dz, rows, loss, status):
     cdef Loss a = Loss(data(z), data(target), NULL, data(sample_weight), data(dz),
-                       <double *>data(rows), <double *>data(loss), z.shape[0], z.shape[1], kind,
-                       delta)
+                       <double *>data(rows), <double *>data(loss), <long long *>data(status), z.shape[0],
+                       z.shape[1], kind, delta)
     if is_double(z):
         return record(<void *>run_regression[double], &a, sizeof(a))
     return record(<void *>run_regression[float], &a, sizeof(a))
 
 
-def mse(z, target, sample_weight, dz, rows, loss):
-    return regression(MSE, z, target, sample_weight, 0, dz, rows, loss)
+def mse(z, target, sample_weight, dz, rows, loss, status):
+    return regression(MSE, z, target, sample_weight, 0, dz, rows, loss, status)
 
 
-def mae(z, target, sample_weight, dz, rows, loss):
-    return regression(MAE, z, target, sample_weight, 0, dz, rows, loss)
+def mae(z, target, sample_weight, dz, rows, loss, status):
+    return regression(MAE, z, target, sample_weight, 0, dz, rows, loss, status)
 
 
-def huber(z, target, sample_weight, delta, dz, rows, loss):
-    return regression(HUBER, z, target, sample_weight, delta, dz, rows, loss)
+def huber(z, target, sample_weight, delta, dz, rows, loss, status):
+    return regression(HUBER, z, target, sample_weight, delta, dz, rows, loss, status)
 
 
-def binary_cross_entropy(z, target, sample_weight, dz, rows, loss):
-    return regression(BINARY_CROSS_ENTROPY, z, target, sample_weight, 0, dz, rows, loss)
+def binary_cross_entropy(z, target, sample_weight, dz, rows, loss, status):
+    return regression(BINARY_CROSS_ENTROPY, z, target, sample_weight, 0, dz, rows, loss, status)
 
 
-cdef bytes softmax(bint soft, z, target, class_weight, sample_weight, dz, rows, loss):
+cdef bytes softmax(bint soft, z, target, class_weight, sample_weight, dz, rows, loss, status):
     cdef Loss a = Loss(data(z), data(target), data(class_weight), data(sample_weight), data(dz),
-                       <double *>data(rows), <double *>data(loss), z.shape[0], z.shape[1], soft, 0)
+                       <double *>data(rows), <double *>data(loss), <long long *>data(status), z.shape[0],
+                       z.shape[1], soft, 0)
     if is_double(z):
         return record(<void *>run_softmax[double], &a, sizeof(a))
     return record(<void *>run_softmax[float], &a, sizeof(a))
 
 
-def cross_entropy(z, target, class_weight, sample_weight, dz, rows, loss):
-    return softmax(False, z, target, class_weight, sample_weight, dz, rows, loss)
+def cross_entropy(z, target, class_weight, sample_weight, dz, rows, loss, status):
+    return softmax(False, z, target, class_weight, sample_weight, dz, rows, loss, status)
 
 
-def soft_cross_entropy(z, target, sample_weight, dz, rows, loss):
-    return softmax(True, z, target, None, sample_weight, dz, rows, loss)
+def soft_cross_entropy(z, target, sample_weight, dz, rows, loss, status):
+    return softmax(True, z, target, None, sample_weight, dz, rows, loss, status)

@@ -31,7 +31,7 @@ cdef void run_product(const void *args, Team *team, real *scratch) noexcept nogi
     if low < high:
         multiply(high - low, p.N, p.K, <const real *>p.a + low * p.a_row, p.a_row, p.a_col,
                  <const real *>p.b, p.b_row, p.b_col, <real *>p.c + low * p.N, p.N,
-                 <const real *>p.bias, p.accumulate, scratch)
+                 <const real *>p.bias, p.accumulate, NULL, scratch)
 
 
 cdef Product product(a, bint a_turned, b, bint b_turned, bias, c, bint accumulate) except *:
@@ -84,7 +84,7 @@ def product_rate(kind, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, double for_seconds
     cdef GemmFloat g = GemmFloat(
         M, N, K, <float *>data(a), 1 if a_turned else K, M if a_turned else 1,
         <float *>data(b), 1 if b_turned else N, K if b_turned else 1, <float *>data(c), N,
-        NULL, False, False,
+        NULL, False, False, NULL,
     )
     cdef double best = 0, end = seconds() + for_seconds, start, flops = 2.0 * M * N * K
     cdef ptrdiff_t i, repeats = max(1, <ptrdiff_t>(2e7 / flops))

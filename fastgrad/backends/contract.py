@@ -25,25 +25,29 @@ CONTRACT = {
     "product_tn": "a[K,M] b[K,N] bias[N]? accumulate:int -> c[M,N]",
     # dense layer: y = f(x w' + b). slope keeps f'(z) where it is no function of y (gelu, silu).
     "dense_forward": "x[N,I] w[O,I] b[O]? activation:str alpha:float -> y[N,O] slope[N,O]?",
+    # In these and the losses, status[0] becomes 1 where a gradient of a parameter, or the loss, is
+    # not finite; the replay then stops after the call.
     # dy is overwritten with dz = dy f'(z); dx is left out for a first layer.
     "dense_backward": "x[N,I] w[O,I] y[N,O] slope[N,O]? activation:str alpha:float"
-    " -> dy[N,O]! dx[N,I]? dw[O,I] db[O]?",
+    " -> dy[N,O]! dx[N,I]? dw[O,I] db[O]? status[1]:i8?",
     # an activation on its own, over any shape laid flat
     "activation_forward": "x[n] activation:str alpha:float -> y[n]~x slope[n]?",
     "activation_backward": "y[n] slope[n]? dy[n] activation:str alpha:float -> dx[n]~dy",
     # out = f(x) for f in exp, expm1, tanh, sigmoid, erf, log1p, log
     "elementwise": "function:str x[n] -> out[n]~x",
     # losses: rows[i] is the unweighted loss of row i, loss the weighted mean, dz its gradient
-    "mse": "z[N,O] target[N,O] sample_weight[N]? -> dz[N,O] rows[N]:f8 loss[1]:f8",
-    "mae": "z[N,O] target[N,O] sample_weight[N]? -> dz[N,O] rows[N]:f8 loss[1]:f8",
+    "mse": "z[N,O] target[N,O] sample_weight[N]?"
+    " -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
+    "mae": "z[N,O] target[N,O] sample_weight[N]?"
+    " -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
     "huber": "z[N,O] target[N,O] sample_weight[N]? delta:float"
-    " -> dz[N,O] rows[N]:f8 loss[1]:f8",
+    " -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
     "binary_cross_entropy": "z[N,O] target[N,O] sample_weight[N]?"
-    " -> dz[N,O] rows[N]:f8 loss[1]:f8",
+    " -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
     "cross_entropy": "z[N,C] target[N]:i8<C class_weight[C]? sample_weight[N]?"
-    " -> dz[N,C] rows[N]:f8 loss[1]:f8",
+    " -> dz[N,C] rows[N]:f8 loss[1]:f8 status[1]:i8?",
     "soft_cross_entropy": "z[N,C] target[N,C] sample_weight[N]?"
-    " -> dz[N,C] rows[N]:f8 loss[1]:f8",
+    " -> dz[N,C] rows[N]:f8 loss[1]:f8 status[1]:i8?",
     # one pass over the flat arenas; step[0] counts the steps done, hyper is read at every replay
     # hyper: lr, momentum, dampening, weight_decay, nesterov
     "sgd": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! velocity[P]!?",
@@ -51,8 +55,8 @@ CONTRACT = {
     "rmsprop": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! square[P]! velocity[P]!?",
     # hyper: lr, beta1, beta2, eps, weight_decay, decoupled
     "adam": "g[P] hyper[6]:f8 step[1]:i8 -> p[P]! mean[P]! square[P]!",
-    # status[0] becomes 1 where loss or any gradient is not finite; the replay stops there
-    "check_finite": "g[P] loss[1]:f8 -> status[1]:i8",
+    # the same for gradients that Python code has written
+    "check_finite": "g[P] -> status[1]:i8",
     # report: steps, steps that acted, elements acted on in the last step, elements seen in it
     "clip_value": "limit:float -> g[P]! report[4]:f8",
     # Each group of blocks is rescaled so that its norm lies in [low, high]; block i covers

@@ -152,6 +152,7 @@ def dense_backward(
     dx: Array | None,
     dw: Array,
     db: Array | None,
+    status: Array | None,
 ) -> None:
     activation_backward(y, slope, dy, activation, alpha, dy)
     dw[...] = dy.T @ x
@@ -159,6 +160,9 @@ def dense_backward(
         db[...] = dy.sum(axis=0)
     if dx is not None:
         dx[...] = dy @ w
+    check_finite(dw, status)
+    if db is not None:
+        check_finite(db, status)
 
 
 # ---- losses ---------------------------------------------------------------------------------
@@ -171,26 +175,28 @@ def _weighted_mean(
     dz: Array,
     rows: Array,
     loss: Array,
+    status: Array | None,
 ) -> None:
     share = np.ones(len(rows)) if weight is None else weight.astype(np.float64)
     share = share / share.sum()
     rows[...] = row_losses
     loss[0] = (share * rows).sum()
     dz[...] = row_gradients * share[:, None]
+    check_finite(loss, status)
 
 
 def mse(
-    z: Array, target: Array, sample_weight: Array | None, dz: Array, rows: Array, loss: Array
+    z: Array, target: Array, sample_weight: Array | None, dz: Array, rows: Array, loss: Array, status: Array | None
 ) -> None:
     d = (z - target).astype(np.float64)
-    _weighted_mean((d**2).mean(axis=1), 2 * d / z.shape[1], sample_weight, dz, rows, loss)
+    _weighted_mean((d**2).mean(axis=1), 2 * d / z.shape[1], sample_weight, dz, rows, loss, status)
 
 
 def mae(
-    z: Array, target: Array, sample_weight: Array | None, dz: Array, rows: Array, loss: Array
+    z: Array, target: Array, sample_weight: Array | None, dz: Array, rows: Array, loss: Array, status: Array | None
 ) -> None:
     d = (z - target).astype(np.float64)
-    _weighted_mean(np.abs(d).mean(axis=1), np.sign(d) / z.shape[1], sample_weight, dz, rows, loss)
+    _weighted_mean(np.abs(d).mean(axis=1), np.sign(d) / z.shape[1], sample_weight, dz, rows, loss, status)
 
 
 def huber(
@@ -201,21 +207,22 @@ def huber(
     dz: Array,
     rows: Array,
     loss: Array,
+    status: Array | None,
 ) -> None:
     d = (z - target).astype(np.float64)
     a = np.abs(d)
     each = np.where(a <= delta, d**2 / 2, delta * (a - delta / 2))
     slope = np.clip(d, -delta, delta)
-    _weighted_mean(each.mean(axis=1), slope / z.shape[1], sample_weight, dz, rows, loss)
+    _weighted_mean(each.mean(axis=1), slope / z.shape[1], sample_weight, dz, rows, loss, status)
 
 
 def binary_cross_entropy(
-    z: Array, target: Array, sample_weight: Array | None, dz: Array, rows: Array, loss: Array
+    z: Array, target: Array, sample_weight: Array | None, dz: Array, rows: Array, loss: Array, status: Array | None
 ) -> None:
     z64 = z.astype(np.float64)
     each = np.maximum(z64, 0) - z64 * target + np.log1p(np.exp(-np.abs(z64)))
     slope = _sigmoid(z64) - target
-    _weighted_mean(each.mean(axis=1), slope / z.shape[1], sample_weight, dz, rows, loss)
+    _weighted_mean(each.mean(axis=1), slope / z.shape[1], sample_weight, dz, rows, loss, status)
 
 
 def _log_softmax(z: Array) -> Array:
@@ -231,22 +238,23 @@ def cross_entropy(
     dz: Array,
     rows: Array,
     loss: Array,
+    status: Array | None,
 ) -> None:
     log_p = _log_softmax(z)
     weight = sample_weight
     if class_weight is not None:
         weight = class_weight[target] * (1 if sample_weight is None else sample_weight)
     one_hot = np.eye(z.shape[1])[target]
-    _weighted_mean(-(one_hot * log_p).sum(axis=1), np.exp(log_p) - one_hot, weight, dz, rows, loss)
+    _weighted_mean(-(one_hot * log_p).sum(axis=1), np.exp(log_p) - one_hot, weight, dz, rows, loss, status)
 
 
 def soft_cross_entropy(
-    z: Array, target: Array, sample_weight: Array | None, dz: Array, rows: Array, loss: Array
+    z: Array, target: Array, sample_weight: Array | None, dz: Array, rows: Array, loss: Array, status: Array | None
 ) -> None:
     log_p = _log_softmax(z)
     mass = target.sum(axis=1, keepdims=True, dtype=np.float64)
     gradient = np.exp(log_p) * mass - target
-    _weighted_mean(-(target * log_p).sum(axis=1), gradient, sample_weight, dz, rows, loss)
+    _weighted_mean(-(target * log_p).sum(axis=1), gradient, sample_weight, dz, rows, loss, status)
 
 
 # ---- optimizers -----------------------------------------------------------------------------
@@ -291,8 +299,9 @@ def adam(g: Array, hyper: Array, step: Array, p: Array, mean: Array, square: Arr
 # ---- gradients ------------------------------------------------------------------------------
 
 
-def check_finite(g: Array, loss: Array, status: Array) -> None:
-    status[0] = not (np.isfinite(loss[0]) and np.isfinite(g).all())
+def check_finite(g: Array, status: Array | None) -> None:
+    if status is not None and not np.isfinite(g).all():
+        status[0] = 1
 
 
 def clip_value(limit: float, g: Array, report: Array) -> None:
