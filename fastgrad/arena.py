@@ -20,7 +20,8 @@ def aligned(shape: tuple[int, ...] | int, dtype: Any) -> Array:
     nbytes = math.prod(dims) * np.dtype(dtype).itemsize
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + nbytes].view(dtype).reshape(dims)
+    result: Array = raw[start : start + nbytes].view(dtype).reshape(dims)
+    return result
 
 
 class Views(Mapping[str, Array]):
@@ -38,8 +39,10 @@ class Views(Mapping[str, Array]):
     def __setitem__(self, name: str, value: Any) -> None:
         view = self[name]
         given = np.asarray(value)
+        if given.dtype.kind not in "fiub":
+            raise TypeError(f"{name} must hold real numbers, got dtype {given.dtype}")
         if given.shape != view.shape:
-            raise ValueError(f"{name} has shape {view.shape}, got {given.shape}")
+            raise ValueError(f"{name} needs shape {view.shape}, got {given.shape}")
         view[...] = given
 
     def __iter__(self) -> Iterator[str]:

@@ -12,7 +12,7 @@ from fastgrad.arena import Array
 def dtype(value: Any) -> np.dtype[Any]:
     """float32 or float64."""
     try:
-        found = np.dtype(value)
+        found: np.dtype[Any] = np.dtype(value)
     except TypeError:
         raise TypeError(f"dtype must be float32 or float64, got {value!r}") from None
     if found not in (np.float32, np.float64):
@@ -63,6 +63,15 @@ def number(
     return float(value)
 
 
+def generator(rng: Any) -> np.random.Generator:
+    """The generator, or one with that seed."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as why:
+        what = f"rng must be a seed or a numpy.random.Generator, got {rng!r}: {why}"
+        raise type(why)(what) from None
+
+
 def real_array(name: str, value: Any) -> Array:
     """An array of real numbers, as it is."""
     try:
@@ -91,7 +100,12 @@ def array(name: str, value: Any, shape: tuple[int, ...], kind: Any) -> Array:
     found = real_array(name, value)
     if found.shape != shape:
         raise ValueError(f"{name} has shape {found.shape}, needs {shape}")
-    return np.ascontiguousarray(found, kind)
+    return _as(kind, found)
+
+
+def _as(kind: Any, values: Array) -> Array:
+    with np.errstate(over="ignore"):  # float64 beyond float32 is inf, and refused as such
+        return np.ascontiguousarray(values, kind)
 
 
 def rows(name: str, value: Any, features: int | None, kind: Any, check_finite: bool = True) -> Array:
@@ -101,9 +115,8 @@ def rows(name: str, value: Any, features: int | None, kind: Any, check_finite: b
         wanted = "features" if features is None else str(features)
         raise ValueError(f"{name} has shape {found.shape}, needs (N, {wanted})")
     if 0 in found.shape:
-        raise ValueError(f"{name} is empty: its shape is {found.shape}")
-    with np.errstate(over="ignore"):  # float64 beyond float32 is inf, and refused as such
-        found = np.ascontiguousarray(found, kind)
+        raise ValueError(f"{name} has shape {found.shape}, needs no axis of length 0")
+    found = _as(kind, found)
     if check_finite:
         finite(name, found)
     return found
@@ -115,7 +128,9 @@ def weights(name: str, value: Any, length: int | None, kind: Any) -> Array:
     if found.ndim != 1 or (length is not None and len(found) != length):
         wanted = "one dimension" if length is None else f"({length},)"
         raise ValueError(f"{name} has shape {found.shape}, needs {wanted}")
+    found = _as(kind, found)
     finite(name, found)
-    if found.size == 0 or found.min() < 0 or found.max() <= 0:
-        raise ValueError(f"{name} must not be negative and not all 0")
-    return np.ascontiguousarray(found, kind)
+    low, high = found.min(initial=0), found.max(initial=0)
+    if low < 0 or high == 0:
+        raise ValueError(f"{name} must not be negative and not all 0, got {low:g} to {high:g}")
+    return found

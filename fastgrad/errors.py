@@ -23,3 +23,6 @@ class GradientError(ArithmeticError):
         self.step = step
         self.layer = layer
         self.tensor = tensor
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.step, self.layer, self.tensor)

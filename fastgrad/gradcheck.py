@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import losses
+from fastgrad import checks, losses
 from fastgrad.arena import Array
 from fastgrad.model import Sequential
 
@@ -87,7 +87,7 @@ def gradcheck(
     With step h a central difference errs by O(h^2) and by rounding / h; h is the cube root of
     float64's epsilon, scaled to each array. At a kink (relu at 0) the two do not agree.
     """
-    generator = np.random.default_rng(rng)
+    generator = checks.generator(rng)
     if isinstance(function, Sequential):
         if len(inputs) != 1:
             raise TypeError(f"a model is checked at one input x, got {len(inputs)}")
@@ -119,7 +119,7 @@ def _check_model(
         from fastgrad.train import Trainer
 
         trainer = Trainer(model, loss, "sgd")
-        dy = _loss_gradient(losses.for_targets(trainer.loss, y, model.outputs), out, y)
+        dy = _loss_gradient(losses.for_targets(trainer.loss, y, out.shape), out, y)
 
         def value() -> float:
             return trainer.evaluate(x, y)
@@ -151,7 +151,7 @@ def _compare(
     rng: np.random.Generator,
 ) -> GradCheck:
     analytic, numeric, errors = {}, {}, {}
-    eps = np.finfo(np.float64).eps
+    eps = float(np.finfo(np.float64).eps)
     for name, array in named.items():
         direction = rng.standard_normal(array.shape)
         length = float(np.linalg.norm(direction)) or 1.0

@@ -37,7 +37,7 @@ _NEEDS_SLOPE = ("gelu", "gelu_tanh", "silu")
 
 def _activation(name: Any, alpha: float | None) -> tuple[str, float]:
     name = "identity" if name is None else name
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
     if alpha is None:
         return name, ACTIVATIONS[name]
@@ -193,6 +193,7 @@ class Dense(Layer):
 
     def parameters(self) -> dict[str, tuple[tuple[int, ...], initializers.InitFunction]]:
         """``weight`` (outputs, inputs) and, unless left out, ``bias`` (outputs,)."""
+        found: dict[str, tuple[tuple[int, ...], initializers.InitFunction]]
         found = {"weight": ((self.outputs, self.inputs), self.weight_init)}
         if self.bias:
             found["bias"] = ((self.outputs,), self.bias_init)

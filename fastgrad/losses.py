@@ -168,14 +168,14 @@ def get(loss: Any) -> Loss:
     """The loss of that name ("mse", "mae", "huber", "cross_entropy", ...), or the loss itself."""
     if isinstance(loss, Loss):
         return loss
-    if loss not in _BY_NAME:
+    if not isinstance(loss, str) or loss not in _BY_NAME:
         raise ValueError(f"loss: expected one of {', '.join(_BY_NAME)} or a Loss, got {loss!r}")
     return _BY_NAME[loss]()
 
 
-def for_targets(loss: Loss, y: Any, classes: int | None) -> Loss:
-    """`loss`, or its twin for one-hot targets where cross entropy is given a matrix of them."""
-    if type(loss) is CrossEntropy and np.ndim(y) >= 2 and np.shape(y)[-1] == classes:
+def for_targets(loss: Loss, y: Any, outputs: tuple[int, ...]) -> Loss:
+    """`loss`, or its twin for one-hot targets where cross entropy is given some."""
+    if type(loss) is CrossEntropy and checks.real_array("y", y).shape == outputs:
         if loss.class_weight is not None:
             raise ValueError("class_weight needs integer classes; put the weights into the targets")
         return SoftCrossEntropy()

@@ -54,7 +54,7 @@ class Sequential:
     def __init__(self, *layers: Layer, rng: Any = None, dtype: Any = "float32") -> None:
         self.dtype = checks.dtype(dtype)
         self.layers = checks.layers(layers)
-        generator = np.random.default_rng(rng)
+        generator = checks.generator(rng)
         self.inputs, self.outputs = _chain(self.layers)
         specs = {
             f"{i}.{name}": spec
@@ -149,6 +149,7 @@ class Sequential:
         rows = checks.rows("x", x, self.inputs, self.dtype)
         known = self._pass(rows.shape, train)
         known.x[...] = rows
+        self._last = None  # in case a layer raises: what it leaves is no forward pass
         known.forward.run([1], backends.num_threads())
         self._last = known if train else None
         return known.y.copy()

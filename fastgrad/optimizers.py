@@ -6,6 +6,7 @@ reads it anew at every replay.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -224,7 +225,12 @@ class AdamW(Adam):
         super().__init__(lr, betas, eps, weight_decay)
 
 
-_DEFAULTS = {"sgd": lambda: SGD(0.01), "rmsprop": RMSprop, "adam": Adam, "adamw": AdamW}
+_DEFAULTS: dict[str, Callable[[], Optimizer]] = {
+    "sgd": lambda: SGD(0.01),
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "adamw": AdamW,
+}
 
 
 def get(optimizer: Any) -> Optimizer:
@@ -234,8 +240,7 @@ def get(optimizer: Any) -> Optimizer:
     if not isinstance(optimizer, str) or optimizer not in _DEFAULTS:
         names = ", ".join(_DEFAULTS)
         raise ValueError(f"optimizer: expected one of {names} or an Optimizer, got {optimizer!r}")
-    made: Optimizer = _DEFAULTS[optimizer]()
-    return made
+    return _DEFAULTS[optimizer]()
 
 
 def read_hyper(optimizer: Optimizer, into: Array) -> None:

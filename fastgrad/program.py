@@ -70,7 +70,7 @@ class Tape:
             i = self._used
             self._used += 1
         array = self._workspace.buffer(i, nbytes)[: math.prod(shape) * kind.itemsize]
-        result = array.view(kind).reshape(shape)
+        result: Array = array.view(kind).reshape(shape)
         self._owner[result.ctypes.data] = i
         self.keep.append(result)
         return result

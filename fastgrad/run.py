@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastgrad import checks, losses
+from fastgrad import checks
 from fastgrad.arena import Array
 from fastgrad.errors import GradientError
 from fastgrad.model import Sequential
@@ -163,7 +163,9 @@ def fit(
         On Ctrl-C, after a minibatch; the model is usable.
     """
     epochs = checks.count("epochs", epochs, minimum=0)
-    generator = np.random.default_rng(rng)
+    batch_size = checks.count("batch_size", batch_size)
+    callbacks = _callables(callbacks)
+    generator = checks.generator(rng)
     trainer = Trainer(model, loss, optimizer, clip, generator)
     run = Run(model, trainer)
     X, y, sample_weight, held_out = _split(trainer, X, y, sample_weight, validation, generator)
@@ -179,10 +181,20 @@ def fit(
             bar.update(1)
             bar.set_postfix_str(_postfix(run), refresh=False)
             # every callback sees the epoch, even if an earlier one has stopped the run
-            if any([callback(run) is True for callback in callbacks]):
+            if any([_is_true(callback(run)) for callback in callbacks]):
                 run.stopped = run.stopped or "a callback stopped it"
                 break
     return run
+
+
+def _callables(callbacks: Any) -> tuple[Callback, ...]:
+    if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
+        raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
+    return tuple(callbacks)
+
+
+def _is_true(answer: object) -> bool:
+    return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 
 def _split(
@@ -191,9 +203,7 @@ def _split(
     """Training rows, their targets and weights, and what is held out; all checked."""
     model = trainer.model
     X = checks.rows("X", X, model.inputs, model.dtype)
-    y = np.asarray(y)
-    if y.ndim == 0 or len(y) != len(X):
-        raise ValueError(f"y has shape {y.shape}, needs {len(X)} rows, as X has")
+    _, y = trainer._targets(y, trainer._output_shape(X))
     if weight is not None:
         weight = checks.weights("sample_weight", weight, len(X), model.dtype)
     if validation is None:
@@ -202,9 +212,7 @@ def _split(
         if len(validation) != 2:
             raise ValueError(f"validation must be (X, y) or a fraction, got {len(validation)} items")
         X_val = checks.rows("validation X", validation[0], model.inputs, model.dtype)
-        y_val = np.asarray(validation[1])
-        loss = losses.for_targets(trainer.loss, y_val, model.outputs)
-        loss.targets(y_val, trainer._output_shape(X_val), model.dtype)
+        _, y_val = trainer._targets(validation[1], trainer._output_shape(X_val))
         return X, y, weight, (X_val, y_val)
     fraction = checks.number("validation", validation, 0, 1, open_low=True, open_high=True)
     count = round(len(X) * fraction)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import backends, checks, clipping, losses, optimizers
-from fastgrad.arena import Array
+from fastgrad.arena import Array, aligned
 from fastgrad.clipping import ClipReport
 from fastgrad.errors import GradientError
 from fastgrad.losses import Loss
@@ -28,6 +28,18 @@ class Step:
     outputs: list[Array]
     calls: list[Any]
     tape: Tape
+    program: Any = None  # of this one step alone
+
+
+@dataclass
+class Feed:
+    """The program of whole epochs over given arrays."""
+
+    key: Any
+    order: Array
+    program: Any
+    times: list[int]
+    steps: list[Step]
 
 
 class Trainer:
@@ -66,7 +78,7 @@ class Trainer:
         self.loss: Loss = losses.get(loss)
         self.optimizer: Optimizer = optimizers.get(optimizer)
         self.clips = clipping.get(clip)
-        self.rng = np.random.default_rng(rng)
+        self.rng = checks.generator(rng)
         self.state = self.optimizer.state(model.flat_params)
         self._reports = [np.zeros(4) for _ in self.clips]
         self._hyper = np.array(self.optimizer.hyper())
@@ -77,7 +89,8 @@ class Trainer:
         self._total = np.zeros(1)
         self._workspace = Workspace()
         self._steps: dict[Any, Step] = {}
-        self._programs: dict[Any, Any] = {}
+        self._feed: Feed | None = None
+        self._held: dict[str, Array] = {}
         self._finite: tuple[Any, ...] = ()
 
     @property
@@ -112,16 +125,17 @@ class Trainer:
             For a loss or gradient that is not finite; the parameters are those before the step.
         """
         rows = checks.rows("x", x, self.model.inputs, self.model.dtype)
-        loss = losses.for_targets(self.loss, y, self.model.outputs)
-        target = loss.targets(y, self._output_shape(rows), self.model.dtype)
+        loss, target = self._targets(y, self._output_shape(rows))
         weight = self._weights(sample_weight, rows, target)
         step = self._recorded(rows.shape, target, weight is not None, loss)
-        program = self._program((id(step),), [step.calls], step.tape.keep)
+        if step.program is None:
+            program = backends.active().program([step.calls], self._status, step.tape.keep)
+            step.program = program
         step.x[...] = rows
         step.target[...] = target
         if step.weight is not None:
             step.weight[...] = weight
-        self._run(program, [1], [step])
+        self._run(step.program, [1], [step])
         return float(self._loss[0])
 
     def epoch(
@@ -157,26 +171,19 @@ class Trainer:
         """
         rows = checks.rows("X", X, self.model.inputs, self.model.dtype, check_finite=False)
         size = checks.count("batch_size", batch_size)
-        loss = losses.for_targets(self.loss, y, self.model.outputs)
-        target = loss.targets(y, self._output_shape(rows), self.model.dtype)
+        loss, target = self._targets(y, self._output_shape(rows))
         weight = self._weights(sample_weight, rows, target)
         self._check_finite_once(X, rows)
 
-        full, rest = divmod(len(rows), size)
-        order = np.empty(len(rows), np.int64)
-        order[...] = self.rng.permutation(len(rows)) if shuffle else np.arange(len(rows))
-        segments, times, steps = [], [], []
-        for count, batch in ((full, size), (1 if rest else 0, rest)):
-            if count:
-                step = self._recorded(
-                    (batch, *rows.shape[1:]), target, weight is not None, loss, most=size
-                )
-                segments.append(self._gather(step, rows, target, weight, order) + step.calls)
-                times.append(count)
-                steps.append(step)
-        program = backends.active().program(segments, self._status, [s.tape.keep for s in steps])
+        rows, target = self._hold("X", X, rows), self._hold("y", y, target)
+        if weight is not None:
+            weight = self._hold("sample_weight", sample_weight, weight)
+        feed = self._fed(rows, target, weight, size, loss)
+        feed.order[...] = np.arange(len(rows))
+        if shuffle:
+            self.rng.shuffle(feed.order)
         self._total[0] = 0
-        self._run(program, times, steps)
+        self._run(feed.program, feed.times, feed.steps)
         return float(self._total[0]) / len(rows)
 
     def evaluate(self, X: Any, y: Any, sample_weight: Any = None, batch_size: int = 1024) -> float:
@@ -188,9 +195,8 @@ class Trainer:
             As for `epoch`.
         batch_size : int
         """
-        loss = losses.for_targets(self.loss, y, self.model.outputs)
         z = self.model.predict(X, batch_size)
-        target = loss.targets(y, z.shape, self.model.dtype)
+        loss, target = self._targets(y, z.shape)
         weight = self._weights(sample_weight, z, target)
         tape = Tape(backends.active(), Workspace(), self.model.dtype)
         value = np.zeros(1)
@@ -207,11 +213,16 @@ class Trainer:
         features = self.model.outputs or rows.shape[-1]
         return (*rows.shape[:-1], features)
 
+    def _targets(self, y: Any, outputs: tuple[int, ...]) -> tuple[Loss, Array]:
+        """The loss for targets of this kind, and the targets as its kernel takes them."""
+        loss = losses.for_targets(self.loss, y, outputs)
+        return loss, loss.targets(y, outputs, self.model.dtype)
+
     def _weights(self, given: Any, rows: Array, target: Array) -> Array | None:
         if given is None:
             return None
         if rows.ndim > 2:
-            raise ValueError("sample_weight needs one row per sample, not sequences")
+            raise ValueError(f"sample_weight needs rows (N, features), got sequences {rows.shape}")
         return checks.weights("sample_weight", given, len(target), self.model.dtype)
 
     def _check_finite_once(self, given: Any, rows: Array) -> None:
@@ -227,14 +238,12 @@ class Trainer:
         target: Array,
         weighted: bool,
         loss: Loss,
-        most: int | None = None,
     ) -> Step:
         backend = backends.active()
         key = (shape, target.shape[1:], type(loss), weighted, backend.name)
         if key not in self._steps:
             if len(self._steps) >= 8:
                 self._steps.pop(next(iter(self._steps)))
-                self._programs.clear()
             self._steps[key] = self._record(shape, target, weighted, loss)
         return self._steps[key]
 
@@ -255,27 +264,52 @@ class Trainer:
         tape.call("end_step", self._loss, shape[0], self._total, self._cursor, self._step)
         return Step(x, wanted, weight, outputs, tape.take(), tape)
 
-    def _gather(
-        self, step: Step, rows: Array, target: Array, weight: Array | None, order: Array
-    ) -> list[Any]:
-        """Calls that fill the step's inputs with the rows at the cursor."""
-        tape = step.tape
-        pairs = [(rows, step.x), (target, step.target), (weight, step.weight)]
-        for source, out in pairs:
-            if source is None or out is None:
-                continue
-            kernel = "gather_labels" if source.dtype == np.int64 else "gather_rows"
-            if kernel == "gather_rows":
-                source, out = source.reshape(len(source), -1), out.reshape(len(out), -1)
-            else:
-                source, out = source.reshape(-1), out.reshape(-1)
-            tape.call(kernel, source, order, self._cursor, out)
-        return tape.take()
+    def _hold(self, name: str, given: Any, converted: Array) -> Array:
+        """What the program may point to: the user's own array, or a copy that stays in place."""
+        if converted is given:
+            return converted
+        held = self._held.get(name)
+        if held is None or held.shape != converted.shape or held.dtype != converted.dtype:
+            held = self._held[name] = aligned(converted.shape, converted.dtype)
+        held[...] = converted
+        return held
 
-    def _program(self, key: Any, segments: list[list[Any]], keep: Any) -> Any:
-        if key not in self._programs:
-            self._programs[key] = backends.active().program(segments, self._status, keep)
-        return self._programs[key]
+    def _fed(
+        self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss
+    ) -> Feed:
+        """The program of an epoch over these arrays; that of the last epoch, if it still fits."""
+        arrays = [rows, target] if weight is None else [rows, target, weight]
+        places = tuple((a.ctypes.data, a.shape) for a in arrays)
+        key = (places, size, type(loss), backends.active().name)
+        if self._feed is None or self._feed.key != key:
+            order = np.empty(len(rows), np.int64)
+            full, rest = divmod(len(rows), size)
+            segments, times, steps = [], [], []
+            for count, batch in ((full, size), (1 if rest else 0, rest)):
+                if count:
+                    shape = (batch, *rows.shape[1:])
+                    step = self._recorded(shape, target, weight is not None, loss)
+                    segments.append(self._gather(step, arrays, order) + step.calls)
+                    times.append(count)
+                    steps.append(step)
+            keep = [arrays, order, [step.tape.keep for step in steps]]
+            program = backends.active().program(segments, self._status, keep)
+            self._feed = Feed(key, order, program, times, steps)
+        return self._feed
+
+    def _gather(self, step: Step, arrays: list[Array], order: Array) -> list[Any]:
+        """Calls that fill the step's inputs with the rows at the cursor."""
+        backend = backends.active()
+        calls = []
+        for source, out in zip(arrays, (step.x, step.target, step.weight), strict=False):
+            assert out is not None
+            if source.dtype == np.int64 and source.ndim == 1:
+                calls.append(backend.record("gather_labels", source, order, self._cursor, out))
+            else:
+                flat = source.view(self.model.dtype).reshape(len(source), -1)
+                into = out.view(self.model.dtype).reshape(len(out), -1)
+                calls.append(backend.record("gather_rows", flat, order, self._cursor, into))
+        return calls
 
     def _run(self, program: Any, times: list[int], steps: list[Step]) -> None:
         optimizers.read_hyper(self.optimizer, self._hyper)
@@ -297,7 +331,7 @@ class Trainer:
                     f"{at}: the output of layer {i} ({name}) is not finite; {kept}",
                     self.steps, i, None,
                 )
-        for tensor, gradient in reversed(self.model.grads.items()):
+        for tensor, gradient in reversed(list(self.model.grads.items())):
             if not np.isfinite(gradient).all():
                 layer = int(tensor.partition(".")[0])
                 return GradientError(

@@ -7,6 +7,18 @@ from _core cimport (
 
 cnp.import_array()
 
+cdef extern from *:
+    """
+    static inline void fg_fetch(const char *p, ptrdiff_t n)
+    {
+        for (ptrdiff_t i = 0; i < n; i += 64) __builtin_prefetch(p + i);
+    }
+    """
+    void fetch "fg_fetch"(const char *p, ptrdiff_t n) noexcept nogil
+
+cdef enum:
+    AHEAD = 2048  # bytes between the row that is copied and the row that is fetched
+
 
 cdef struct Gather:
     const char *source
@@ -19,13 +31,17 @@ cdef struct Gather:
 cdef void run_gather(const void *args, Team *team, void *scratch) noexcept nogil:
     cdef const Gather *a = <const Gather *>args
     cdef const int64_t *order = a.order + a.cursor[0]
-    cdef ptrdiff_t i, low, high
+    cdef ptrdiff_t i, low, high, ahead
     team_share(team, team_size_for(team, a.N * a.row_bytes), a.N, 1, &low, &high)
     if a.row_bytes == 8:
         for i in range(low, high):
             (<int64_t *>a.out)[i] = (<const int64_t *>a.source)[order[i]]
         return
+    # Rows come from anywhere in the data: fetch those to come while this one is copied.
+    ahead = 1 + AHEAD // a.row_bytes
     for i in range(low, high):
+        if i + ahead < high:
+            fetch(a.source + order[i + ahead] * a.row_bytes, a.row_bytes)
         memcpy(a.out + i * a.row_bytes, a.source + order[i] * a.row_bytes, a.row_bytes)
 
 

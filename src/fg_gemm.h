@@ -19,8 +19,8 @@
 #define FG_MR 6
 #endif
 enum {
-    FG_KC = 256,   /* depth of a panel: 256 x 2 vectors of 64 bytes are 32 KiB */
-    FG_MC = 480,   /* rows between two packings of a panel; A[MC,KC] stays in L2 */
+    FG_KC = 512,   /* depth of a panel: 512 x 2 vectors of 64 bytes are 64 KiB, at home in L2 */
+    FG_MC = 324,   /* most rows between two packings of a panel; A[MC,KC] stays in L2 */
     FG_PAD = 16,   /* keeps rows of the copy of A out of step with the cache's sets */
     FG_DOT_ROWS = 6, /* up to so many rows, dot products beat transposing B into panels */
 };

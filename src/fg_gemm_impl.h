@@ -243,8 +243,10 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
     const int copy_a = g->N >= 4 * NR && stride * size % (by_columns ? 1024 : 2048) == 0;
     VEC bad = {0};
     const REAL *ready = g->b; /* where the next panel lies, if packed beforehand */
-    for (ptrdiff_t m0 = 0; m0 < g->M; m0 += FG_MC) {
-        const ptrdiff_t M = g->M - m0 < FG_MC ? g->M - m0 : FG_MC;
+    const ptrdiff_t blocks = (g->M + FG_MC - 1) / FG_MC, tiles = (g->M + FG_MR - 1) / FG_MR;
+    const ptrdiff_t block_rows = blocks ? (tiles + blocks - 1) / blocks * FG_MR : 0;
+    for (ptrdiff_t m0 = 0; m0 < g->M; m0 += block_rows) { /* blocks of about the same height */
+        const ptrdiff_t M = g->M - m0 < block_rows ? g->M - m0 : block_rows;
         ptrdiff_t k0 = 0;
         ready = g->b;
         do {

@@ -48,7 +48,7 @@ static inline void fg_team_wait(fg_team *team)
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #endif
-        if (spins > 4000) sched_yield();
+        if (spins > 1000) sched_yield();
     }
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 
 def _sigmoid(z: Array) -> Array:
     t = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1, t) / (1 + t)
+    return np.asarray(np.where(z >= 0, 1, t) / (1 + t))
 
 
 def _erf(z: Array) -> Array:
@@ -42,7 +43,7 @@ def _gelu_tanh_inner(z: Array) -> Array:
     return np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3))
 
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Array, float], Array]] = {
     "identity": lambda z, alpha: z,
     "relu": lambda z, alpha: np.maximum(z, 0),
     "leaky_relu": _leaky,
@@ -58,7 +59,7 @@ ACTIVATIONS = {
 }
 
 # f'(z) as a function of y = f(z) ...
-SLOPES_FROM_OUTPUT = {
+SLOPES_FROM_OUTPUT: dict[str, Callable[[Array, float], Array]] = {
     "identity": lambda y, alpha: np.ones_like(y),
     "relu": lambda y, alpha: np.where(y > 0, 1, 0),
     "leaky_relu": lambda y, alpha: np.where(y > 0, 1, alpha),
@@ -74,11 +75,11 @@ SLOPES_FROM_OUTPUT = {
 def _gelu_tanh_slope(z: Array) -> Array:
     t = _gelu_tanh_inner(z)
     inner = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z**2)
-    return (1 + t) / 2 + z / 2 * (1 - t**2) * inner
+    return np.asarray((1 + t) / 2 + z / 2 * (1 - t**2) * inner)
 
 
 # ... or of z, for those that are not monotone
-SLOPES_FROM_INPUT = {
+SLOPES_FROM_INPUT: dict[str, Callable[[Array], Array]] = {
     "gelu": lambda z: (1 + _erf(z / math.sqrt(2))) / 2
     + z * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi),
     "gelu_tanh": _gelu_tanh_slope,
@@ -102,9 +103,10 @@ def activation_backward(
 
 
 def elementwise(function: str, x: Array, out: Array) -> None:
-    functions = {"sigmoid": _sigmoid, "erf": _erf}
+    own = {"sigmoid": _sigmoid, "erf": _erf}
+    compute = own[function] if function in own else getattr(np, function)
     with np.errstate(all="ignore"):
-        out[...] = functions.get(function, getattr(np, function, None))(x)
+        out[...] = compute(x)
 
 
 # ---- products -------------------------------------------------------------------------------

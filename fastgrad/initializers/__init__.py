@@ -1,0 +1,60 @@
+"""Initial values of parameters.
+
+An initializer is a callable ``init(shape, rng, dtype)`` that returns a new C-contiguous array. A
+dense weight has the shape ``(fan_out, fan_in)``, PyTorch's ``(out_features, in_features)``. Values
+are drawn in float64 and rounded once, so that from one seed a float32 and a float64 model start at
+the same point.
+
+Whatever only sets a variance is one `variance_scaling`. Normals are plain, as in the papers and in
+PyTorch; JAX and Keras truncate theirs. Every factory raises TypeError for an argument that is no
+number and ValueError for one that is not finite or outside the range it states.
+"""
+
+from fastgrad.initializers.activations import for_activation, gain
+from fastgrad.initializers.base import InitFunction, Initializer, fans
+from fastgrad.initializers.checks import Array
+from fastgrad.initializers.configs import from_config, get, to_config
+from fastgrad.initializers.draws import constant, normal, ones, truncated_normal, uniform, zeros
+from fastgrad.initializers.matrices import identity, orthogonal
+from fastgrad.initializers.scaling import (
+    Distribution,
+    Mode,
+    he_normal,
+    he_uniform,
+    lecun_normal,
+    lecun_uniform,
+    torch_default,
+    variance_scaling,
+    xavier_normal,
+    xavier_uniform,
+)
+
+__all__ = [
+    "Array",
+    "Distribution",
+    "InitFunction",
+    "Initializer",
+    "Mode",
+    "constant",
+    "fans",
+    "for_activation",
+    "from_config",
+    "gain",
+    "get",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "lecun_normal",
+    "lecun_uniform",
+    "normal",
+    "ones",
+    "orthogonal",
+    "to_config",
+    "torch_default",
+    "truncated_normal",
+    "uniform",
+    "variance_scaling",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+]
