@@ -82,3 +82,13 @@ class Arena:
             }
         )
         self.starts = starts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a copy of its attributes would be one of the views without what they look into
+        return _filled, ({name: view.shape for name, view in self.views.items()}, self.flat)
+
+
+def _filled(shapes: Mapping[str, tuple[int, ...]], flat: Array) -> Arena:
+    arena = Arena(shapes, flat.dtype)
+    arena.flat[...] = flat
+    return arena

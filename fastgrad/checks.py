@@ -13,7 +13,7 @@ def dtype(value: Any) -> np.dtype[Any]:
     """float32 or float64."""
     try:
         found: np.dtype[Any] = np.dtype(value)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # the last for ','
         raise TypeError(f"dtype must be float32 or float64, got {value!r}") from None
     if found not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {found}")

@@ -19,9 +19,8 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors look like those that the commands report."""
 
     def error(self, message: str) -> NoReturn:
-        """Print how the command is used and what is wrong, and exit with status 2."""
-        self.print_usage(sys.stderr)
-        self.exit(_report(f"error: {message}", 2))
+        """Print what is wrong and where to read on, and exit with status 2."""
+        self.exit(_report(f"error: {message} (see {self.prog} --help)", 2))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(f"error: {place}{error.strerror or error}", 2)
     except ValueError as error:
         return _report(f"error: {error}", 2)
+    except MemoryError as error:
+        return _report(f"error: not enough memory: {error}", 2)
     return 0
 
 

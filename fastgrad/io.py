@@ -23,6 +23,8 @@ def save(model: Sequential, path: str | Path, metadata: Mapping[str, str] | None
     from safetensors.numpy import save as to_bytes
 
     if metadata is not None:
+        if not isinstance(metadata, Mapping):
+            raise TypeError(f"metadata must map str to str, got {metadata!r}")
         for key, value in metadata.items():
             if not isinstance(key, str) or not isinstance(value, str):
                 raise TypeError(f"metadata must map str to str, got {key!r}: {value!r}")
@@ -84,14 +86,15 @@ def load(path: str | Path, layers: Mapping[str, type[Layer]] | None = None) -> S
     try:
         with safe_open(path, framework="numpy") as file:
             note = (file.metadata() or {}).get("fastgrad")
+            if note is None:
+                raise ValueError(f"{path} is a safetensors file, but not of a fastgrad model")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as why:
+    # the last two for kinds of numbers that NumPy does not have
+    except (SafetensorError, OSError, TypeError, AttributeError) as why:
         raise ValueError(f"{path} is not a whole safetensors file: {why}") from None
-    if note is None:
-        raise ValueError(f"{path} is a safetensors file, but not of a fastgrad model")
     try:
         return _made(json.loads(note), tensors, {**_KNOWN, **(layers or {})})
-    except (KeyError, TypeError, ValueError) as why:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as why:
         raise ValueError(f"{path} does not describe a fastgrad model: {why}") from None
 
 
@@ -107,10 +110,16 @@ def _made(
             raise ValueError(f"layer class {name!r} is unknown; name it in load(..., layers=...)")
         arguments = {key: value for key, value in entry.items() if key != "layer"}
         made.append(known[name](**arguments))
+    needed = {  # compared before any memory is asked for
+        f"{i}.{name}": tuple(shape)
+        for i, layer in enumerate(made)
+        for name, (shape, _) in layer.parameters().items()
+    }
+    for name in sorted({*needed, *tensors}):
+        shape = tensors[name].shape if name in tensors else None
+        if shape != needed.get(name):
+            raise ValueError(f"{name} has shape {shape}, its layers need {needed.get(name)}")
     model = Sequential(*made, rng=0, dtype=description["dtype"])
-    missing = set(model.params) ^ set(tensors)
-    if missing:
-        raise ValueError(f"parameters and layers disagree about {', '.join(sorted(missing))}")
     for name, values in tensors.items():
         if values.dtype != model.dtype:
             raise ValueError(f"{name} has dtype {values.dtype}, the model {model.dtype}")

@@ -68,10 +68,22 @@ class Sequential:
             values = np.asarray(init(shape, generator, self.dtype))
             self.params[name] = values  # says so when an initializer returns another shape
         self.metadata: dict[str, str] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        """Have nothing recorded."""
         # apart, so that a look at other data between forward and backward does no harm
         self._workspaces = {train: Workspace() for train in (False, True)}
         self._passes: dict[Any, Pass] = {}
         self._last: Pass | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        recorded = ("_workspaces", "_passes", "_last")  # points into the memory of this model
+        return {name: value for name, value in vars(self).items() if name not in recorded}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
 
     @property
     def params(self) -> Views:

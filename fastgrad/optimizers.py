@@ -29,6 +29,10 @@ class Optimizer:
     slots: ClassVar[tuple[str, ...]]  # the kernel's state vectors, in its order
     lr: float
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        check = _CHECKS.get(name)  # in the constructor and whenever it is changed
+        super().__setattr__(name, check(value) if check else value)
+
     def hyper(self) -> Hyper:
         """The numbers that the kernel reads at every step, in its order."""
         raise NotImplementedError
@@ -63,16 +67,31 @@ class Optimizer:
         return f"{type(self).__name__}({values})"
 
 
-def _rate(lr: Any) -> float:
-    return checks.number("lr", lr, 0, open_low=True)
+def _positive(name: str) -> Callable[[Any], float]:
+    return lambda value: checks.number(name, value, 0, open_low=True)
 
 
-def _decay(weight_decay: Any) -> float:
-    return checks.number("weight_decay", weight_decay, 0)
+def _fraction(name: str) -> Callable[[Any], float]:
+    return lambda value: checks.number(name, value, 0, 1, open_high=True)
 
 
-def _fraction(name: str, value: Any) -> float:
-    return checks.number(name, value, 0, 1, open_high=True)
+def _pair(betas: Any) -> tuple[float, float]:
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise TypeError(f"betas must be a pair of numbers, got {betas!r}")
+    return _fraction("betas[0]")(betas[0]), _fraction("betas[1]")(betas[1])
+
+
+# what every optimizer means by these names
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "lr": _positive("lr"),
+    "eps": _positive("eps"),
+    "weight_decay": lambda value: checks.number("weight_decay", value, 0),
+    "momentum": _fraction("momentum"),
+    "dampening": _fraction("dampening"),
+    "alpha": _fraction("alpha"),
+    "betas": _pair,
+    "nesterov": bool,
+}
 
 
 class SGD(Optimizer):
@@ -104,11 +123,11 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        self.lr = _rate(lr)
-        self.momentum = _fraction("momentum", momentum)
-        self.dampening = _fraction("dampening", dampening)
-        self.weight_decay = _decay(weight_decay)
-        self.nesterov = bool(nesterov)
+        self.lr = lr
+        self.momentum = momentum
+        self.dampening = dampening
+        self.weight_decay = weight_decay
+        self.nesterov = nesterov
         if self.nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError(
                 "nesterov needs momentum above 0 and dampening 0, "
@@ -155,11 +174,11 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
     ) -> None:
-        self.lr = _rate(lr)
-        self.alpha = _fraction("alpha", alpha)
-        self.eps = checks.number("eps", eps, 0, open_low=True)
-        self.weight_decay = _decay(weight_decay)
-        self.momentum = _fraction("momentum", momentum)
+        self.lr = lr
+        self.alpha = alpha
+        self.eps = eps
+        self.weight_decay = weight_decay
+        self.momentum = momentum
 
     def hyper(self) -> Hyper:
         """lr, alpha, eps, weight_decay, momentum."""
@@ -198,12 +217,10 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        self.lr = _rate(lr)
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise TypeError(f"betas must be a pair of numbers, got {betas!r}")
-        self.betas = (_fraction("betas[0]", betas[0]), _fraction("betas[1]", betas[1]))
-        self.eps = checks.number("eps", eps, 0, open_low=True)
-        self.weight_decay = _decay(weight_decay)
+        self.lr = lr
+        self.betas = betas
+        self.eps = eps
+        self.weight_decay = weight_decay
 
     def hyper(self) -> Hyper:
         """lr, beta1, beta2, eps, weight_decay, decoupled."""

@@ -56,7 +56,7 @@ def training_figure(
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _draw(left, epochs, losses, title="Loss", ylabel="mean loss per sample")
-    _draw(right, epochs, layers, title="Gradient flow", ylabel="gradient norm, last batch")
+    _draw(right, epochs, layers, title="Gradient flow", ylabel="gradient norm")
     return figure
 
 

@@ -181,7 +181,8 @@ def fit(
             bar.update(1)
             bar.set_postfix_str(_postfix(run), refresh=False)
             # every callback sees the epoch, even if an earlier one has stopped the run
-            if any([_is_true(callback(run)) for callback in callbacks]):
+            answers = [callback(run) for callback in callbacks]
+            if any(map(_is_true, answers)):
                 run.stopped = run.stopped or "a callback stopped it"
                 break
     return run

@@ -105,7 +105,7 @@ cdef inline void multiply_by_slope(
     cdef ptrdiff_t i
     cdef real one = 1, zero = 0, t
     cdef real scale = <real>SELU_SCALE, scaled_alpha = <real>(SELU_SCALE * SELU_ALPHA)
-    if slope != NULL:
+    if kind == GELU or kind == GELU_TANH or kind == SILU:
         for i in range(n):
             dz[i] = dy[i] * slope[i]
     elif kind == RELU:

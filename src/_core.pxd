@@ -16,22 +16,22 @@ cdef extern from "fg_team.h" nogil:
     ctypedef struct Team "fg_team":
         int rank
         int size
-        Barrier *barrier
+        int used
+        Barrier *meet
+        Barrier *inner
     ctypedef void (*Kernel "fg_kernel")(const void *args, Team *team, void *scratch) noexcept
     ctypedef struct Call "fg_call":
         Kernel run
-        long long args[31]
+        double work
+        long long args[30]
+    void team_meet "fg_team_meet"(Team *team)
     void team_wait "fg_team_wait"(Team *team)
-    int team_size_for "fg_team_size_for"(const Team *team, double work)
-    void team_share "fg_team_share"(const Team *team, int used, ptrdiff_t n, ptrdiff_t grain,
+    int team_worth "fg_team_worth"(double work, int size)
+    void team_share "fg_team_share"(const Team *team, ptrdiff_t n, ptrdiff_t grain,
                                     ptrdiff_t *low, ptrdiff_t *high)
     void raise_flag "fg_raise_flag"(long long *flag)
     long long read_flag "fg_read_flag"(const long long *flag)
     double seconds "fg_seconds"()
-
-
-cdef inline bint is_double(cnp.ndarray array) noexcept:
-    return cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT64
 
 
 cdef inline void *data(object array) except? NULL:
@@ -41,11 +41,19 @@ cdef inline void *data(object array) except? NULL:
     return cnp.PyArray_DATA(<cnp.ndarray?>array)
 
 
-cdef inline bytes record(void *run, const void *args, size_t size):
-    """A call as bytes, for the replay to copy into its list."""
+cdef inline bytes record(void *run, const void *args, size_t size, double work):
+    """A call as bytes, for the replay to copy into its list; work in multiply-adds."""
     cdef Call call
     assert size <= sizeof(call.args)
     memset(&call, 0, sizeof(call))
     call.run = <Kernel>run
+    call.work = work
     memcpy(call.args, args, size)
     return PyBytes_FromStringAndSize(<const char *>&call, sizeof(call))
+
+
+cdef inline bytes record_real(cnp.ndarray like, void *run_float, void *run_double,
+                              const void *args, size_t size, double work):
+    """The same, for the dtype that `like` has."""
+    cdef bint wide = cnp.PyArray_TYPE(like) == cnp.NPY_FLOAT64
+    return record(run_double if wide else run_float, args, size, work)

@@ -12,6 +12,7 @@ cdef extern from "fg_gemm.h" nogil:
         ptrdiff_t c_row
         const float *bias
         bint accumulate
+        ptrdiff_t all_rows
         bint packed
         int *not_finite
     ctypedef struct GemmDouble "fg_gemm_f64":
@@ -24,6 +25,7 @@ cdef extern from "fg_gemm.h" nogil:
         ptrdiff_t c_row
         const double *bias
         bint accumulate
+        ptrdiff_t all_rows
         bint packed
         int *not_finite
     void fg_multiply_f32(const GemmFloat *g, float *scratch)
@@ -39,16 +41,16 @@ cdef inline void multiply(
     const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
     const real *b, ptrdiff_t b_row, ptrdiff_t b_col,
     real *c, ptrdiff_t c_row,
-    const real *bias, bint accumulate, int *not_finite, real *scratch,
+    const real *bias, bint accumulate, ptrdiff_t all_rows, int *not_finite, real *scratch,
 ) noexcept nogil:
     """c[M,N] = bias[N] + a[M,K] b[K,N], or c += a b; see fg_gemm.h for the rest."""
     cdef GemmFloat f
     cdef GemmDouble d
     if real is float:
-        f = GemmFloat(M, N, K, a, a_row, a_col, b, b_row, b_col, c, c_row, bias, accumulate, False,
-                      not_finite)
+        f = GemmFloat(M, N, K, a, a_row, a_col, b, b_row, b_col, c, c_row, bias, accumulate,
+                      all_rows, False, not_finite)
         fg_multiply_f32(&f, scratch)
     else:
-        d = GemmDouble(M, N, K, a, a_row, a_col, b, b_row, b_col, c, c_row, bias, accumulate, False,
-                       not_finite)
+        d = GemmDouble(M, N, K, a, a_row, a_col, b, b_row, b_col, c, c_row, bias, accumulate,
+                       all_rows, False, not_finite)
         fg_multiply_f64(&d, scratch)

@@ -9,10 +9,10 @@ cdef extern from "fg_reduce.h" nogil:
     bint fg_finite_f32(const float *x, ptrdiff_t n)
     bint fg_finite_f64(const double *x, ptrdiff_t n)
 
-    void fg_column_sums_f32(const float *x, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t columns,
-                            float *sums)
-    void fg_column_sums_f64(const double *x, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t columns,
-                            double *sums)
+    void fg_add_rows_f32(const float *x, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t columns,
+                         float *sums)
+    void fg_add_rows_f64(const double *x, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t columns,
+                         double *sums)
 
 
 cdef inline double sum_of(const real *x, ptrdiff_t n) noexcept nogil:
@@ -36,10 +36,10 @@ cdef inline bint all_finite(const real *x, ptrdiff_t n) noexcept nogil:
         return fg_finite_f64(x, n)
 
 
-cdef inline void column_sums(const real *x, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t columns,
-                             real *sums) noexcept nogil:
-    """sums[columns] of x, whose rows lie `row` apart."""
+cdef inline void add_rows(const real *x, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t columns,
+                          real *sums) noexcept nogil:
+    """sums[columns] += each row of x; its rows lie `row` apart."""
     if real is float:
-        fg_column_sums_f32(x, rows, row, columns, sums)
+        fg_add_rows_f32(x, rows, row, columns, sums)
     else:
-        fg_column_sums_f64(x, rows, row, columns, sums)
+        fg_add_rows_f64(x, rows, row, columns, sums)

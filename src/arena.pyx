@@ -8,8 +8,7 @@
 from libc.math cimport fabs, isfinite, log, pow, sqrt
 
 from _core cimport (
-    Team, cnp, data, int64_t, is_double, ptrdiff_t, raise_flag, real, record, team_share,
-    team_size_for, team_wait,
+    Team, cnp, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_share, team_wait,
 )
 from _math cimport absolute, square_root
 from _reduce cimport all_finite, sum_of_squares
@@ -39,7 +38,7 @@ cdef void run_sgd(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef real decay = <real>a.hyper[3], d
     cdef bint nesterov = a.hyper[4] != 0
     cdef ptrdiff_t i, low, high
-    team_share(team, team_size_for(team, 4 * a.P), a.P, BLOCK, &low, &high)
+    team_share(team, a.P, BLOCK, &low, &high)
     if velocity == NULL:
         for i in range(low, high):
             p[i] -= lr * (g[i] + decay * p[i])
@@ -67,7 +66,7 @@ cdef void run_rmsprop(const void *args, Team *team, real *scratch) noexcept nogi
     cdef real lr = <real>a.hyper[0], alpha = <real>a.hyper[1], beta = <real>(1 - a.hyper[1])
     cdef real eps = <real>a.hyper[2], decay = <real>a.hyper[3], momentum = <real>a.hyper[4], d
     cdef ptrdiff_t i, low, high
-    team_share(team, team_size_for(team, 8 * a.P), a.P, BLOCK, &low, &high)
+    team_share(team, a.P, BLOCK, &low, &high)
     if velocity == NULL:
         for i in range(low, high):
             d = g[i] + decay * p[i]
@@ -96,7 +95,7 @@ cdef void run_adam(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef ptrdiff_t i, low, high
     if a.hyper[5] != 0:
         shrink, coupled = <real>(1 - lr * decay), 0
-    team_share(team, team_size_for(team, 8 * a.P), a.P, BLOCK, &low, &high)
+    team_share(team, a.P, BLOCK, &low, &high)
     for i in range(low, high):
         d = g[i] + coupled * p[i]
         mean[i] = beta1 * mean[i] + rest1 * d
@@ -107,25 +106,22 @@ cdef void run_adam(const void *args, Team *team, real *scratch) noexcept nogil:
 def sgd(g, hyper, step, p, velocity):
     cdef Pass a = Pass(data(g), data(p), data(velocity), NULL, <const double *>data(hyper),
                        <const int64_t *>data(step), g.size)
-    if is_double(g):
-        return record(<void *>run_sgd[double], &a, sizeof(a))
-    return record(<void *>run_sgd[float], &a, sizeof(a))
+    return record_real(g, <void *>run_sgd[float], <void *>run_sgd[double],
+                       &a, sizeof(a), 4.0 * a.P)
 
 
 def rmsprop(g, hyper, step, p, square, velocity):
     cdef Pass a = Pass(data(g), data(p), data(velocity), data(square), <const double *>data(hyper),
                        <const int64_t *>data(step), g.size)
-    if is_double(g):
-        return record(<void *>run_rmsprop[double], &a, sizeof(a))
-    return record(<void *>run_rmsprop[float], &a, sizeof(a))
+    return record_real(g, <void *>run_rmsprop[float], <void *>run_rmsprop[double],
+                       &a, sizeof(a), 8.0 * a.P)
 
 
 def adam(g, hyper, step, p, mean, square):
     cdef Pass a = Pass(data(g), data(p), data(mean), data(square), <const double *>data(hyper),
                        <const int64_t *>data(step), g.size)
-    if is_double(g):
-        return record(<void *>run_adam[double], &a, sizeof(a))
-    return record(<void *>run_adam[float], &a, sizeof(a))
+    return record_real(g, <void *>run_adam[float], <void *>run_adam[double],
+                       &a, sizeof(a), 8.0 * a.P)
 
 
 cdef struct Finite:
@@ -138,16 +134,15 @@ cdef void run_check_finite(const void *args, Team *team, real *scratch) noexcept
     cdef const Finite *a = <const Finite *>args
     cdef const real *g = <const real *>a.g
     cdef ptrdiff_t low, high
-    team_share(team, team_size_for(team, a.P), a.P, BLOCK, &low, &high)
+    team_share(team, a.P, BLOCK, &low, &high)
     if not all_finite(g + low, high - low):
         raise_flag(a.status)
 
 
 def check_finite(g, status):
     cdef Finite a = Finite(data(g), <long long *>data(status), g.size)
-    if is_double(g):
-        return record(<void *>run_check_finite[double], &a, sizeof(a))
-    return record(<void *>run_check_finite[float], &a, sizeof(a))
+    return record_real(g, <void *>run_check_finite[float], <void *>run_check_finite[double],
+                       &a, sizeof(a), <double>a.P)
 
 
 cdef struct ClipValue:
@@ -162,8 +157,6 @@ cdef void run_clip_value(const void *args, Team *team, real *scratch) noexcept n
     cdef real *g = <real *>a.g
     cdef real limit = <real>a.limit
     cdef ptrdiff_t i, outside = 0
-    if team.rank:  # the account is one sum; the pass is a small part of any step
-        return
     for i in range(a.P):
         outside += absolute(g[i]) > limit
         g[i] = limit if g[i] > limit else (-limit if g[i] < -limit else g[i])
@@ -175,9 +168,8 @@ cdef void run_clip_value(const void *args, Team *team, real *scratch) noexcept n
 
 def clip_value(limit, g, report):
     cdef ClipValue a = ClipValue(data(g), <double *>data(report), g.size, limit)
-    if is_double(g):
-        return record(<void *>run_clip_value[double], &a, sizeof(a))
-    return record(<void *>run_clip_value[float], &a, sizeof(a))
+    return record_real(g, <void *>run_clip_value[float], <void *>run_clip_value[double],
+                       &a, sizeof(a), 0)
 
 
 cdef struct ClipNorm:
@@ -217,7 +209,8 @@ cdef double factor_for(const ClipNorm *a, const real *x, ptrdiff_t n, double squ
         wanted = a.low
     else:
         return 1
-    return wanted / top / root
+    wanted = wanted / top / root
+    return wanted if isfinite(wanted) else 1  # no float64 lifts a gradient that small
 
 
 cdef void run_clip_norm(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -226,12 +219,10 @@ cdef void run_clip_norm(const void *args, Team *team, real *scratch) noexcept no
     cdef ptrdiff_t block, group, i, low, high, first, last
     cdef double square, norm, factor, largest = 0, farthest = 1
     cdef bint acted = False
-    cdef int used = team_size_for(team, 2 * a.P)
-    team_share(team, used, a.B, 1, &low, &high)
+    team_share(team, a.B, 1, &low, &high)
     for block in range(low, high):
         a.squares[block] = sum_of_squares(g + a.blocks[block], a.blocks[block + 1] - a.blocks[block])
-    if used > 1:
-        team_wait(team)
+    team_wait(team)
     if team.rank == 0:
         for group in range(a.S):
             square = 0
@@ -248,8 +239,7 @@ cdef void run_clip_norm(const void *args, Team *team, real *scratch) noexcept no
         a.report[1] += acted
         a.report[2] = largest
         a.report[3] = farthest
-    if used > 1:
-        team_wait(team)
+    team_wait(team)
     for group in range(a.S):
         factor = a.factors[group]
         if factor != 1:
@@ -264,6 +254,5 @@ def clip_norm(low, high, blocks, groups, g, squares, factors, report):
     cdef ClipNorm a = ClipNorm(data(g), <const int64_t *>data(blocks), <const int64_t *>data(groups),
                                <double *>data(squares), <double *>data(factors),
                                <double *>data(report), g.size, blocks.size - 1, groups.size - 1, low, high)
-    if is_double(g):
-        return record(<void *>run_clip_norm[double], &a, sizeof(a))
-    return record(<void *>run_clip_norm[float], &a, sizeof(a))
+    return record_real(g, <void *>run_clip_norm[float], <void *>run_clip_norm[double],
+                       &a, sizeof(a), 2.0 * a.P)

@@ -2,7 +2,7 @@
 from libc.string cimport memcpy
 
 from _core cimport (
-    Team, cnp, data, int64_t, ptrdiff_t, record, team_share, team_size_for,
+    Team, cnp, data, int64_t, ptrdiff_t, record, team_share,
 )
 
 cnp.import_array()
@@ -32,13 +32,13 @@ cdef void run_gather(const void *args, Team *team, void *scratch) noexcept nogil
     cdef const Gather *a = <const Gather *>args
     cdef const int64_t *order = a.order + a.cursor[0]
     cdef ptrdiff_t i, low, high, ahead
-    team_share(team, team_size_for(team, a.N * a.row_bytes), a.N, 1, &low, &high)
+    team_share(team, a.N, 1, &low, &high)
     if a.row_bytes == 8:
         for i in range(low, high):
             (<int64_t *>a.out)[i] = (<const int64_t *>a.source)[order[i]]
         return
     # Rows come from anywhere in the data: fetch those to come while this one is copied.
-    ahead = 1 + AHEAD // a.row_bytes
+    ahead = 1 + AHEAD // (a.row_bytes + 1)
     for i in range(low, high):
         if i + ahead < high:
             fetch(a.source + order[i + ahead] * a.row_bytes, a.row_bytes)
@@ -50,7 +50,7 @@ cdef bytes gather(source, order, cursor, out):
     cdef Gather a = Gather(<const char *>data(source), <const int64_t *>data(order),
                            <const int64_t *>data(cursor), <char *>data(out), rows,
                            out.nbytes // max(rows, 1))
-    return record(<void *>run_gather, &a, sizeof(a))
+    return record(<void *>run_gather, &a, sizeof(a), <double>a.N * a.row_bytes)
 
 
 def gather_rows(source, order, cursor, out):
@@ -71,13 +71,12 @@ cdef struct End:
 
 cdef void run_end_step(const void *args, Team *team, void *scratch) noexcept nogil:
     cdef const End *a = <const End *>args
-    if team.rank == 0:
-        a.total[0] += <double>a.rows * a.loss[0]
-        a.cursor[0] += a.rows
-        a.step[0] += 1
+    a.total[0] += <double>a.rows * a.loss[0]
+    a.cursor[0] += a.rows
+    a.step[0] += 1
 
 
 def end_step(loss, rows, total, cursor, step):
     cdef End a = End(<const double *>data(loss), <double *>data(total), <int64_t *>data(cursor),
                      <int64_t *>data(step), rows)
-    return record(<void *>run_end_step, &a, sizeof(a))
+    return record(<void *>run_end_step, &a, sizeof(a), 0)

@@ -7,11 +7,10 @@
 #     only its own weights; rows otherwise.
 from _activation cimport activate, activation_code, multiply_by_slope
 from _core cimport (
-    Team, cnp, data, is_double, ptrdiff_t, raise_flag, real, record, team_share, team_size_for,
-    team_wait,
+    Team, cnp, data, memset, ptrdiff_t, raise_flag, real, record_real, team_share, team_wait,
 )
 from _product cimport SCRATCH_DOUBLES, SCRATCH_FLOATS, multiply
-from _reduce cimport all_finite, column_sums
+from _reduce cimport add_rows, all_finite
 
 cnp.import_array()
 
@@ -20,6 +19,7 @@ scratch_bytes = max(SCRATCH_FLOATS * sizeof(float), SCRATCH_DOUBLES * sizeof(dou
 cdef enum:
     COLUMNS = 32  # a share of columns is a whole number of panels, at every level
     ROWS = 12  # and a share of rows, of register tiles
+    GROUP = 4096  # elements of dz whose bias sums follow while they are in L1
 
 
 cdef struct Forward:
@@ -33,14 +33,14 @@ cdef struct Forward:
     double alpha
 
 
-cdef void share_output(Team *team, int used, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t *r0,
+cdef void share_output(Team *team, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t *r0,
                        ptrdiff_t *r1, ptrdiff_t *c0, ptrdiff_t *c1) noexcept nogil:
     """This thread's block [r0, r1) x [c0, c1) of an output matrix."""
-    if columns >= 2 * COLUMNS * used or rows < columns:
+    if columns >= 2 * COLUMNS * team.used or rows < columns:
         r0[0], r1[0] = 0, rows
-        team_share(team, used, columns, COLUMNS, c0, c1)
+        team_share(team, columns, COLUMNS, c0, c1)
     else:
-        team_share(team, used, rows, ROWS, r0, r1)
+        team_share(team, rows, ROWS, r0, r1)
         c0[0], c1[0] = 0, columns
 
 
@@ -52,13 +52,12 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
     cdef real *y = <real *>a.y
     cdef real *slope = <real *>a.slope
     cdef ptrdiff_t I = a.fan_in, O = a.fan_out, r0, r1, c0, c1, r
-    cdef int used = team_size_for(team, <double>a.rows * I * O)
-    share_output(team, used, a.rows, O, &r0, &r1, &c0, &c1)
+    share_output(team, a.rows, O, &r0, &r1, &c0, &c1)
     if r0 == r1 or c0 == c1:
         return
     multiply(r1 - r0, c1 - c0, I, x + r0 * I, I, 1, w + c0 * I, 1, I,
-             y + r0 * O + c0, O, b + c0 if b else NULL, False, NULL,
-             scratch)
+             y + r0 * O + c0, O, b + c0 if b else NULL, False, a.rows,
+             NULL, scratch)
     if c1 - c0 == O:
         activate(a.activation, <real>a.alpha, y + r0 * O, slope + r0 * O if slope else NULL,
                  (r1 - r0) * O)
@@ -71,9 +70,8 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
 def dense_forward(x, w, b, activation, alpha, y, slope):
     cdef Forward a = Forward(data(x), data(w), data(b), data(y), data(slope), x.shape[0],
                              x.shape[1], w.shape[0], activation_code(activation), alpha)
-    if is_double(x):
-        return record(<void *>run_forward[double], &a, sizeof(a))
-    return record(<void *>run_forward[float], &a, sizeof(a))
+    return record_real(x, <void *>run_forward[float], <void *>run_forward[double],
+                       &a, sizeof(a), <double>a.rows * a.fan_in * a.fan_out)
 
 
 cdef struct Backward:
@@ -102,45 +100,51 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
     cdef real *dw = <real *>a.dw
     cdef real *db = <real *>a.db
     cdef int not_finite = 0
-    cdef ptrdiff_t N = a.rows, I = a.fan_in, O = a.fan_out, r, r0, r1, c0, c1
-    cdef int used = team_size_for(team, <double>N * I * O)
+    cdef ptrdiff_t N = a.rows, I = a.fan_in, O = a.fan_out, r, r0, r1, c0, c1, row
+    cdef ptrdiff_t some
 
     # dz = dy f'(z) in place, and its column sums. Threads share columns, so that no sum is split.
-    team_share(team, used, O, COLUMNS, &c0, &c1)
-    if c1 - c0 == O:
-        multiply_by_slope(a.activation, <real>a.alpha, y, slope, dz, dz, N * O)
-    else:
-        for r in range(N):
-            multiply_by_slope(a.activation, <real>a.alpha, y + r * O + c0,
-                              slope + r * O + c0 if slope else NULL, dz + r * O + c0,
-                              dz + r * O + c0, c1 - c0)
+    team_share(team, O, COLUMNS, &c0, &c1)
     if db and c0 < c1:
-        column_sums(dz + c0, N, O, c1 - c0, db + c0)
-        if a.status and not all_finite(db + c0, c1 - c0):
-            raise_flag(a.status)
-    if used > 1:
-        team_wait(team)
+        memset(db + c0, 0, <size_t>(c1 - c0) * sizeof(real))
+    some = 1 + GROUP // (O + 1)  # rows that stay in L1 between the two loops
+    r = 0
+    while r < N and c0 < c1:
+        r1 = min(N, r + some)
+        if c1 - c0 == O:
+            multiply_by_slope(a.activation, <real>a.alpha, y + r * O, slope + r * O if slope else NULL,
+                              dz + r * O, dz + r * O, (r1 - r) * O)
+        else:
+            for row in range(r, r1):
+                multiply_by_slope(a.activation, <real>a.alpha, y + row * O + c0,
+                                  slope + row * O + c0 if slope else NULL, dz + row * O + c0,
+                                  dz + row * O + c0, c1 - c0)
+        if db:
+            add_rows(dz + r * O + c0, r1 - r, O, c1 - c0, db + c0)
+        r = r1
+    if db and a.status and not all_finite(db + c0, c1 - c0):
+        raise_flag(a.status)
+    team_wait(team)
 
     # dw[O,I] = dz' x
-    share_output(team, used, O, I, &r0, &r1, &c0, &c1)
+    share_output(team, O, I, &r0, &r1, &c0, &c1)
     if r0 < r1 and c0 < c1:
         multiply(r1 - r0, c1 - c0, N, dz + r0, 1, O, x + c0, I, 1, dw + r0 * I + c0, I,
-                 NULL, False, &not_finite, scratch)
+                 NULL, False, O, &not_finite, scratch)
         if a.status and not_finite:
             raise_flag(a.status)
 
     # dx[N,I] = dz w
     if dx:
-        share_output(team, used, N, I, &r0, &r1, &c0, &c1)
+        share_output(team, N, I, &r0, &r1, &c0, &c1)
         if r0 < r1 and c0 < c1:
             multiply(r1 - r0, c1 - c0, O, dz + r0 * O, O, 1, w + c0, I, 1, dx + r0 * I + c0, I,
-                     NULL, False, NULL, scratch)
+                     NULL, False, N, NULL, scratch)
 
 
 def dense_backward(x, w, y, slope, activation, alpha, dy, dx, dw, db, status):
     cdef Backward a = Backward(data(x), data(w), data(y), data(slope), data(dy), data(dx),
                                data(dw), data(db), <long long *>data(status), x.shape[0], x.shape[1], w.shape[0],
                                activation_code(activation), alpha)
-    if is_double(x):
-        return record(<void *>run_backward[double], &a, sizeof(a))
-    return record(<void *>run_backward[float], &a, sizeof(a))
+    return record_real(x, <void *>run_backward[float], <void *>run_backward[double],
+                       &a, sizeof(a), <double>a.rows * a.fan_in * a.fan_out)

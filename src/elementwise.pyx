@@ -1,7 +1,7 @@
 # Activations as layers of their own, and the functions of fg_math.h by name.
 from _activation cimport activate, activation_code, multiply_by_slope
 from _core cimport (
-    Team, cnp, data, is_double, memcpy, ptrdiff_t, real, record, team_share, team_size_for,
+    Team, cnp, data, memcpy, ptrdiff_t, real, record_real, team_share,
 )
 from _math cimport erf, exp, expm1, log, log1p, sigmoid, tanh
 
@@ -33,7 +33,7 @@ cdef void run_activation(const void *args, Team *team, real *scratch) noexcept n
     cdef real *y = <real *>a.y
     cdef real *slope = <real *>a.slope
     cdef ptrdiff_t low, high
-    team_share(team, team_size_for(team, a.n * WORK), a.n, GRAIN, &low, &high)
+    team_share(team, a.n, GRAIN, &low, &high)
     if y != x and low < high:
         memcpy(y + low, x + low, <size_t>(high - low) * sizeof(real))
     activate(a.function, <real>a.alpha, y + low, slope + low if slope else NULL, high - low)
@@ -41,16 +41,15 @@ cdef void run_activation(const void *args, Team *team, real *scratch) noexcept n
 
 def activation_forward(x, activation, alpha, y, slope):
     cdef Map a = Map(data(x), data(y), data(slope), NULL, x.size, activation_code(activation), alpha)
-    if is_double(x):
-        return record(<void *>run_activation[double], &a, sizeof(a))
-    return record(<void *>run_activation[float], &a, sizeof(a))
+    return record_real(x, <void *>run_activation[float], <void *>run_activation[double],
+                       &a, sizeof(a), <double>a.n * WORK)
 
 
 cdef void run_activation_backward(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Map *a = <const Map *>args
     cdef const real *slope = <const real *>a.slope
     cdef ptrdiff_t low, high
-    team_share(team, team_size_for(team, a.n * WORK), a.n, GRAIN, &low, &high)
+    team_share(team, a.n, GRAIN, &low, &high)
     multiply_by_slope(a.function, <real>a.alpha, <const real *>a.x + low,
                       slope + low if slope else NULL, <const real *>a.dy + low,
                       <real *>a.y + low, high - low)
@@ -59,9 +58,8 @@ cdef void run_activation_backward(const void *args, Team *team, real *scratch) n
 def activation_backward(y, slope, dy, activation, alpha, dx):
     cdef Map a = Map(data(y), data(dx), data(slope), data(dy), y.size, activation_code(activation),
                      alpha)
-    if is_double(y):
-        return record(<void *>run_activation_backward[double], &a, sizeof(a))
-    return record(<void *>run_activation_backward[float], &a, sizeof(a))
+    return record_real(y, <void *>run_activation_backward[float], <void *>run_activation_backward[double],
+                       &a, sizeof(a), <double>a.n * WORK)
 
 
 cdef void run_elementwise(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -69,7 +67,7 @@ cdef void run_elementwise(const void *args, Team *team, real *scratch) noexcept 
     cdef const real *x = <const real *>a.x
     cdef real *y = <real *>a.y
     cdef ptrdiff_t i, low, high
-    team_share(team, team_size_for(team, a.n * WORK), a.n, GRAIN, &low, &high)
+    team_share(team, a.n, GRAIN, &low, &high)
     if a.function == EXP:
         for i in range(low, high):
             y[i] = exp(x[i])
@@ -95,6 +93,5 @@ cdef void run_elementwise(const void *args, Team *team, real *scratch) noexcept 
 
 def elementwise(function, x, out):
     cdef Map a = Map(data(x), data(out), NULL, NULL, x.size, FUNCTIONS.index(function), 0)
-    if is_double(x):
-        return record(<void *>run_elementwise[double], &a, sizeof(a))
-    return record(<void *>run_elementwise[float], &a, sizeof(a))
+    return record_real(x, <void *>run_elementwise[float], <void *>run_elementwise[double],
+                       &a, sizeof(a), <double>a.n * WORK)

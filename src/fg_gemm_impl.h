@@ -16,6 +16,7 @@ typedef struct {
     ptrdiff_t c_row;
     const REAL *bias;
     int accumulate;
+    ptrdiff_t all_rows; /* of the whole product, whose part this is: it decides the order of sums */
     int packed; /* b is what fg_pack made of B; b_row and b_col are not read */
     int *not_finite; /* becomes 1 if an element of C is infinite or NaN; may be NULL */
 } FG_(fg_gemm);
@@ -234,7 +235,7 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
     const ptrdiff_t stride = by_columns ? g->a_col : g->a_row, size = sizeof(REAL);
     REAL *const panel = scratch, *const block = scratch + NR * FG_KC;
     if (g->K == 0 && g->accumulate) return;
-    if (!g->packed && !by_rows_b && !by_columns && g->M <= FG_DOT_ROWS) {
+    if (!g->packed && !by_rows_b && !by_columns && g->all_rows <= FG_DOT_ROWS) {
         FG_(fg_dot_product)(g);
         return;
     }

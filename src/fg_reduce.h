@@ -60,33 +60,34 @@ FG_REDUCTION(fg_sum_squares_f64, double, 128, FG_SQUARE)
 FG_FINITE(fg_finite_f32, float, fg_vec_f32)
 FG_FINITE(fg_finite_f64, double, fg_vec_f64)
 
-/* sums[0:columns] of x[rows, columns], each from the first row to the last. */
-#define FG_COLUMN_SUMS(SUFFIX, REAL, VEC)                                                  \
-    static inline void fg_column_sums##SUFFIX(const REAL *x, ptrdiff_t rows, ptrdiff_t row, \
-                                              ptrdiff_t columns, REAL *sums)               \
+/* sums[0:columns] += x[rows, columns], row after row. */
+#define FG_ADD_ROWS(SUFFIX, REAL, VEC)                                                     \
+    static inline void fg_add_rows##SUFFIX(const REAL *x, ptrdiff_t rows, ptrdiff_t row,   \
+                                           ptrdiff_t columns, REAL *sums)                  \
     {                                                                                      \
         enum { LANES = sizeof(VEC) / sizeof(REAL) };                                       \
         ptrdiff_t c = 0;                                                                   \
         for (; columns - c >= 4 * LANES; c += 4 * LANES) {                                 \
-            VEC acc[4] = {{0}};                                                            \
+            VEC acc[4];                                                                    \
+            for (int j = 0; j < 4; j++) acc[j] = *(const VEC *)(sums + c + j * LANES);     \
             for (ptrdiff_t r = 0; r < rows; r++)                                           \
                 for (int j = 0; j < 4; j++)                                                \
                     acc[j] += *(const VEC *)(x + r * row + c + j * LANES);                 \
             for (int j = 0; j < 4; j++) *(VEC *)(sums + c + j * LANES) = acc[j];           \
         }                                                                                  \
-        for (; c < columns; c += LANES) {                                                  \
+        for (; columns - c >= LANES; c += LANES) {                                         \
+            VEC acc = *(const VEC *)(sums + c);                                            \
+            for (ptrdiff_t r = 0; r < rows; r++) acc += *(const VEC *)(x + r * row + c);   \
+            *(VEC *)(sums + c) = acc;                                                      \
+        }                                                                                  \
+        if (c < columns) {                                                                 \
             const ptrdiff_t n = columns - c;                                               \
-            VEC acc = {0};                                                                 \
-            if (n >= LANES) {                                                              \
-                for (ptrdiff_t r = 0; r < rows; r++) acc += *(const VEC *)(x + r * row + c); \
-                *(VEC *)(sums + c) = acc;                                                  \
-            } else {                                                                       \
-                for (ptrdiff_t r = 0; r < rows; r++)                                       \
-                    acc += fg_load_part##SUFFIX(x + r * row + c, n);                       \
-                fg_store_part##SUFFIX(sums + c, acc, n);                                   \
-            }                                                                              \
+            VEC acc = fg_load_part##SUFFIX(sums + c, n);                                   \
+            for (ptrdiff_t r = 0; r < rows; r++)                                           \
+                acc += fg_load_part##SUFFIX(x + r * row + c, n);                           \
+            fg_store_part##SUFFIX(sums + c, acc, n);                                       \
         }                                                                                  \
     }
-FG_COLUMN_SUMS(_f32, float, fg_vec_f32)
-FG_COLUMN_SUMS(_f64, double, fg_vec_f64)
+FG_ADD_ROWS(_f32, float, fg_vec_f32)
+FG_ADD_ROWS(_f64, double, fg_vec_f64)
 #endif

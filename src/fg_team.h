@@ -1,8 +1,9 @@
 /* A recorded kernel call, and the team of threads that replays it.
  *
- * Every thread of a team walks the same list of calls; inside a call each takes its share of the
- * output, and a barrier stands between calls. A share depends on sizes alone, never on timing, and
- * no sum is ever split, so the result does not depend on the number of threads.
+ * Every thread of a team walks the same list of calls. As many of them as a call is worth run it,
+ * each its share of the output, and a barrier stands before and after a call that is shared. A
+ * share depends on sizes alone, never on timing, and no sum is ever split, so the result does not
+ * depend on the number of threads.
  */
 #ifndef FG_TEAM_H
 #define FG_TEAM_H
@@ -18,7 +19,9 @@ typedef struct {
 
 typedef struct {
     int rank, size;
-    fg_barrier *barrier;
+    int used;          /* the threads that share the call now running: those of rank < used */
+    fg_barrier *meet;  /* of all threads, between calls */
+    fg_barrier *inner; /* of the used threads, inside a call */
 } fg_team;
 
 /* args: the kernel's own struct of arguments; scratch: FG_SCRATCH reals that are this thread's */
@@ -26,19 +29,19 @@ typedef void (*fg_kernel)(const void *args, fg_team *team, void *scratch);
 
 typedef struct {
     fg_kernel run;
-    long long args[31];
+    double work; /* in multiply-adds or their like */
+    long long args[30];
 } fg_call;
 
-/* Work, in multiply-adds or their like, below which a second thread costs more than it brings. */
+/* Work for which one more thread costs more than it brings: some 0.5 us of AVX-512. */
 #define FG_SERIAL_WORK 100e3
 
-/* Nobody goes on before all have come. */
-static inline void fg_team_wait(fg_team *team)
+/* Nobody goes on before `size` threads have come. */
+static inline void fg_barrier_wait(fg_barrier *b, int size)
 {
-    if (team->size == 1) return;
-    fg_barrier *b = team->barrier;
+    if (size == 1) return;
     const int generation = __atomic_load_n(&b->generation, __ATOMIC_ACQUIRE);
-    if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == team->size) {
+    if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == size) {
         __atomic_store_n(&b->arrived, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&b->generation, generation + 1, __ATOMIC_RELEASE);
         return;
@@ -52,22 +55,23 @@ static inline void fg_team_wait(fg_team *team)
     }
 }
 
-/* How many threads of the team a piece of work is worth. */
-static inline int fg_team_size_for(const fg_team *team, double work)
+static inline void fg_team_meet(fg_team *team) { fg_barrier_wait(team->meet, team->size); }
+static inline void fg_team_wait(fg_team *team) { fg_barrier_wait(team->inner, team->used); }
+
+/* How many of `size` threads a call is worth. */
+static inline int fg_team_worth(double work, int size)
 {
     const double worth = work / FG_SERIAL_WORK;
-    return worth >= team->size ? team->size : worth > 1 ? (int)worth : 1;
+    return worth >= size ? size : worth > 1 ? (int)worth : 1;
 }
 
-/* [*low, *high): the part of range(n) that this thread does when `used` threads share it, cut at
- * multiples of grain. */
-static inline void fg_team_share(const fg_team *team, int used, ptrdiff_t n, ptrdiff_t grain,
+/* [*low, *high): this thread's part of range(n), cut at multiples of grain. */
+static inline void fg_team_share(const fg_team *team, ptrdiff_t n, ptrdiff_t grain,
                                  ptrdiff_t *low, ptrdiff_t *high)
 {
     const ptrdiff_t pieces = (n + grain - 1) / grain;
-    const ptrdiff_t rank = team->rank < used ? team->rank : used;
-    const ptrdiff_t from = pieces * rank / used * grain;
-    const ptrdiff_t to = rank < used ? pieces * (rank + 1) / used * grain : n;
+    const ptrdiff_t from = pieces * team->rank / team->used * grain;
+    const ptrdiff_t to = pieces * (team->rank + 1) / team->used * grain;
     *low = from < n ? from : n;
     *high = to < n ? to : n;
 }

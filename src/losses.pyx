@@ -8,8 +8,7 @@
 from libc.math cimport isfinite
 
 from _core cimport (
-    Team, cnp, data, int64_t, is_double, ptrdiff_t, raise_flag, real, record, team_share,
-    team_size_for, team_wait,
+    Team, cnp, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_share, team_wait,
 )
 from _math cimport absolute, exp, log, log1p, sigmoid
 from _reduce cimport sum_of
@@ -62,7 +61,7 @@ cdef void mean_loss(const Loss *a, double total, const real *tag) noexcept nogil
     cdef ptrdiff_t i
     for i in range(a.N):
         mean += row_weight(a, i, tag) * a.rows[i]
-    a.loss[0] = mean / total
+    a.loss[0] = mean / total if a.N else 0
     if a.status and not isfinite(a.loss[0]):
         raise_flag(a.status)
 
@@ -112,13 +111,11 @@ cdef void run_regression(const void *args, Team *team, real *scratch) noexcept n
     cdef real *dz = <real *>a.dz
     cdef ptrdiff_t i, low, high, O = a.O
     cdef double total = total_weight(a, z)
-    cdef int used = team_size_for(team, <double>a.N * O * WORK)
-    team_share(team, used, a.N, 1, &low, &high)
+    team_share(team, a.N, 1, &low, &high)
     for i in range(low, high):
         regression_row(a.kind, <real>a.delta, z + i * O, t + i * O, dz + i * O, a.rows + i,
                        <real>(row_weight(a, i, z) / (total * O)), O)
-    if used > 1:
-        team_wait(team)
+    team_wait(team)
     if team.rank == 0:
         mean_loss(a, total, z)
 
@@ -178,14 +175,12 @@ cdef void run_softmax(const void *args, Team *team, real *scratch) noexcept nogi
     cdef const real *tag = <const real *>a.z
     cdef ptrdiff_t i, low, high
     cdef double total = total_weight(a, tag)
-    cdef int used = team_size_for(team, <double>a.N * a.O * WORK)
-    team_share(team, used, a.N, CHUNK, &low, &high)
+    team_share(team, a.N, CHUNK, &low, &high)
     i = low
     while i < high:
         softmax_chunk(a, total, i, min(<ptrdiff_t>CHUNK, high - i), tag)
         i += CHUNK
-    if used > 1:
-        team_wait(team)
+    team_wait(team)
     if team.rank == 0:
         mean_loss(a, total, tag)
 
@@ -194,9 +189,8 @@ cdef bytes regression(int kind, z, target, sample_weight, double delta, dz, rows
     cdef Loss a = Loss(data(z), data(target), NULL, data(sample_weight), data(dz),
                        <double *>data(rows), <double *>data(loss), <long long *>data(status), z.shape[0],
                        z.shape[1], kind, delta)
-    if is_double(z):
-        return record(<void *>run_regression[double], &a, sizeof(a))
-    return record(<void *>run_regression[float], &a, sizeof(a))
+    return record_real(z, <void *>run_regression[float], <void *>run_regression[double],
+                       &a, sizeof(a), <double>a.N * a.O * WORK)
 
 
 def mse(z, target, sample_weight, dz, rows, loss, status):
@@ -219,9 +213,8 @@ cdef bytes softmax(bint soft, z, target, class_weight, sample_weight, dz, rows, 
     cdef Loss a = Loss(data(z), data(target), data(class_weight), data(sample_weight), data(dz),
                        <double *>data(rows), <double *>data(loss), <long long *>data(status), z.shape[0],
                        z.shape[1], soft, 0)
-    if is_double(z):
-        return record(<void *>run_softmax[double], &a, sizeof(a))
-    return record(<void *>run_softmax[float], &a, sizeof(a))
+    return record_real(z, <void *>run_softmax[float], <void *>run_softmax[double],
+                       &a, sizeof(a), <double>a.N * a.O * WORK)
 
 
 def cross_entropy(z, target, class_weight, sample_weight, dz, rows, loss, status):

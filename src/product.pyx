@@ -1,6 +1,6 @@
 # Matrix products as kernels of their own, and the probe that holds them against the peak.
 from _core cimport (
-    Team, cnp, data, is_double, ptrdiff_t, real, record, seconds, team_share, team_size_for,
+    Team, cnp, data, ptrdiff_t, real, record_real, seconds, team_share,
 )
 from _product cimport (
     GemmDouble, GemmFloat, SCRATCH_FLOATS, fg_multiply_f32, fg_pack_f32, multiply,
@@ -27,11 +27,11 @@ cdef struct Product:
 cdef void run_product(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Product *p = <const Product *>args
     cdef ptrdiff_t low, high
-    team_share(team, team_size_for(team, <double>p.M * p.N * p.K), p.M, 12, &low, &high)
+    team_share(team, p.M, 12, &low, &high)
     if low < high:
         multiply(high - low, p.N, p.K, <const real *>p.a + low * p.a_row, p.a_row, p.a_col,
                  <const real *>p.b, p.b_row, p.b_col, <real *>p.c + low * p.N, p.N,
-                 <const real *>p.bias, p.accumulate, NULL, scratch)
+                 <const real *>p.bias, p.accumulate, p.M, NULL, scratch)
 
 
 cdef Product product(a, bint a_turned, b, bint b_turned, bias, c, bint accumulate) except *:
@@ -41,22 +41,21 @@ cdef Product product(a, bint a_turned, b, bint b_turned, bias, c, bint accumulat
                    1 if b_turned else N, K if b_turned else 1, accumulate)
 
 
-cdef bytes recorded(Product p, bint double_precision):
-    if double_precision:
-        return record(<void *>run_product[double], &p, sizeof(p))
-    return record(<void *>run_product[float], &p, sizeof(p))
+cdef bytes recorded(like, Product p):
+    return record_real(like, <void *>run_product[float], <void *>run_product[double],
+                       &p, sizeof(p), <double>p.M * p.N * p.K)
 
 
 def product_nn(a, b, bias, accumulate, c):
-    return recorded(product(a, False, b, False, bias, c, accumulate), is_double(a))
+    return recorded(a, product(a, False, b, False, bias, c, accumulate))
 
 
 def product_nt(a, b, bias, accumulate, c):
-    return recorded(product(a, False, b, True, bias, c, accumulate), is_double(a))
+    return recorded(a, product(a, False, b, True, bias, c, accumulate))
 
 
 def product_tn(a, b, bias, accumulate, c):
-    return recorded(product(a, True, b, False, bias, c, accumulate), is_double(a))
+    return recorded(a, product(a, True, b, False, bias, c, accumulate))
 
 
 def fma_peak(dtype="float32", double for_seconds=0.05):
@@ -84,7 +83,7 @@ def product_rate(kind, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, double for_seconds
     cdef GemmFloat g = GemmFloat(
         M, N, K, <float *>data(a), 1 if a_turned else K, M if a_turned else 1,
         <float *>data(b), 1 if b_turned else N, K if b_turned else 1, <float *>data(c), N,
-        NULL, False, False, NULL,
+        NULL, False, M, False, NULL,
     )
     cdef double best = 0, end = seconds() + for_seconds, start, flops = 2.0 * M * N * K
     cdef ptrdiff_t i, repeats = max(1, <ptrdiff_t>(2e7 / flops))

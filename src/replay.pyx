@@ -14,7 +14,7 @@ from libc.stdlib cimport free
 
 from _core cimport (
     Barrier, Call, Team, cnp, data, memcpy, memset, ptrdiff_t, raise_flag, read_flag, record,
-    seconds, team_wait,
+    seconds, team_meet, team_worth,
 )
 
 cnp.import_array()
@@ -36,8 +36,7 @@ cdef struct Python:
 
 
 cdef void run_python(const void *args, Team *team, void *scratch) noexcept nogil:
-    if team.rank == 0:
-        call_python(<const Python *>args)
+    call_python(<const Python *>args)
 
 
 cdef void call_python(const Python *a) noexcept with gil:
@@ -62,6 +61,7 @@ cdef class Replay:
         Whatever owns the memory that the calls point to.
     """
     cdef Call *calls
+    cdef double most_work
     cdef list bounds
     cdef long long *status
     cdef char *scratch
@@ -87,8 +87,9 @@ cdef class Replay:
                     one = call
                 else:
                     python = Python(<void *>call, <void *>self)
-                    one = record(<void *>run_python, &python, sizeof(python))
+                    one = record(<void *>run_python, &python, sizeof(python), 0)
                 memcpy(&self.calls[i], <const char *>one, sizeof(Call))
+                self.most_work = max(self.most_work, self.calls[i].work)
                 i += 1
             self.bounds.append((start, i))
 
@@ -106,6 +107,7 @@ cdef class Replay:
         if self.busy:
             raise RuntimeError("this program is running already, in another thread or around this call")
         self.busy = True
+        threads = team_worth(self.most_work, threads)
         try:
             if threads > self.scratch_threads:
                 free(self.scratch)
@@ -125,39 +127,49 @@ cdef class Replay:
             self.busy = False
 
     cdef void run_segment(self, const Call *calls, ptrdiff_t n, ptrdiff_t times, int threads):
-        cdef Barrier barrier
+        cdef Barrier[2] barriers
         cdef Team alone
-        memset(&barrier, 0, sizeof(barrier))
+        memset(barriers, 0, sizeof(barriers))
         if threads == 1:  # never through OpenMP: a forked child could not
-            alone = Team(0, 1, &barrier)
+            alone = Team(0, 1, 1, &barriers[0], &barriers[1])
             with nogil:
                 self.walk(calls, n, times, &alone)
         else:
             with nogil, parallel(num_threads=threads):
-                self.join(calls, n, times, &barrier)
+                self.join(calls, n, times, barriers)
 
     cdef void join(self, const Call *calls, ptrdiff_t n, ptrdiff_t times,
-                   Barrier *barrier) noexcept nogil:
+                   Barrier *barriers) noexcept nogil:
         # OpenMP may grant fewer threads than were asked for
-        cdef Team team = Team(openmp.omp_get_thread_num(), openmp.omp_get_num_threads(), barrier)
+        cdef Team team = Team(openmp.omp_get_thread_num(), openmp.omp_get_num_threads(), 1,
+                              &barriers[0], &barriers[1])
         self.walk(calls, n, times, &team)
 
     cdef void walk(self, const Call *calls, ptrdiff_t n, ptrdiff_t times,
                    Team *team) noexcept nogil:
         cdef char *scratch = self.scratch + team.rank * self.scratch_bytes
         cdef ptrdiff_t i, turn
+        cdef int used, following
         cdef double looked = seconds(), now
         for turn in range(times):
+            used = team_worth(calls[0].work, team.size)
             for i in range(n):
-                calls[i].run(calls[i].args, team, scratch)
+                following = team_worth(calls[i + 1].work, team.size) if i + 1 < n else team.size
+                # Only rank 0 runs calls that are not shared, without meeting the others in between;
+                # a flag raised by one of them keeps it from the next.
+                if team.rank < used and not (used == 1 and read_flag(self.status)):
+                    team.used = used
+                    calls[i].run(calls[i].args, team, scratch)
                 if i == n - 1 and team.rank == 0:
                     now = seconds()
                     if now - looked > SIGNALS_EVERY:
                         looked = now
                         self.look_for_signals()
-                team_wait(team)
-                if read_flag(self.status):
-                    return
+                if used > 1 or following > 1 or team.size == 1 or i == n - 1:
+                    team_meet(team)
+                    if read_flag(self.status):
+                        return
+                used = following
 
     cdef void look_for_signals(self) noexcept with gil:
         try:

@@ -24,17 +24,17 @@ CONTRACT = {
     "product_nt": "a[M,K] b[N,K] bias[N]? accumulate:int -> c[M,N]",
     "product_tn": "a[K,M] b[K,N] bias[N]? accumulate:int -> c[M,N]",
     # dense layer: y = f(x w' + b). slope keeps f'(z) where it is no function of y (gelu, silu).
-    "dense_forward": "x[N,I] w[O,I] b[O]? activation:str alpha:float -> y[N,O] slope[N,O]?",
+    "dense_forward": "x[N,I] w[O,I] b[O]? activation:activation alpha:float -> y[N,O] slope[N,O]?",
     # In these and the losses, status[0] becomes 1 where a gradient of a parameter, or the loss, is
     # not finite; the replay then stops after the call.
     # dy is overwritten with dz = dy f'(z); dx is left out for a first layer.
-    "dense_backward": "x[N,I] w[O,I] y[N,O] slope[N,O]? activation:str alpha:float"
+    "dense_backward": "x[N,I] w[O,I] y[N,O] slope[N,O]? activation:activation alpha:float"
     " -> dy[N,O]! dx[N,I]? dw[O,I] db[O]? status[1]:i8?",
     # an activation on its own, over any shape laid flat
-    "activation_forward": "x[n] activation:str alpha:float -> y[n]~x slope[n]?",
-    "activation_backward": "y[n] slope[n]? dy[n] activation:str alpha:float -> dx[n]~dy",
+    "activation_forward": "x[n] activation:activation alpha:float -> y[n]~x slope[n]?",
+    "activation_backward": "y[n] slope[n]? dy[n] activation:activation alpha:float -> dx[n]~dy",
     # out = f(x) for f in exp, expm1, tanh, sigmoid, erf, log1p, log
-    "elementwise": "function:str x[n] -> out[n]~x",
+    "elementwise": "function:function x[n] -> out[n]~x",
     # losses: rows[i] is the unweighted loss of row i, loss the weighted mean, dz its gradient
     "mse": "z[N,O] target[N,O] sample_weight[N]?"
     " -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
@@ -71,6 +71,13 @@ CONTRACT = {
     "end_step": "loss[1]:f8 rows:int -> total[1]:f8! cursor[1]:i8! step[1]:i8!",
 }
 
+ACTIVATIONS = (
+    "identity relu leaky_relu elu selu gelu gelu_tanh silu softplus softsign tanh sigmoid".split()
+)
+# Their derivative is no function of the output: the forward pass leaves it in `slope`.
+NEED_SLOPE = ("gelu", "gelu_tanh", "silu")
+FUNCTIONS = "exp expm1 tanh sigmoid erf log1p log".split()
+
 _ARGUMENT = re.compile(
     r"(?P<name>\w+)(\[(?P<dims>[^\]]*)\])?(:(?P<kind>\w+))?(<(?P<below>\w+))?"
     r"(?P<keep>!)?(?P<optional>\?)?(~(?P<alias>\w+))?$"
@@ -78,8 +85,8 @@ _ARGUMENT = re.compile(
 _SCALARS: dict[str, tuple[type, ...]] = {
     "float": (float, int, np.floating, np.integer),
     "int": (int, np.integer),
-    "str": (str,),
 }
+_NAMES = {"activation": ACTIVATIONS, "function": FUNCTIONS}
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,10 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
         where = f"{kernel}: {a.name}"
         if a.dims is None:
             assert a.kind is not None
-            if not isinstance(value, _SCALARS[a.kind]):
+            if a.kind in _NAMES:
+                if value not in _NAMES[a.kind]:
+                    raise ValueError(f"{where} must be one of {', '.join(_NAMES[a.kind])}, got {value!r}")
+            elif not isinstance(value, _SCALARS[a.kind]):
                 raise TypeError(f"{where} must be a {a.kind}, got {value!r}")
             continue
         if value is None and a.optional:
@@ -159,6 +169,9 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
             low, high, limit = int(value.min()), int(value.max()), sizes[a.below]
             if low < 0 or high >= limit:
                 raise ValueError(f"{where} must lie in [0, {limit}), got {low}..{high}")
+    no_slope = "slope" in given and given["slope"] is None
+    if no_slope and kernel.endswith("backward") and given["activation"] in NEED_SLOPE:
+        raise ValueError(f"{kernel}: slope is None, but {given['activation']} needs it")
     _check_overlap(kernel, specs, given)
 
 

@@ -46,8 +46,13 @@ def kernels(level: str) -> dict[str, Callable[..., bytes]]:
     for name in _MODULES:
         module = _module(name, level)
         functions.update({k: getattr(module, k) for k in contract.CONTRACT if hasattr(module, k)})
-    functions["fma_peak"] = _module("product", level).fma_peak
     return functions
+
+
+def probe(level: str) -> Any:
+    """The module of one level with `fma_peak` and `product_rate`, for benches."""
+    _require(level)
+    return _module("product", level)
 
 
 def program_maker(level: str) -> Callable[[list[list[Any]], np.ndarray, Any], Any]:

@@ -338,7 +338,8 @@ def clip_norm(
         norm = top * root
         factors[group] = 1
         if top > 0 and math.isfinite(top) and not low <= norm <= high:
-            factors[group] = (high if norm > high else low) / top / root
+            factor = (high if norm > high else low) / top / root
+            factors[group] = factor if math.isfinite(factor) else 1
             part[...] = part * factors[group]
         largest = max(largest, norm)
         farthest = max(farthest, factors[group], key=lambda factor: abs(math.log(factor)))

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
         fg.Dense(64, 10),
         rng=arguments.seed,
     )
-    flow = GradientFlow()
+    flow = GradientFlow(X[training], y[training])
     print(f"training 64-128-64-10 on {len(training)} digits, testing on {len(test)} others")
     fitted = fg.fit(
         model,
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
     batch = training[:_BATCH]
     speed = np.median(fitted.history["samples_per_second"])
     print(f"test accuracy {np.mean(model.predict(X[test]).argmax(axis=1) == y[test]):.2%}")
-    print(f"{speed:,.0f} samples per second")
+    print(f"{speed:,.0f} samples per second ({fg.info()['backend']}, threads: {fg.num_threads()})")
     print(layer_table(fitted, X[batch], y[batch]))
     _draw(fitted, flow, arguments.out)
 

@@ -15,7 +15,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(_: argparse.Namespace) -> None:
     """Print what `fastgrad.info` reports, one entry a line."""
-    entries = fg.info()
-    width = max(map(len, entries))
-    for name, value in entries.items():
-        print(f"{name:<{width}}  {value}")
+    print(fg.info())

@@ -16,19 +16,33 @@ __all__ = ["GradientFlow", "layer_table"]
 
 
 class GradientFlow:
-    """A callback that records the norm of each layer's gradient after every epoch.
+    """A callback that records the norm of each layer's cross-entropy gradient after every epoch.
+
+    It is taken over all rows at once: that of a minibatch says more about the minibatch.
+
+    Parameters
+    ----------
+    X : ndarray, shape (rows, features)
+    y : ndarray of int, shape (rows,)
+        The class of each row.
 
     Attributes
     ----------
     norms : dict of str to list of float
-        For each layer, the gradient norms of the last batch of each epoch.
+        For each layer, the gradient norm after each epoch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, X: NDArray[Any], y: NDArray[np.int64]) -> None:
+        self._X, self._y = X, y
         self.norms: dict[str, list[float]] = {}
 
     def __call__(self, run: fg.Run) -> None:
-        """Record the gradients that the model holds."""
+        """Record the gradients of the model as it is."""
+        logits = run.model.forward(self._X)
+        terms = np.exp(logits - logits.max(axis=1, keepdims=True))
+        dy = terms / terms.sum(axis=1, keepdims=True)
+        dy[np.arange(len(dy)), self._y] -= 1
+        run.model.backward(dy / len(dy), input_grad=False)
         for layer, gradients in _by_layer(run.model.grads).items():
             self.norms.setdefault(layer, []).append(_norm(gradients))
 

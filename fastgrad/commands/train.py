@@ -66,6 +66,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, encode, train, score and save."""
     say: Callable[[str], None] = _ignore if arguments.quiet else print
     table = read_table(arguments.data)
+    if len(table) < 2:
+        raise ValueError(f"{arguments.data}: 1 row, where both training and validation need some")
     training, validation = split_rows(len(table), arguments.validation, arguments.seed)
     encoder = Encoder.fit(table, arguments.target, training)
     say(f"{arguments.data}: {len(table)} rows\n{_decisions(encoder)}")
@@ -73,18 +75,22 @@ def run(arguments: argparse.Namespace) -> None:
 
     model = _network(encoder, arguments)
     say(f"training on {len(training)} rows, validating on {len(validation)}")
-    fitted = fg.fit(
-        model,
-        X[training],
-        y[training],
-        loss="cross_entropy" if encoder.target.task == "classification" else "mse",
-        optimizer=fg.Adam(arguments.lr),
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        validation=(X[validation], y[validation]),
-        progress=False if arguments.quiet else None,
-        rng=arguments.seed,
-    )
+    try:
+        fitted = fg.fit(
+            model,
+            X[training],
+            y[training],
+            loss="cross_entropy" if encoder.target.task == "classification" else "mse",
+            optimizer=fg.Adam(arguments.lr),
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            validation=(X[validation], y[validation]),
+            progress=False if arguments.quiet else None,
+            rng=arguments.seed,
+        )
+    except fg.GradientError as error:
+        what = f"training diverged at --lr {arguments.lr:g}, no model is written"
+        raise ValueError(f"{what}: {error}") from error
 
     true = truth(encoder, table)
     answers = predicted(encoder, model.predict(X[validation]))
