@@ -151,7 +151,7 @@ def _record_norms(
         np.array(groups, np.int64),
         grads,
         np.zeros(len(blocks) - 1),
-        np.zeros(len(groups) - 1),
+        np.zeros((len(groups) - 1, 2)),
         report,
     )
 

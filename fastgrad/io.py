@@ -36,7 +36,7 @@ def save(model: Sequential, path: str | Path, metadata: Mapping[str, str] | None
         "metadata": model.metadata,
     }
     # safetensors writes wrong values for arrays that are not C-contiguous (its issue 825)
-    tensors = {name: np.ascontiguousarray(view) for name, view in model.params.items()}
+    tensors = {name: np.asarray(view, order="C") for name, view in model.params.items()}
     write_atomically(Path(path), to_bytes(tensors, {"fastgrad": json.dumps(description)}))
 
 

@@ -183,11 +183,12 @@ cdef struct ClipNorm:
     double low, high
 
 
-cdef double factor_for(const ClipNorm *a, const real *x, ptrdiff_t n, double square,
-                       double *norm) noexcept nogil:
-    """What x[n] must be multiplied with; its norm. Exact for every finite x."""
+cdef void find_factors(const ClipNorm *a, const real *x, ptrdiff_t n, double square,
+                       double *norm, double *factors) noexcept nogil:
+    """What x[n] must be multiplied with, in two steps; its norm. Exact for every finite x."""
     cdef double top = 0, root = 1, wanted
     cdef ptrdiff_t i
+    factors[0] = factors[1] = 1
     if 1e-280 < square < 1e280:
         norm[0] = root = sqrt(square)
         top = 1
@@ -197,7 +198,7 @@ cdef double factor_for(const ClipNorm *a, const real *x, ptrdiff_t n, double squ
                 top = fabs(x[i])
         norm[0] = top
         if top == 0 or not isfinite(top):
-            return 1
+            return
         square = 0
         for i in range(n):
             square += (x[i] / top) * (x[i] / top)
@@ -208,16 +209,18 @@ cdef double factor_for(const ClipNorm *a, const real *x, ptrdiff_t n, double squ
     elif norm[0] < a.low:
         wanted = a.low
     else:
-        return 1
-    wanted = wanted / top / root
-    return wanted if isfinite(wanted) else 1  # no float64 lifts a gradient that small
+        return
+    if top < 1e-290:  # one float64 may not reach from there to where the norm is wanted
+        factors[0] = 2.0**600
+        top *= factors[0]
+    factors[1] = wanted / top / root
 
 
 cdef void run_clip_norm(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const ClipNorm *a = <const ClipNorm *>args
     cdef real *g = <real *>a.g
     cdef ptrdiff_t block, group, i, low, high, first, last
-    cdef double square, norm, factor, largest = 0, farthest = 1
+    cdef double square, norm, lift, factor, largest = 0, farthest = 1
     cdef bint acted = False
     team_share(team, a.B, 1, &low, &high)
     for block in range(low, high):
@@ -229,7 +232,8 @@ cdef void run_clip_norm(const void *args, Team *team, real *scratch) noexcept no
             for block in range(a.groups[group], a.groups[group + 1]):
                 square += a.squares[block]
             first, last = a.blocks[a.groups[group]], a.blocks[a.groups[group + 1]]
-            factor = a.factors[group] = factor_for(a, g + first, last - first, square, &norm)
+            find_factors(a, g + first, last - first, square, &norm, a.factors + 2 * group)
+            factor = a.factors[2 * group] * a.factors[2 * group + 1]
             largest = norm if norm > largest else largest
             if factor != 1:
                 acted = True
@@ -241,13 +245,13 @@ cdef void run_clip_norm(const void *args, Team *team, real *scratch) noexcept no
         a.report[3] = farthest
     team_wait(team)
     for group in range(a.S):
-        factor = a.factors[group]
-        if factor != 1:
+        lift, factor = a.factors[2 * group], a.factors[2 * group + 1]
+        if lift * factor != 1:
             first = max(low, <ptrdiff_t>a.groups[group])
             last = min(high, <ptrdiff_t>a.groups[group + 1])
             if first < last:
                 for i in range(a.blocks[first], a.blocks[last]):
-                    g[i] = <real>(g[i] * factor)
+                    g[i] = <real>(g[i] * lift * factor)
 
 
 def clip_norm(low, high, blocks, groups, g, squares, factors, report):

@@ -16,6 +16,8 @@ from numpy.testing import assert_array_equal
 from scipy import integrate, special, stats
 
 from fastgrad import initializers as ini
+from fastgrad.initializers.configs import FACTORIES
+from fastgrad.initializers.scaling import TRUNCATED_STD
 
 SHAPE = (300, 200)  # fan_out, fan_in
 FAN_IN, FAN_OUT, FAN_AVG = 200, 300, 250
@@ -43,7 +45,7 @@ ONE_OF_EACH = [
     ini.orthogonal(0.5),
     ini.identity(2.0),
 ]
-NAMES = sorted(ini._FACTORIES)
+NAMES = sorted(FACTORIES)
 
 
 def draw(init, shape=SHAPE, seed=0, dtype="float64"):
@@ -86,7 +88,7 @@ def test_variance_scaling_has_its_variance_law_and_support(init, variance, distr
 
 
 def test_truncation_constant_is_the_deviation_after_the_cut():
-    assert pytest.approx(stats.truncnorm(-2, 2).std(), rel=1e-14) == ini._TRUNCATED_STD
+    assert pytest.approx(stats.truncnorm(-2, 2).std(), rel=1e-14) == TRUNCATED_STD
 
 
 def test_uniform_and_normal_have_their_moments_and_bounds():

@@ -3,16 +3,17 @@
 import argparse
 import json
 import os
-import platform
 import sys
 from pathlib import Path
 
+from ..machine import OVERRIDES, machine, told
 from .measure import Plan, Result, measure
-from .pool import CLEARED, Worker, WorkerError
+from .pool import Worker, WorkerError
 from .rows import ROWS
 from .table import cells, fixed, markdown, plain
 from .worker import MODULES
 
+RESULTS = Path(__file__).parents[1] / "results.json"
 PEERS = tuple(peer for peer in MODULES if peer != "fastgrad")
 ABOUT = "Measure MLP training steps of fastgrad beside every installed peer, interleaved."
 LEGEND = (
@@ -40,7 +41,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, help="rounds (9; with --quick 3)")
     parser.add_argument("--quick", action="store_true", help="short runs, no torch.compile")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all times to FILE")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        nargs="?",
+        const=RESULTS,
+        metavar="FILE",
+        help="write all times to FILE (bench/results.json)",
+    )
     chosen = parser.parse_args()
     if not set(chosen.rows) <= set(every):
         parser.error(f"--rows takes numbers from 0 to {every[-1]}")
@@ -49,26 +57,6 @@ def arguments() -> argparse.Namespace:
     if min(chosen.threads) < 1 or (chosen.repeats is not None and chosen.repeats < 1):
         parser.error("--threads and --repeats take positive numbers")
     return chosen
-
-
-def machine() -> dict[str, str]:
-    """Say what this run is made on."""
-    cpu = platform.processor() or platform.machine()
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        models = [line for line in listing.read_text().splitlines() if "model name" in line]
-        cpu = models[0].partition(":")[2].strip() if models else cpu
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    said = {"cpu": cpu, "cores": str(cores), "python": platform.python_version()}
-    if hasattr(os, "getloadavg"):
-        said["load"] = f"{os.getloadavg()[0]:.2f}"
-    cleared = [name for name in CLEARED if name in os.environ]
-    said["cleared for the workers"] = ", ".join(cleared) or "nothing was set"
-    return said
-
-
-def _line(name: str, said: dict[str, str]) -> str:
-    return f"{name}: " + ", ".join(f"{key} {value}" for key, value in said.items())
 
 
 def hire(peers: list[str], threads: int) -> list[Worker]:
@@ -84,7 +72,7 @@ def hire(peers: list[str], threads: int) -> list[Worker]:
             print(f"{peer}: not installed (no module {worker.missing})")
             worker.close()
             continue
-        print(_line(peer, worker.info))
+        print(told(peer, worker.info))
         workers.append(worker)
     return workers
 
@@ -103,7 +91,9 @@ def main() -> int:
     if chosen.quick:
         plan = Plan(chosen.repeats or 3, seconds=0.01, trials=1, skipped=("compile",))
     about = machine()
-    print(_line("machine", about))
+    cleared = [name for name in OVERRIDES if name in os.environ]
+    about["cleared for the workers"] = ", ".join(cleared) or "nothing was set"
+    print(told("machine", about))
 
     results: list[Result] = []
     versions: dict[str, dict[str, dict[str, str]]] = {}

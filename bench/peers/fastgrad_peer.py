@@ -21,7 +21,7 @@ def start(threads: int, backend: str = "cython") -> dict[str, str]:
     fg.set_num_threads(threads)
     in_tree = Path(fg.__file__).is_relative_to(Path(__file__).parents[2])
     said = {
-        "fastgrad": str(getattr(fg, "__version__", "unknown")),
+        "fastgrad": str(fg.info()["version"]),
         "from": "source tree" if in_tree else "installed package",
         "backend": backend,
     }
@@ -34,9 +34,9 @@ def start(threads: int, backend: str = "cython") -> dict[str, str]:
 
 def fma_peak(seconds: float) -> float:
     """GFLOP/s of fused multiply-adds that one core reaches in float32."""
-    from fastgrad import backends
+    from fastgrad.backends import cython
 
-    return float(backends.load("cython").fma_peak("float32", seconds))
+    return float(cython.probe(cython.chosen_level()[0]).fma_peak("float32", seconds))
 
 
 class Side:

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-# Where these are set they make OpenBLAS pick kernels for another processor.
-CLEARED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+from ..machine import OVERRIDES
+
 ANSWER_SECONDS = 600.0
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,7 @@ def environment(threads: int) -> dict[str, str]:
     -------
     dict of str to str
     """
-    env = {name: value for name, value in os.environ.items() if name not in CLEARED}
+    env = {name: value for name, value in os.environ.items() if name not in OVERRIDES}
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         env[name] = str(threads)
     env["JAX_PLATFORMS"] = "cpu"

@@ -9,7 +9,8 @@ from .rows import ROWS
 from .worker import MODULES
 
 
-def _time(seconds: float) -> str:
+def time(seconds: float) -> str:
+    """Three digits and a unit."""
     for unit, scale in (("us", 1e-6), ("ms", 1e-3)):
         if seconds < 1000 * scale:
             return f"{seconds / scale:#.3g} {unit}".replace(". ", " ")
@@ -32,7 +33,7 @@ def _cell(side: Entrant | None, best: bool) -> str:
     if side is None:
         return "-"
     mode = f" {side.mode}" if len(side.worker.modes) > 1 else ""
-    return f"{_time(median(side.times))}{mode}{' <' if best else ''}"
+    return f"{time(median(side.times))}{mode}{' <' if best else ''}"
 
 
 def _goal(result: Result) -> str:

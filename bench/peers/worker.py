@@ -18,6 +18,8 @@ import sys
 import time
 from typing import Any, Protocol
 
+from ..machine import libraries
+
 MODULES = {
     "fastgrad": "fastgrad_peer",
     "torch": "torch_peer",
@@ -58,19 +60,6 @@ def pin(threads: int) -> str:
     chosen = sorted(cores.values())[-threads:]
     os.sched_setaffinity(0, chosen)
     return ",".join(map(str, chosen))
-
-
-def libraries() -> str:
-    """Names of the loaded BLAS and OpenMP libraries, as threadpoolctl sees them."""
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:
-        return "threadpoolctl is not installed"
-    said = []
-    for library in threadpool_info():
-        words = (library["prefix"], library["version"], library.get("architecture"))
-        said.append(" ".join(map(str, filter(None, words))) + f" x{library['num_threads']}")
-    return "; ".join(said) or "none"
 
 
 def settle() -> float:

@@ -63,7 +63,7 @@ CONTRACT = {
     # g[blocks[i]:blocks[i+1]], group s the blocks groups[s] to groups[s+1].
     # report: steps, steps that acted, largest norm of the last step, factor farthest from 1 in it
     "clip_norm": "low:float high:float blocks[B+1]:i8 groups[S+1]:i8"
-    " -> g[P]! squares[B]:f8 factors[S]:f8 report[4]:f8",
+    " -> g[P]! squares[B]:f8 factors[S,2]:f8 report[4]:f8",
     # a minibatch: rows order[cursor:cursor+N] of the data
     "gather_rows": "source[R,F] order[M]:i8<R cursor[1]:i8 -> out[N,F]",
     "gather_labels": "source[R]:i8 order[M]:i8<R cursor[1]:i8 -> out[N]:i8",
@@ -85,6 +85,8 @@ _ARGUMENT = re.compile(
 _SCALARS: dict[str, tuple[type, ...]] = {
     "float": (float, int, np.floating, np.integer),
     "int": (int, np.integer),
+    "activation": (str,),
+    "function": (str,),
 }
 _NAMES = {"activation": ACTIVATIONS, "function": FUNCTIONS}
 
@@ -143,11 +145,11 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
         where = f"{kernel}: {a.name}"
         if a.dims is None:
             assert a.kind is not None
-            if a.kind in _NAMES:
-                if value not in _NAMES[a.kind]:
-                    raise ValueError(f"{where} must be one of {', '.join(_NAMES[a.kind])}, got {value!r}")
-            elif not isinstance(value, _SCALARS[a.kind]):
+            if not isinstance(value, _SCALARS[a.kind]):
                 raise TypeError(f"{where} must be a {a.kind}, got {value!r}")
+            if a.kind in _NAMES and value not in _NAMES[a.kind]:
+                known = ", ".join(_NAMES[a.kind])
+                raise ValueError(f"{where} must be one of {known}, got {value!r}")
             continue
         if value is None and a.optional:
             continue

@@ -336,13 +336,14 @@ def clip_norm(
         part = g[blocks[first] : blocks[last]]
         top, root = _norm(part)
         norm = top * root
-        factors[group] = 1
+        lift, factor = 1.0, 1.0
         if top > 0 and math.isfinite(top) and not low <= norm <= high:
-            factor = (high if norm > high else low) / top / root
-            factors[group] = factor if math.isfinite(factor) else 1
-            part[...] = part * factors[group]
+            lift = 2.0**600 if top < 1e-290 else 1.0  # one float64 may not reach all the way
+            factor = (high if norm > high else low) / (top * lift) / root
+            part[...] = part.astype(np.float64) * lift * factor
+        factors[group] = lift, factor
         largest = max(largest, norm)
-        farthest = max(farthest, factors[group], key=lambda factor: abs(math.log(factor)))
+        farthest = max(farthest, lift * factor, key=lambda f: abs(math.log(f)))
         for block in range(first, last):
             squares[block] = (g[blocks[block] : blocks[block + 1]].astype(np.float64) ** 2).sum()
     report[:2] += 1, (factors != 1).any()

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from fastgrad.initializers.checks import Array, dims_of, rounded
 
-InitFunction: TypeAlias = Callable[[Sequence[int], np.random.Generator, npt.DTypeLike], Array]
+# a text, since evaluating it would import numpy.random, a third of what importing numpy costs
+InitFunction: TypeAlias = "Callable[[Sequence[int], np.random.Generator, npt.DTypeLike], Array]"
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,0 +1,71 @@
+"""Fixtures of the kernel tests: every backend, both dtypes, random numbers."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from functools import partial
+
+import numpy as np
+import pytest
+from harness import call
+
+from fastgrad import backends
+
+
+@pytest.fixture
+def threads():
+    """`backends.set_num_threads`, undone after the test."""
+    before = backends.num_threads()
+    yield backends.set_num_threads
+    backends.set_num_threads(before)
+
+
+@pytest.fixture(params=["reference", "cython:base", "cython:v3", "cython:v4"])
+def ops(request, threads):
+    """Each backend; one that cannot run here is skipped, unless FASTGRAD_REQUIRE names it.
+
+    On one thread: idle ones would spin against those of NumPy, and change no result.
+    """
+    threads(1)
+    try:
+        return backends.load(request.param)
+    except ImportError as error:
+        if request.param in os.environ.get("FASTGRAD_REQUIRE", "").split(","):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def run(ops):
+    """Runs a kernel of each backend by name: `harness.call`."""
+    return partial(call, ops)
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def rng(request):
+    """Random numbers of the test's own, the same in every run."""
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """For what has too little work to share: on busy cores threads wait for each other."""
+    before = backends.num_threads()
+    backends.set_num_threads(1)
+    yield
+    backends.set_num_threads(before)
+
+
+@pytest.fixture(params=["reference", "cython"])
+def backend(request):
+    """The name of the backend that this test runs on."""
+    before = backends.active().name
+    backends.use_backend(request.param)
+    yield request.param
+    backends.use_backend(before)

@@ -1,0 +1,133 @@
+"""Calling any kernel by its contract: arguments by name, every array between guards."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from fastgrad import backends
+from fastgrad.backends import contract
+
+GUARD = 67  # elements on either side; odd, so that no array is aligned to a vector
+SENTINEL = {"f": np.nan, "i": -7}
+
+SIZES = {"M": 6, "N": 5, "K": 4, "I": 7, "O": 3, "n": 8, "C": 4, "P": 9, "B": 3, "S": 2}
+SIZES |= {"R": 6, "F": 2}
+SCALARS = {"accumulate": 0, "activation": "tanh", "alpha": 1.0, "function": "exp", "delta": 0.3}
+SCALARS |= {"limit": 0.5, "low": 0.5, "high": 1.0, "rows": 3}
+HYPER = {
+    "sgd": [0.1, 0.9, 0.2, 0.01, 1],
+    "rmsprop": [0.1, 0.9, 1e-8, 0.01, 0.5],
+    "adam": [0.1, 0.9, 0.99, 1e-8, 0.01, 1],
+}
+WEIGHTS = {"sample_weight", "class_weight", "square"}  # what must not be negative
+COUNTERS = {"step", "cursor", "status", "report"}  # what starts at zero
+
+
+@functools.cache
+def read_first(kernel: str) -> frozenset[str]:
+    """The outputs that the contract marks with "!"."""
+    outputs = contract.CONTRACT[kernel].split("->")[1].split()
+    return frozenset(word.split("[")[0] for word in outputs if "!" in word)
+
+
+def shape_of(dims: tuple[str, ...], sizes: dict[str, int]) -> tuple[int, ...]:
+    pairs = (dim.partition("+")[::2] for dim in dims)
+    return tuple((int(s) if s.isdigit() else sizes[s]) + int(plus or 0) for s, plus in pairs)
+
+
+def untouched(name: str, shape: tuple[int, ...], dtype) -> np.ndarray:
+    """An output before the call, of which nothing may be read but a counter."""
+    start = 0 if name in COUNTERS else SENTINEL[np.dtype(dtype).kind]
+    return np.full(shape, start, dtype)
+
+
+def example(kernel: str, dtype, rng: np.random.Generator, **changes) -> dict:
+    """A good call, all optional arguments included; `changes` sets sizes and arguments."""
+    sizes = SIZES | changes
+    values = {}
+    for a in contract.arguments(kernel):
+        if a.name in changes or a.dims is None:
+            values[a.name] = changes.get(a.name, SCALARS.get(a.name))
+            continue
+        shape = shape_of(a.dims, sizes)
+        if a.name == "hyper":
+            value = HYPER[kernel]
+        elif a.name in ("blocks", "groups"):
+            parts = sizes["B" if a.name == "blocks" else "S"]
+            value = np.arange(parts + 1) * sizes["P" if a.name == "blocks" else "B"] // parts
+        elif a.written and a.name not in read_first(kernel):
+            value = untouched(a.name, shape, a.kind or dtype)
+        elif a.name in COUNTERS:
+            value = np.zeros(shape)
+        elif a.below:
+            value = rng.integers(sizes[a.below], size=shape)
+        elif a.kind == "i8":
+            value = rng.integers(100, size=shape)
+        else:
+            value = rng.uniform(0.1 if a.name in WEIGHTS else -1, 1, shape)
+        values[a.name] = np.asarray(value, a.kind or dtype).reshape(shape)
+    return values
+
+
+class Guarded:
+    """A copy of `values` in the middle of a larger buffer."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        sentinel = SENTINEL[values.dtype.kind]
+        self.buffer = np.full(values.size + 2 * GUARD, sentinel, values.dtype)
+        self.array = self.buffer[GUARD : GUARD + values.size].reshape(values.shape)
+        self.array[...] = values
+        self.before = self.buffer.copy()
+
+    def changed(self, inside: bool) -> bool:
+        """Whether any bit changed since: around the array, and with `inside` also in it."""
+        after = self.buffer.copy()
+        if not inside:
+            after[GUARD:-GUARD] = self.before[GUARD:-GUARD]
+        return after.tobytes() != self.before.tobytes()
+
+
+def call(backend: backends.Backend, kernel: str, **given) -> SimpleNamespace:
+    """The outputs of one call, by name.
+
+    Inputs left out are None; outputs left out are made here. No byte outside the outputs may
+    change, and what lies around an input is NaN.
+    """
+    specs = contract.arguments(kernel)
+    assert given.keys() <= {a.name for a in specs}
+    arrays = {a: given[a.name] for a in specs if a.dims and given.get(a.name) is not None}
+    dtype = next((array.dtype for a, array in arrays.items() if not a.kind), None)
+    sizes = {}
+    for a, array in arrays.items():
+        for dim, size in zip(a.dims, array.shape, strict=True):
+            symbol, _, plus = dim.partition("+")
+            sizes[symbol] = size - int(plus or 0)
+    for a in specs:
+        if a.written and a.name not in given:
+            arrays[a] = untouched(a.name, shape_of(a.dims, sizes), a.kind or dtype)
+    guards = {a: Guarded(array) for a, array in arrays.items()}
+    getattr(backend, kernel)(
+        *(guards[a].array if a in guards else given.get(a.name) for a in specs)
+    )
+    for a, guard in guards.items():
+        assert not guard.changed(inside=not a.written), f"{kernel} wrote outside: {a.name}"
+    return SimpleNamespace(**{a.name: guard.array for a, guard in guards.items() if a.written})
+
+
+def exact(kernel: str, **given) -> SimpleNamespace:
+    """The same call in float64, on the reference."""
+    for a in contract.arguments(kernel):
+        if a.dims and not a.kind and given.get(a.name) is not None:
+            given[a.name] = given[a.name].astype(np.float64)
+    return call(backends.load("reference"), kernel, **given)
+
+
+@functools.cache
+def golden(name: str) -> dict[str, np.ndarray]:
+    """PyTorch's results in float64; every input is a float32 number."""
+    with np.load(Path(__file__).parent / "golden" / f"{name}.npz") as arrays:
+        return dict(arrays)
