@@ -95,7 +95,8 @@ cdef inline void activate(int kind, real alpha, real *y, real *slope, ptrdiff_t 
                 z = y[i]
                 t = tanh(c * (z + cubic * z * z * z))
                 y[i] = half * z * (one + t)
-                slope[i] = half * (one + t) + half * z * (one - t * t) * c * (one + 3 * cubic * z * z)
+                s = c * (one + 3 * cubic * z * z)
+                slope[i] = half * (one + t) + half * z * (one - t * t) * s
 
 
 cdef inline void multiply_by_slope(

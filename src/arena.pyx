@@ -106,22 +106,22 @@ cdef void run_adam(const void *args, Team *team, real *scratch) noexcept nogil:
 def sgd(g, hyper, step, p, velocity):
     cdef Pass a = Pass(data(g), data(p), data(velocity), NULL, <const double *>data(hyper),
                        <const int64_t *>data(step), g.size)
-    return record_real(g, <void *>run_sgd[float], <void *>run_sgd[double],
-                       &a, sizeof(a), 4.0 * a.P)
+    return record_real(g, <void *>run_sgd[float], <void *>run_sgd[double], &a, sizeof(a),
+                       4.0 * a.P)
 
 
 def rmsprop(g, hyper, step, p, square, velocity):
     cdef Pass a = Pass(data(g), data(p), data(velocity), data(square), <const double *>data(hyper),
                        <const int64_t *>data(step), g.size)
-    return record_real(g, <void *>run_rmsprop[float], <void *>run_rmsprop[double],
-                       &a, sizeof(a), 8.0 * a.P)
+    return record_real(g, <void *>run_rmsprop[float], <void *>run_rmsprop[double], &a, sizeof(a),
+                       8.0 * a.P)
 
 
 def adam(g, hyper, step, p, mean, square):
     cdef Pass a = Pass(data(g), data(p), data(mean), data(square), <const double *>data(hyper),
                        <const int64_t *>data(step), g.size)
-    return record_real(g, <void *>run_adam[float], <void *>run_adam[double],
-                       &a, sizeof(a), 8.0 * a.P)
+    return record_real(g, <void *>run_adam[float], <void *>run_adam[double], &a, sizeof(a),
+                       8.0 * a.P)
 
 
 cdef struct Finite:
@@ -224,7 +224,8 @@ cdef void run_clip_norm(const void *args, Team *team, real *scratch) noexcept no
     cdef bint acted = False
     team_share(team, a.B, 1, &low, &high)
     for block in range(low, high):
-        a.squares[block] = sum_of_squares(g + a.blocks[block], a.blocks[block + 1] - a.blocks[block])
+        first = a.blocks[block]
+        a.squares[block] = sum_of_squares(g + first, a.blocks[block + 1] - first)
     team_wait(team)
     if team.rank == 0:
         for group in range(a.S):
@@ -255,8 +256,10 @@ cdef void run_clip_norm(const void *args, Team *team, real *scratch) noexcept no
 
 
 def clip_norm(low, high, blocks, groups, g, squares, factors, report):
-    cdef ClipNorm a = ClipNorm(data(g), <const int64_t *>data(blocks), <const int64_t *>data(groups),
+    cdef ClipNorm a = ClipNorm(data(g), <const int64_t *>data(blocks),
+                               <const int64_t *>data(groups),
                                <double *>data(squares), <double *>data(factors),
-                               <double *>data(report), g.size, blocks.size - 1, groups.size - 1, low, high)
+                               <double *>data(report), g.size, blocks.size - 1, groups.size - 1,
+                               low, high)
     return record_real(g, <void *>run_clip_norm[float], <void *>run_clip_norm[double],
                        &a, sizeof(a), 2.0 * a.P)

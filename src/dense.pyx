@@ -70,8 +70,8 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
 def dense_forward(x, w, b, activation, alpha, y, slope):
     cdef Forward a = Forward(data(x), data(w), data(b), data(y), data(slope), x.shape[0],
                              x.shape[1], w.shape[0], activation_code(activation), alpha)
-    return record_real(x, <void *>run_forward[float], <void *>run_forward[double],
-                       &a, sizeof(a), <double>a.rows * a.fan_in * a.fan_out)
+    return record_real(x, <void *>run_forward[float], <void *>run_forward[double], &a, sizeof(a),
+                       <double>a.rows * a.fan_in * a.fan_out)
 
 
 cdef struct Backward:
@@ -112,8 +112,9 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
     while r < N and c0 < c1:
         r1 = min(N, r + some)
         if c1 - c0 == O:
-            multiply_by_slope(a.activation, <real>a.alpha, y + r * O, slope + r * O if slope else NULL,
-                              dz + r * O, dz + r * O, (r1 - r) * O)
+            multiply_by_slope(a.activation, <real>a.alpha, y + r * O,
+                              slope + r * O if slope else NULL, dz + r * O, dz + r * O,
+                              (r1 - r) * O)
         else:
             for row in range(r, r1):
                 multiply_by_slope(a.activation, <real>a.alpha, y + row * O + c0,
@@ -144,7 +145,8 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
 
 def dense_backward(x, w, y, slope, activation, alpha, dy, dx, dw, db, status):
     cdef Backward a = Backward(data(x), data(w), data(y), data(slope), data(dy), data(dx),
-                               data(dw), data(db), <long long *>data(status), x.shape[0], x.shape[1], w.shape[0],
+                               data(dw), data(db), <long long *>data(status), x.shape[0], x.shape[1],
+                               w.shape[0],
                                activation_code(activation), alpha)
-    return record_real(x, <void *>run_backward[float], <void *>run_backward[double],
-                       &a, sizeof(a), <double>a.rows * a.fan_in * a.fan_out)
+    return record_real(x, <void *>run_backward[float], <void *>run_backward[double], &a, sizeof(a),
+                       <double>a.rows * a.fan_in * a.fan_out)

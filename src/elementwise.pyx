@@ -40,7 +40,8 @@ cdef void run_activation(const void *args, Team *team, real *scratch) noexcept n
 
 
 def activation_forward(x, activation, alpha, y, slope):
-    cdef Map a = Map(data(x), data(y), data(slope), NULL, x.size, activation_code(activation), alpha)
+    cdef Map a = Map(data(x), data(y), data(slope), NULL, x.size, activation_code(activation),
+                     alpha)
     return record_real(x, <void *>run_activation[float], <void *>run_activation[double],
                        &a, sizeof(a), <double>a.n * WORK)
 
@@ -58,8 +59,9 @@ cdef void run_activation_backward(const void *args, Team *team, real *scratch) n
 def activation_backward(y, slope, dy, activation, alpha, dx):
     cdef Map a = Map(data(y), data(dx), data(slope), data(dy), y.size, activation_code(activation),
                      alpha)
-    return record_real(y, <void *>run_activation_backward[float], <void *>run_activation_backward[double],
-                       &a, sizeof(a), <double>a.n * WORK)
+    return record_real(y, <void *>run_activation_backward[float],
+                       <void *>run_activation_backward[double], &a, sizeof(a),
+                       <double>a.n * WORK)
 
 
 cdef void run_elementwise(const void *args, Team *team, real *scratch) noexcept nogil:

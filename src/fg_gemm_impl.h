@@ -25,25 +25,22 @@ FG_INLINE VEC FG_(fg_load)(const REAL *p) { return *(const VEC *)p; }
 
 /* ---- the register tile ------------------------------------------------------------------- */
 
-/* cols > (nv-1)*W columns are stored. The k loop holds nv vectors of B and mr*nv accumulators;
- * mr and nv are literals at every call, so that all of it lives in registers. C is fetched while
- * the loop runs and met only after it. */
+/* c = plus + a b for mr rows and cols columns, (nv-1)*W < cols <= nv*W. plus is C itself or a bias,
+ * with rows plus_row apart, or NULL. The k loop holds nv vectors of B and mr*nv accumulators; mr
+ * and nv are literals at every call, so that all of it lives in registers. C is fetched while the
+ * loop runs and met only after it. */
 FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL *a, ptrdiff_t a_row,
                             ptrdiff_t a_col, const REAL *b, ptrdiff_t b_row, REAL *c,
-                            ptrdiff_t c_row, ptrdiff_t cols, const REAL *bias, int accumulate,
+                            ptrdiff_t c_row, ptrdiff_t cols, const REAL *plus, ptrdiff_t plus_row,
                             VEC *not_finite)
 {
     VEC acc[FG_MR][2];
     const ptrdiff_t tail = cols - (nv - 1) * W; /* columns of the last vector */
-    for (int v = 0; v < nv; v++) {
-        VEC first = {0};
-        if (bias)
-            first = v < nv - 1 || tail == W ? FG_(fg_load)(bias + v * W) : FG_(fg_load_part)(bias + v * W, tail);
+    for (int v = 0; v < nv; v++)
         for (int r = 0; r < mr; r++) {
-            acc[r][v] = first;
+            acc[r][v] = (VEC){0};
             __builtin_prefetch(c + r * c_row + v * W, 1);
         }
-    }
     for (ptrdiff_t k = 0; k < K; k++) {
         VEC bk[2];
         for (int v = 0; v < nv; v++) bk[v] = FG_(fg_load)(b + v * W);
@@ -56,13 +53,14 @@ FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL 
     }
     for (int v = 0; v < nv; v++)
         for (int r = 0; r < mr; r++) {
-            REAL *p = c + r * c_row + v * W;
+            REAL *const to = c + r * c_row + v * W;
+            const REAL *const from = plus + r * plus_row + v * W;
             if (v < nv - 1 || tail == W) {
-                if (accumulate) acc[r][v] += FG_(fg_load)(p);
-                *(VEC *)p = acc[r][v];
+                if (plus) acc[r][v] += FG_(fg_load)(from);
+                *(VEC *)to = acc[r][v];
             } else {
-                if (accumulate) acc[r][v] += FG_(fg_load_part)(p, tail);
-                FG_(fg_store_part)(p, acc[r][v], tail);
+                if (plus) acc[r][v] += FG_(fg_load_part)(from, tail);
+                FG_(fg_store_part)(to, acc[r][v], tail);
             }
         }
     if (not_finite) { /* x - x is 0 or NaN; the adders idle while the multipliers work */
@@ -77,16 +75,16 @@ FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL 
  * "columns" at m + k*stride. */
 #define ARGUMENTS                                                                              \
     ptrdiff_t K, const REAL *a, ptrdiff_t stride, const REAL *b, ptrdiff_t b_row, REAL *c,      \
-        ptrdiff_t c_row, ptrdiff_t cols, const REAL *bias, int accumulate, VEC *not_finite
+        ptrdiff_t c_row, ptrdiff_t cols, const REAL *plus, ptrdiff_t plus_row, VEC *not_finite
 #define TILE(mr, nv)                                                                            \
     static void FG_(fg_rows_##mr##_##nv)(ARGUMENTS)                                             \
     {                                                                                           \
-        FG_(fg_tile)(mr, nv, K, a, stride, 1, b, b_row, c, c_row, cols, bias, accumulate,       \
+        FG_(fg_tile)(mr, nv, K, a, stride, 1, b, b_row, c, c_row, cols, plus, plus_row,         \
                      not_finite);                                                               \
     }                                                                                           \
     static void FG_(fg_columns_##mr##_##nv)(ARGUMENTS)                                          \
     {                                                                                           \
-        FG_(fg_tile)(mr, nv, K, a, 1, stride, b, b_row, c, c_row, cols, bias, accumulate,       \
+        FG_(fg_tile)(mr, nv, K, a, 1, stride, b, b_row, c, c_row, cols, plus, plus_row,         \
                      not_finite);                                                               \
     }
 #define TILES(mr) TILE(mr, 1) TILE(mr, 2)
@@ -252,7 +250,9 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
         ready = g->b;
         do {
             const ptrdiff_t K = g->K - k0 < FG_KC ? g->K - k0 : FG_KC;
-            const int accumulate = g->accumulate || k0 > 0;
+            const int add_c = g->accumulate || k0 > 0;
+            const REAL *const plus = add_c ? g->c : g->bias;
+            const ptrdiff_t plus_row = add_c ? g->c_row : 0;
             VEC *const not_finite = g->not_finite && k0 + K == g->K ? &bad : NULL;
             const REAL *a = g->a + m0 * g->a_row + k0 * g->a_col;
             ptrdiff_t a_stride = stride;
@@ -265,7 +265,7 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
             for (ptrdiff_t n = 0; n < g->N; n += NR) {
                 const ptrdiff_t cols = g->N - n < NR ? g->N - n : NR;
                 const int nv = cols > W ? 2 : 1;
-                const REAL *const bias = g->bias && !accumulate ? g->bias + n : NULL, *b = panel;
+                const REAL *b = panel;
                 ptrdiff_t b_row = nv * W;
                 if (g->packed) {
                     b = ready;
@@ -278,10 +278,11 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
                 }
                 for (ptrdiff_t m = 0, mr; m < M; m += mr) {
                     mr = FG_(fg_rows_of_tile)(M - m);
-                    FG_(fg_tiles)[by_columns][mr - 1][nv - 1](
-                        K, a + (by_columns ? m : m * a_stride), a_stride, b, b_row,
-                        g->c + (m0 + m) * g->c_row + n, g->c_row, cols, bias, accumulate,
-                        not_finite);
+                    const FG_(fg_tile_fn) tile = FG_(fg_tiles)[by_columns][mr - 1][nv - 1];
+                    const REAL *const from = a + (by_columns ? m : m * a_stride);
+                    const ptrdiff_t at = (m0 + m) * g->c_row + n;
+                    tile(K, from, a_stride, b, b_row, g->c + at, g->c_row, cols,
+                         plus ? plus + (m0 + m) * plus_row + n : NULL, plus_row, not_finite);
                 }
             }
             k0 += K;

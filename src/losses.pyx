@@ -70,7 +70,7 @@ cdef void regression_row(int kind, real delta, const real *z, const real *t, rea
                          real scale, ptrdiff_t n) noexcept nogil:
     """One row: its mean loss, and scale * dloss/dz for the sum over its elements."""
     cdef ptrdiff_t j
-    cdef real d, zero = 0, one = 1, half = <real>0.5
+    cdef real d, zero = 0, half = <real>0.5
     # dz holds the terms of the sum first
     if kind == MSE:
         for j in range(n):
@@ -187,8 +187,8 @@ cdef void run_softmax(const void *args, Team *team, real *scratch) noexcept nogi
 
 cdef bytes regression(int kind, z, target, sample_weight, double delta, dz, rows, loss, status):
     cdef Loss a = Loss(data(z), data(target), NULL, data(sample_weight), data(dz),
-                       <double *>data(rows), <double *>data(loss), <long long *>data(status), z.shape[0],
-                       z.shape[1], kind, delta)
+                       <double *>data(rows), <double *>data(loss), <long long *>data(status),
+                       z.shape[0], z.shape[1], kind, delta)
     return record_real(z, <void *>run_regression[float], <void *>run_regression[double],
                        &a, sizeof(a), <double>a.N * a.O * WORK)
 
@@ -211,10 +211,10 @@ def binary_cross_entropy(z, target, sample_weight, dz, rows, loss, status):
 
 cdef bytes softmax(bint soft, z, target, class_weight, sample_weight, dz, rows, loss, status):
     cdef Loss a = Loss(data(z), data(target), data(class_weight), data(sample_weight), data(dz),
-                       <double *>data(rows), <double *>data(loss), <long long *>data(status), z.shape[0],
-                       z.shape[1], soft, 0)
-    return record_real(z, <void *>run_softmax[float], <void *>run_softmax[double],
-                       &a, sizeof(a), <double>a.N * a.O * WORK)
+                       <double *>data(rows), <double *>data(loss), <long long *>data(status),
+                       z.shape[0], z.shape[1], soft, 0)
+    return record_real(z, <void *>run_softmax[float], <void *>run_softmax[double], &a, sizeof(a),
+                       <double>a.N * a.O * WORK)
 
 
 def cross_entropy(z, target, class_weight, sample_weight, dz, rows, loss, status):

@@ -3,7 +3,7 @@ from _core cimport (
     Team, cnp, data, ptrdiff_t, real, record_real, seconds, team_share,
 )
 from _product cimport (
-    GemmDouble, GemmFloat, SCRATCH_FLOATS, fg_multiply_f32, fg_pack_f32, multiply,
+    GemmFloat, SCRATCH_FLOATS, fg_multiply_f32, fg_pack_f32, multiply,
 )
 
 import numpy as np
@@ -42,8 +42,8 @@ cdef Product product(a, bint a_turned, b, bint b_turned, bias, c, bint accumulat
 
 
 cdef bytes recorded(like, Product p):
-    return record_real(like, <void *>run_product[float], <void *>run_product[double],
-                       &p, sizeof(p), <double>p.M * p.N * p.K)
+    return record_real(like, <void *>run_product[float], <void *>run_product[double], &p, sizeof(p),
+                       <double>p.M * p.N * p.K)
 
 
 def product_nn(a, b, bias, accumulate, c):
@@ -86,13 +86,13 @@ def product_rate(kind, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, double for_seconds
         NULL, False, M, False, NULL,
     )
     cdef double best = 0, end = seconds() + for_seconds, start, flops = 2.0 * M * N * K
-    cdef ptrdiff_t i, repeats = max(1, <ptrdiff_t>(2e7 / flops))
+    cdef ptrdiff_t _, repeats = max(1, <ptrdiff_t>(2e7 / flops))
     if kind == "packed":
         fg_pack_f32(&g, q)
         g.b, g.packed = q, True
     while seconds() < end or best == 0:
         start = seconds()
-        for i in range(repeats):
+        for _ in range(repeats):
             fg_multiply_f32(&g, s)
         best = max(best, flops * repeats / (seconds() - start))
     return best / 1e9

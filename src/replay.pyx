@@ -105,7 +105,7 @@ cdef class Replay:
         """Runs segment i times[i] times, one segment after the other, unless status stops it."""
         cdef ptrdiff_t start, stop, count
         if self.busy:
-            raise RuntimeError("this program is running already, in another thread or around this call")
+            raise RuntimeError("this program runs already, in another thread or around this call")
         self.busy = True
         threads = team_worth(self.most_work, threads)
         try:
@@ -148,10 +148,10 @@ cdef class Replay:
     cdef void walk(self, const Call *calls, ptrdiff_t n, ptrdiff_t times,
                    Team *team) noexcept nogil:
         cdef char *scratch = self.scratch + team.rank * self.scratch_bytes
-        cdef ptrdiff_t i, turn
+        cdef ptrdiff_t i, _
         cdef int used, following
         cdef double looked = seconds(), now
-        for turn in range(times):
+        for _ in range(times):
             used = team_worth(calls[0].work, team.size)
             for i in range(n):
                 following = team_worth(calls[i + 1].work, team.size) if i + 1 < n else team.size
