@@ -65,4 +65,4 @@ modules = compiled([extension(name, name, [], OPENMP) for name in PLAIN], "plain
 for level, flags in LEVELS.items():
     modules += compiled([extension(f"{k}_{level}", k, flags, []) for k in KERNELS], level)
 
-setup(ext_modules=modules)
+setup(ext_modules=modules, options={"build_ext": {"parallel": os.cpu_count()}})

@@ -1,4 +1,4 @@
-"""What users hand in, checked at the door: the error names the argument, what it is, what it needs."""
+"""What users hand in, checked at the door: errors name the argument, what it is, what it needs."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def finite(name: str, values: Array) -> None:
         if len(place) > 2:
             what = f"index {place}"
         bad = int(good.size - good.sum())
-        raise ValueError(f"{name} has {bad} values that are not finite; the first is {values[place]} at {what}")
+        raise ValueError(
+            f"{name} has {bad} values that are not finite; the first is {values[place]} at {what}"
+        )
 
 
 def array(name: str, value: Any, shape: tuple[int, ...], kind: Any) -> Array:
@@ -108,7 +110,9 @@ def _as(kind: Any, values: Array) -> Array:
         return np.ascontiguousarray(values, kind)
 
 
-def rows(name: str, value: Any, features: int | None, kind: Any, check_finite: bool = True) -> Array:
+def rows(
+    name: str, value: Any, features: int | None, kind: Any, check_finite: bool = True
+) -> Array:
     """A batch: (N, features) or (N, T, features), at least one row, finite, of dtype `kind`."""
     found = real_array(name, value)
     if found.ndim < 2 or (features is not None and found.shape[-1] != features):

@@ -161,5 +161,7 @@ def get(clip: Any) -> tuple[Clip, ...]:
     clips = () if clip is None else tuple(clip) if isinstance(clip, (list, tuple)) else (clip,)
     for one in clips:
         if not isinstance(one, Clip):
-            raise TypeError(f"clip must be a Clip such as ClipNorm(1.0), or a list of them, got {one!r}")
+            raise TypeError(
+                f"clip must be a Clip such as ClipNorm(1.0), or a list of them, got {one!r}"
+            )
     return clips

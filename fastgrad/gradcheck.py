@@ -100,7 +100,9 @@ def gradcheck(
     gradients = vjp(dy, *arrays)
     named = {f"input {i}": array for i, array in enumerate(arrays)}
     exact = dict(zip(named, (np.asarray(g) for g in gradients), strict=True))
-    return _compare(named, exact, lambda: float((dy * function(*arrays)).sum()), tolerance, generator)
+    return _compare(
+        named, exact, lambda: float((dy * function(*arrays)).sum()), tolerance, generator
+    )
 
 
 def _check_model(

@@ -19,7 +19,7 @@ _KNOWN: dict[str, type[Layer]] = {"Dense": Dense, "Activation": Activation}
 
 
 def save(model: Sequential, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a model whole or not at all: to a temporary file beside `path`, synced, then renamed."""
+    """Write a model whole or not at all: to a temporary file beside it, synced, then renamed."""
     from safetensors.numpy import save as to_bytes
 
     if metadata is not None:

@@ -34,7 +34,9 @@ class Loss:
         checks.finite("y", found)
         return found
 
-    def record(self, tape: Tape, z: Array, target: Array, weight: Array | None, loss: Array) -> Array:
+    def record(
+        self, tape: Tape, z: Array, target: Array, weight: Array | None, loss: Array
+    ) -> Array:
         """Record the loss of outputs z; return the gradient with respect to z."""
         dz = tape.empty(z.shape)
         features = z.shape[-1]
@@ -135,7 +137,9 @@ class CrossEntropy(Loss):
     def _weights(self, weight: Array | None) -> tuple[Any, ...]:
         return (weight,)
 
-    def record(self, tape: Tape, z: Array, target: Array, weight: Array | None, loss: Array) -> Array:
+    def record(
+        self, tape: Tape, z: Array, target: Array, weight: Array | None, loss: Array
+    ) -> Array:
         """Record the loss of logits z; return softmax minus target, weighted."""
         self._class_weight = (
             None if self.class_weight is None else self.class_weight.astype(tape.dtype)
@@ -160,7 +164,8 @@ class SoftCrossEntropy(Loss):
 
 
 _BY_NAME = {
-    loss.name: loss for loss in (MSE, MAE, Huber, BinaryCrossEntropy, CrossEntropy, SoftCrossEntropy)
+    loss.name: loss
+    for loss in (MSE, MAE, Huber, BinaryCrossEntropy, CrossEntropy, SoftCrossEntropy)
 }
 
 

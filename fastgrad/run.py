@@ -211,7 +211,9 @@ def _split(
         return X, y, weight, None
     if isinstance(validation, (tuple, list)):
         if len(validation) != 2:
-            raise ValueError(f"validation must be (X, y) or a fraction, got {len(validation)} items")
+            raise ValueError(
+                f"validation must be (X, y) or a fraction, got {len(validation)} items"
+            )
         X_val = checks.rows("validation X", validation[0], model.inputs, model.dtype)
         _, y_val = trainer._targets(validation[1], trainer._output_shape(X_val))
         return X, y, weight, (X_val, y_val)

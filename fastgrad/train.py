@@ -264,7 +264,7 @@ class Trainer:
         tape.call("end_step", self._loss, shape[0], self._total, self._cursor, self._step)
         return Step(x, wanted, weight, outputs, tape.take(), tape)
 
-    def _hold(self, name: str, given: Any, converted: Array) -> Array:
+    def _hold(self, name: str, given: object, converted: Array) -> Array:
         """What the program may point to: the user's own array, or a copy that stays in place."""
         if converted is given:
             return converted

@@ -37,7 +37,7 @@ cdef inline void activate(int kind, real alpha, real *y, real *slope, ptrdiff_t 
     cdef real z, s, t
     cdef real one = 1, zero = 0, half = <real>0.5
     cdef real scale = <real>SELU_SCALE, scaled_alpha = <real>(SELU_SCALE * SELU_ALPHA)
-    cdef real c = <real>SQRT_2_PI, cubic = <real>0.044715
+    cdef real c = <real>SQRT_2_PI, cubic = <real>0.044715, three = 3
     if kind == RELU:
         for i in range(n):
             y[i] = zero if y[i] < zero else y[i]
@@ -95,7 +95,7 @@ cdef inline void activate(int kind, real alpha, real *y, real *slope, ptrdiff_t 
                 z = y[i]
                 t = tanh(c * (z + cubic * z * z * z))
                 y[i] = half * z * (one + t)
-                s = c * (one + 3 * cubic * z * z)
+                s = c * (one + three * cubic * z * z)
                 slope[i] = half * (one + t) + half * z * (one - t * t) * s
 
 

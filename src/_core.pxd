@@ -24,7 +24,7 @@ cdef extern from "fg_team.h" nogil:
         Kernel run
         double work
         long long args[30]
-    void team_meet "fg_team_meet"(Team *team)
+    long long team_meet "fg_team_meet"(Team *team, const long long *flag)
     void team_wait "fg_team_wait"(Team *team)
     int team_worth "fg_team_worth"(double work, int size)
     void team_share "fg_team_share"(const Team *team, ptrdiff_t n, ptrdiff_t grain,

@@ -145,8 +145,7 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
 
 def dense_backward(x, w, y, slope, activation, alpha, dy, dx, dw, db, status):
     cdef Backward a = Backward(data(x), data(w), data(y), data(slope), data(dy), data(dx),
-                               data(dw), data(db), <long long *>data(status), x.shape[0], x.shape[1],
-                               w.shape[0],
-                               activation_code(activation), alpha)
+                               data(dw), data(db), <long long *>data(status), x.shape[0],
+                               x.shape[1], w.shape[0], activation_code(activation), alpha)
     return record_real(x, <void *>run_backward[float], <void *>run_backward[double], &a, sizeof(a),
                        <double>a.rows * a.fan_in * a.fan_out)

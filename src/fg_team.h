@@ -15,6 +15,7 @@
 typedef struct {
     _Alignas(64) int arrived;
     _Alignas(64) int generation;
+    long long flag; /* as the last to arrive saw it */
 } fg_barrier;
 
 typedef struct {
@@ -36,15 +37,24 @@ typedef struct {
 /* Work for which one more thread costs more than it brings: some 0.5 us of AVX-512. */
 #define FG_SERIAL_WORK 100e3
 
-/* Nobody goes on before `size` threads have come. */
-static inline void fg_barrier_wait(fg_barrier *b, int size)
+/* Kernels raise the flag from any thread. Whether it is up, fg_team_meet tells. */
+static inline void fg_raise_flag(long long *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
+static inline long long fg_read_flag(const long long *flag)
 {
-    if (size == 1) return;
+    return __atomic_load_n(flag, __ATOMIC_RELAXED);
+}
+
+/* Nobody goes on before `size` threads have come. All are told the same about the flag, even if one
+ * of those that go on raises it before another has returned from here. */
+static inline long long fg_barrier_wait(fg_barrier *b, int size, const long long *flag)
+{
+    if (size == 1) return fg_read_flag(flag);
     const int generation = __atomic_load_n(&b->generation, __ATOMIC_ACQUIRE);
     if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == size) {
+        b->flag = fg_read_flag(flag);
         __atomic_store_n(&b->arrived, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&b->generation, generation + 1, __ATOMIC_RELEASE);
-        return;
+        return b->flag;
     }
     /* spinning is right for the microseconds a call takes; when a core is missing, give way */
     for (int spins = 0; __atomic_load_n(&b->generation, __ATOMIC_ACQUIRE) == generation; spins++) {
@@ -53,10 +63,18 @@ static inline void fg_barrier_wait(fg_barrier *b, int size)
 #endif
         if (spins > 1000) sched_yield();
     }
+    return b->flag;
 }
 
-static inline void fg_team_meet(fg_team *team) { fg_barrier_wait(team->meet, team->size); }
-static inline void fg_team_wait(fg_team *team) { fg_barrier_wait(team->inner, team->used); }
+static inline long long fg_team_meet(fg_team *team, const long long *flag)
+{
+    return fg_barrier_wait(team->meet, team->size, flag);
+}
+static inline void fg_team_wait(fg_team *team)
+{
+    const long long none = 0;
+    fg_barrier_wait(team->inner, team->used, &none);
+}
 
 /* How many of `size` threads a call is worth. */
 static inline int fg_team_worth(double work, int size)
@@ -74,13 +92,6 @@ static inline void fg_team_share(const fg_team *team, ptrdiff_t n, ptrdiff_t gra
     const ptrdiff_t to = pieces * (team->rank + 1) / team->used * grain;
     *low = from < n ? from : n;
     *high = to < n ? to : n;
-}
-
-/* Kernels raise the flag from any thread; all read it between two barriers. */
-static inline void fg_raise_flag(long long *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
-static inline long long fg_read_flag(const long long *flag)
-{
-    return __atomic_load_n(flag, __ATOMIC_RELAXED);
 }
 
 static inline double fg_seconds(void)

@@ -53,7 +53,7 @@ cdef double total_weight(const Loss *a, const real *tag) noexcept nogil:
         return <double>a.N
     for i in range(a.N):
         total += row_weight(a, i, tag)
-    return total
+    return total if total != 0 else 1  # rows without weight have no loss and no gradient
 
 
 cdef void mean_loss(const Loss *a, double total, const real *tag) noexcept nogil:
@@ -70,7 +70,7 @@ cdef void regression_row(int kind, real delta, const real *z, const real *t, rea
                          real scale, ptrdiff_t n) noexcept nogil:
     """One row: its mean loss, and scale * dloss/dz for the sum over its elements."""
     cdef ptrdiff_t j
-    cdef real d, zero = 0, half = <real>0.5
+    cdef real d, zero = 0, half = <real>0.5, two = 2
     # dz holds the terms of the sum first
     if kind == MSE:
         for j in range(n):
@@ -89,7 +89,7 @@ cdef void regression_row(int kind, real delta, const real *z, const real *t, rea
     loss[0] = sum_of(dz, n) / <double>n
     if kind == MSE:
         for j in range(n):
-            dz[j] = 2 * scale * (z[j] - t[j])
+            dz[j] = two * scale * (z[j] - t[j])
     elif kind == MAE:
         for j in range(n):
             d = z[j] - t[j]

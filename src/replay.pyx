@@ -5,8 +5,8 @@
 #     (the full minibatches, then the ragged last one). All threads of the team walk the same list.
 #  b) Nothing is allocated while it runs. Scratch belongs to the replay, one piece per thread.
 #  c) It stops after the call that raised the status flag, after a Python layer that raised, or,
-#     at the end of a minibatch, when a signal handler raises. The flag is only ever raised between
-#     two barriers, so that all threads see the same flag and none is left waiting.
+#     at the end of a minibatch, when a signal handler raises. What the flag is, the threads learn
+#     where they meet, all the same, so that none is left waiting.
 cimport openmp
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel
@@ -166,8 +166,7 @@ cdef class Replay:
                         looked = now
                         self.look_for_signals()
                 if used > 1 or following > 1 or team.size == 1 or i == n - 1:
-                    team_meet(team)
-                    if read_flag(self.status):
+                    if team_meet(team, self.status):
                         return
                 used = following
 

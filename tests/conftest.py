@@ -62,10 +62,22 @@ def one_thread():
     backends.set_num_threads(before)
 
 
+def use(name):
+    """The backend of that name, until the test is over."""
+    before = backends.active().name
+    backends.use_backend(name)
+    yield name
+    backends.use_backend(before)
+
+
 @pytest.fixture(params=["reference", "cython"])
 def backend(request):
     """The name of the backend that this test runs on."""
-    before = backends.active().name
-    backends.use_backend(request.param)
-    yield request.param
-    backends.use_backend(before)
+    yield from use(request.param)
+
+
+@pytest.fixture(params=[("reference", 1), ("cython", 1), ("cython", 2)], ids="{0[0]} {0[1]}".format)
+def engine(request, threads):
+    """A backend, and how many threads it may use."""
+    threads(request.param[1])
+    yield from use(request.param[0])

@@ -14,6 +14,7 @@ from fastgrad.backends import contract
 GUARD = 67  # elements on either side; odd, so that no array is aligned to a vector
 SENTINEL = {"f": np.nan, "i": -7}
 
+# What an example call is made of
 SIZES = {"M": 6, "N": 5, "K": 4, "I": 7, "O": 3, "n": 8, "C": 4, "P": 9, "B": 3, "S": 2}
 SIZES |= {"R": 6, "F": 2}
 SCALARS = {"accumulate": 0, "activation": "tanh", "alpha": 1.0, "function": "exp", "delta": 0.3}
@@ -128,6 +129,6 @@ def exact(kernel: str, **given) -> SimpleNamespace:
 
 @functools.cache
 def golden(name: str) -> dict[str, np.ndarray]:
-    """PyTorch's results in float64; every input is a float32 number."""
+    """Results of PyTorch and mpmath: golden/make_*.py say how they were made."""
     with np.load(Path(__file__).parent / "golden" / f"{name}.npz") as arrays:
         return dict(arrays)

@@ -1,7 +1,7 @@
 """How far rounding may take a result: bounds that follow from the operations, none fitted.
 
-A bound is a count of roundings times eps times the magnitudes of the terms that were rounded. eps
-is twice the unit roundoff, which makes room for the errors of both sides of a comparison.
+A bound is a count of roundings times the magnitudes of the terms that were rounded, times eps: half
+of it is what one rounding may do, and both sides of a comparison have been rounded.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ H = 6e-6
 
 
 def rounding(terms, dtype, count=20):
-    """`count` roundings of terms of this size; below the normal numbers their size is the least.
+    """For terms of this size, or that of the smallest normal number, below which none is finer.
 
-    20 are two functions of 4 ulp and four operations of half an ulp, on both sides.
+    20 roundings are those of four operations and of two functions that err by 4 ulp.
     """
     info = np.finfo(dtype)
     return count * float(info.eps) * (np.abs(terms) + float(info.tiny))

@@ -102,6 +102,9 @@ def wrong_layouts(a, given, specs):
         frozen.flags.writeable = False
         message = f"{a.name} is written to, but the array is read-only"
         yield {a.name: frozen}, ValueError, message
+    shifted = np.zeros(value.nbytes + 1, np.uint8)[1:].view(value.dtype).reshape(value.shape)
+    shifted[...] = value
+    yield {a.name: shifted}, ValueError, f"{a.name} must be aligned to its elements"
 
 
 def wrong_indices(a, given, specs):
@@ -160,3 +163,33 @@ def test_a_wrong_number_of_arguments_is_refused(ops, rng, kernel):
     for bad in (values[:-1], [*values, None], []):
         message = f"takes {len(values)} arguments, got {len(bad)}"
         assert_refused(ops, kernel, bad, TypeError, message)
+
+
+RANGES = [
+    ("gather_rows", {"cursor": [3]}, "cursor is 3, needs 0 to 2 for 2 rows of 4"),
+    ("gather_labels", {"cursor": [-1]}, "cursor is -1, needs 0 to 2 for 2 rows of 4"),
+    ("clip_norm", {"blocks": [0, 7]}, "blocks must rise within [0, 6], got [0 7]"),
+    ("clip_norm", {"blocks": [0, 4, 2]}, "blocks must rise within [0, 6], got [0 4 2]"),
+    ("clip_norm", {"groups": [0, 2]}, "groups must rise within [0, 1], got [0 2]"),
+]
+
+
+@pytest.mark.parametrize(("kernel", "changes", "message"), RANGES)
+def test_nothing_points_past_an_array(ops, kernel, changes, message):
+    sizes = {"R": 5, "M": 4, "N": 2, "F": 3, "P": 6, "n": 6}
+    given = {}
+    for a in contract.arguments(kernel):
+        if a.dims is None:
+            given[a.name] = 1.0
+        else:
+            shape = [int(dim) if dim.isdigit() else sizes.get(dim, 1) for dim in a.dims]
+            given[a.name] = np.zeros(shape, a.kind or np.float64)
+    blocks = changes.get("blocks", [0, 6])
+    groups = changes.get("groups", [0, len(blocks) - 1])
+    edges = {"blocks": blocks, "groups": groups, "squares": np.zeros(len(blocks) - 1)}
+    edges["factors"] = np.zeros((len(groups) - 1, 2))
+    for name, values in (edges | changes).items():
+        if name in given:
+            dtype = given[name].dtype
+            given[name] = np.array(values, dtype)
+    assert_refused(ops, kernel, given.values(), ValueError, message)

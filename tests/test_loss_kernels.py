@@ -188,3 +188,13 @@ def test_the_flag_is_optional_and_never_lowered(run, rng, dtype, kernel):
     given = example(kernel, rng, dtype, (3, 17))
     assert run(kernel, **given, status=np.ones(1, np.int64)).status[0] == 1
     assert run(kernel, **given, status=None).loss[0] == run(kernel, **given).loss[0]
+
+
+@losses
+def test_rows_without_weight_have_no_loss_and_no_gradient(run, rng, dtype, kernel):
+    given = example(kernel, rng, dtype, (3, 17))
+    out = run(kernel, **given, sample_weight=np.zeros(3, dtype))
+    assert out.loss[0] == 0
+    assert out.status[0] == 0
+    np.testing.assert_array_equal(out.dz, 0)
+    np.testing.assert_array_equal(out.rows, run(kernel, **given).rows)

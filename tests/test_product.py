@@ -11,6 +11,7 @@ from rounding import assert_within, rounding
 
 products = pytest.mark.parametrize("kernel", ["product_nn", "product_nt", "product_tn"])
 ENDINGS = ["plain", "bias", "accumulate"]
+# Shapes are M, N, K: a[M,K] b[K,N] = c[M,N].
 EVERY_WIDTH = {
     "M": [(n, 5, 9) for n in range(71)],
     "N": [(8, n, 9) for n in range(71)],
@@ -39,11 +40,10 @@ def check(run, kernel, rng, dtype, shape, ending):
         "accumulate": int(ending == "accumulate"),
     }
     given |= {"c": c} if ending == "accumulate" else {}
-    sizes = {"M": M, "N": N}
     terms = np.abs(a.astype(np.float64)) @ np.abs(b)
     start = bias if bias is not None else c * given["accumulate"]
     bound = rounding(terms + np.abs(start), dtype, K + 1)
-    assert_within(run(kernel, **given).c, exact(kernel, **given).c, bound, f"{sizes}, {K=}")
+    assert_within(run(kernel, **given).c, exact(kernel, **given).c, bound, shape)
 
 
 @products

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from nets import assert_close, bits, chain
 
 import fastgrad as fg
@@ -131,6 +133,35 @@ def test_gradcheck_knows_them():
     assert [*model.params] == ["0.weight", "0.bias", "2.weight", "2.bias"]
 
 
+SMOOTH = ["identity", "elu", "gelu", "gelu_tanh", "silu", "softplus", "tanh", "sigmoid"]
+WIDTH = st.integers(1, 6)
+BUILD = {
+    "dense": st.builds(fg.Dense, WIDTH, WIDTH, st.sampled_from(SMOOTH), bias=st.booleans()),
+    "activation": st.builds(fg.Activation, st.sampled_from(SMOOTH)),
+    "tanh": st.builds(Tanh),
+    "affine": st.builds(Affine, WIDTH, WIDTH),
+}
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.one_of(*BUILD.values()), min_size=1, max_size=9), st.integers(1, 4))
+def test_any_stack_of_layers(layers, rows):
+    """Their passes fit, and a training step comes to the gradient of their loss."""
+    width = next((layer.inputs for layer in layers if layer.inputs), 3)
+    inputs = width
+    for layer in layers:
+        if layer.inputs:  # in a random stack, each takes what the one before it gives
+            layer.inputs, width = width, layer.outputs
+    model = fg.Sequential(*layers, rng=0, dtype="float64")
+    x = np.random.default_rng(rows).standard_normal((rows, inputs))
+    assert fg.gradcheck(model, x)
+    y = model.forward(x)
+    model.backward(2 * (y - 1) / y.size)
+    expected = model.flat_grads.copy()
+    fg.Trainer(model, "mse", fg.SGD(1e-300)).step(x, np.ones_like(y))
+    assert_close(model.flat_grads, expected, np.float64, 9 * 20)
+
+
 def test_predict_does_not_disturb_their_state():
     model = fg.Sequential(Affine(5, 8), Tanh(), fg.Dense(8, 3), rng=0)
     _, dx, _ = passes(model)
@@ -158,12 +189,12 @@ def trained(model):
 
 @pytest.mark.parametrize("error", [KeyError("mine"), KeyboardInterrupt()], ids=repr)
 @pytest.mark.parametrize("case", CALLS)
-@pytest.mark.parametrize("count", [1, 2])
-def test_what_they_raise_arrives_and_does_no_harm(case, error, count, threads, backend):
-    threads(count)
+def test_what_they_raise_arrives_and_does_no_harm(case, error, engine):
     after, act, done = CALLS[case]
-    model = fg.Sequential(fg.Dense(5, 8), Faulty(error, after), fg.Dense(8, 3), rng=0)
-    good = fg.Sequential(fg.Dense(5, 8), Tanh(), fg.Dense(8, 3), rng=0)
+    model, good = (  # five rows are enough work for two threads
+        fg.Sequential(fg.Dense(5, 8000), layer, fg.Dense(8000, 3), rng=0)
+        for layer in (Faulty(error, after), Tanh())
+    )
     with pytest.raises(type(error)) as caught:
         act(model)
     assert caught.value is error

@@ -47,7 +47,7 @@ def test_pytorch_trains_the_same(kind, tolerance, backend):
 @pytest.mark.parametrize("size", [1, 5, 11, 21, 22, 23, 1000])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_an_epoch_is_its_steps(loss, weighted, size, rng):
+def test_an_epoch_is_its_steps(loss, weighted, size, rng, backend):
     x, y = data(rng, loss)
     weight = rng.uniform(0.5, 2, 22) if weighted else None
     parts = [slice(start, min(start + size, 22)) for start in range(0, 22, size)]
@@ -68,7 +68,7 @@ def test_an_epoch_is_its_steps(loss, weighted, size, rng):
 
 @pytest.mark.parametrize("outputs", [3, 5])
 @pytest.mark.parametrize("loss", ["cross_entropy", "soft_cross_entropy", "mse"])
-def test_sequences_are_many_rows(loss, outputs, rng):
+def test_sequences_are_many_rows(loss, outputs, rng, backend):
     """With five steps in time and five classes, labels have the shape of a row's outputs."""
     x = rng.standard_normal((12, 5, 4)).astype(np.float32)
     y = targets(loss, rng, 60, outputs)
@@ -139,6 +139,18 @@ def test_weights_count_rows(loss, rng):
             for given in ((x1, y1, w1), (x2, y2, w2))
         ]
         assert values[0] == pytest.approx(values[1], rel=1e-13)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_minibatch_without_weight_teaches_nothing(loss, rng, backend):
+    x, y = data(rng, loss)
+    weight = np.ones(22)
+    weight[5:10] = 0
+    kept = np.r_[:5, 10:22]
+    sparse, dense = (fg.Trainer(chain(5, 8, 3), loss, fg.SGD(0.1)) for _ in range(2))
+    mean = sparse.epoch(x, y, 5, shuffle=False, sample_weight=weight)
+    assert mean == pytest.approx(dense.epoch(x[kept], y[kept], 5, shuffle=False) * 17 / 22)
+    assert bits(sparse.model.flat_params) == bits(dense.model.flat_params)
 
 
 def test_a_class_weight_is_the_weight_of_its_rows(rng):

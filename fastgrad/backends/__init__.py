@@ -79,6 +79,8 @@ class Backend:
             raise AttributeError(f"backend {self.name} has no kernel {kernel!r}") from None
 
     def __getattr__(self, kernel: str) -> Callable[..., None]:
+        if kernel.startswith("_"):  # copy and pickle ask for such names before there are kernels
+            raise AttributeError(kernel)
         raw = self.raw(kernel)
 
         @functools.wraps(raw)

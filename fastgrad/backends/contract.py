@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,12 +57,12 @@ CONTRACT = {
     # the same for gradients that Python code has written
     "check_finite": "g[P] -> status[1]:i8",
     # report: steps, steps that acted, elements acted on in the last step, elements seen in it
-    "clip_value": "limit:float -> g[P]! report[4]:f8",
+    "clip_value": "limit:float -> g[P]! report[4]:f8!",
     # Each group of blocks is rescaled so that its norm lies in [low, high]; block i covers
     # g[blocks[i]:blocks[i+1]], group s the blocks groups[s] to groups[s+1].
     # report: steps, steps that acted, largest norm of the last step, factor farthest from 1 in it
     "clip_norm": "low:float high:float blocks[B+1]:i8 groups[S+1]:i8"
-    " -> g[P]! squares[B]:f8 factors[S,2]:f8 report[4]:f8",
+    " -> g[P]! squares[B]:f8 factors[S,2]:f8 report[4]:f8!",
     # a minibatch: rows order[cursor:cursor+N] of the data
     "gather_rows": "source[R,F] order[M]:i8<R cursor[1]:i8 -> out[N,F]",
     "gather_labels": "source[R]:i8 order[M]:i8<R cursor[1]:i8 -> out[N]:i8",
@@ -72,11 +71,12 @@ CONTRACT = {
 }
 
 ACTIVATIONS = (
-    "identity relu leaky_relu elu selu gelu gelu_tanh silu softplus softsign tanh sigmoid".split()
-)
+    "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "softplus",
+    "softsign", "tanh", "sigmoid",
+)  # fmt: skip
 # Their derivative is no function of the output: the forward pass leaves it in `slope`.
 NEED_SLOPE = ("gelu", "gelu_tanh", "silu")
-FUNCTIONS = "exp expm1 tanh sigmoid erf log1p log".split()
+FUNCTIONS = ("exp", "expm1", "tanh", "sigmoid", "erf", "log1p", "log")
 
 _ARGUMENT = re.compile(
     r"(?P<name>\w+)(\[(?P<dims>[^\]]*)\])?(:(?P<kind>\w+))?(<(?P<below>\w+))?"
@@ -117,8 +117,9 @@ def arguments(kernel: str) -> tuple[Argument, ...]:
         if m is None:
             raise ValueError(f"contract of {kernel}: cannot read {word!r}")
         dims = None if m["dims"] is None else tuple(m["dims"].split(","))
+        optional = bool(m["optional"])
         parsed.append(
-            Argument(m["name"], dims, m["kind"], m["below"], bool(m["optional"]), written, m["alias"])
+            Argument(m["name"], dims, m["kind"], m["below"], optional, written, m["alias"])
         )
     return tuple(parsed)
 
@@ -165,12 +166,16 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
         _check_shape(where, value, a.dims, sizes)
         if not value.flags.c_contiguous:
             raise ValueError(f"{where} must be C-contiguous, got strides {value.strides}")
+        if not value.flags.aligned:
+            raise ValueError(f"{where} must be aligned to its elements of {value.dtype}")
         if a.written and not value.flags.writeable:
             raise ValueError(f"{where} is written to, but the array is read-only")
         if a.below and not recording and value.size:
             low, high, limit = int(value.min()), int(value.max()), sizes[a.below]
             if low < 0 or high >= limit:
                 raise ValueError(f"{where} must lie in [0, {limit}), got {low}..{high}")
+    if not recording:
+        _check_ranges(kernel, given)
     no_slope = "slope" in given and given["slope"] is None
     if no_slope and kernel.endswith("backward") and given["activation"] in NEED_SLOPE:
         raise ValueError(f"{kernel}: slope is None, but {given['activation']} needs it")
@@ -193,7 +198,24 @@ def _check_shape(
             sizes[symbol] = size - extra
             needed.append(max(size, extra))
     if value.shape != tuple(needed):
-        raise ValueError(f"{where} has shape {value.shape}, needs [{','.join(dims)}] = {tuple(needed)}")
+        wanted = f"[{','.join(dims)}] = {tuple(needed)}"
+        raise ValueError(f"{where} has shape {value.shape}, needs {wanted}")
+
+
+def _check_ranges(kernel: str, given: dict[str, Any]) -> None:
+    """What index arrays point to must exist; `<` in the contract says the same of single values."""
+    if kernel.startswith("gather"):
+        start, rows, all_rows = int(given["cursor"][0]), len(given["out"]), len(given["order"])
+        if start < 0 or start + rows > all_rows:
+            raise ValueError(
+                f"{kernel}: cursor is {start}, needs 0 to {all_rows - rows} for {rows} rows "
+                f"of {all_rows}"
+            )
+    if kernel == "clip_norm":
+        blocks, groups, size = given["blocks"], given["groups"], len(given["g"])
+        for name, edges, limit in (("blocks", blocks, size), ("groups", groups, len(blocks) - 1)):
+            if (np.diff(edges, prepend=0, append=limit) < 0).any():
+                raise ValueError(f"{kernel}: {name} must rise within [0, {limit}], got {edges}")
 
 
 def _check_overlap(kernel: str, specs: tuple[Argument, ...], given: dict[str, Any]) -> None:
@@ -205,14 +227,3 @@ def _check_overlap(kernel: str, specs: tuple[Argument, ...], given: dict[str, An
             same = x.ctypes.data == y.ctypes.data and x.shape == y.shape
             if not (same and a.name == b.alias):
                 raise ValueError(f"{kernel}: {a.name} and {b.name} must not overlap")
-
-
-def checked(kernel: str, function: Callable[..., None]) -> Callable[..., None]:
-    """`function` behind the door: the same signature, with every call checked first."""
-
-    @functools.wraps(function)
-    def call(*values: Any) -> None:
-        check(kernel, values)
-        function(*values)
-
-    return call

@@ -87,7 +87,9 @@ SLOPES_FROM_INPUT: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def activation_forward(x: Array, activation: str, alpha: float, y: Array, slope: Array | None) -> None:
+def activation_forward(
+    x: Array, activation: str, alpha: float, y: Array, slope: Array | None
+) -> None:
     if slope is not None and activation in SLOPES_FROM_INPUT:
         slope[...] = SLOPES_FROM_INPUT[activation](x)
     y[...] = ACTIVATIONS[activation](x, alpha)
@@ -135,7 +137,8 @@ def product_tn(a: Array, b: Array, bias: Array | None, accumulate: int, c: Array
 
 
 def dense_forward(
-    x: Array, w: Array, b: Array | None, activation: str, alpha: float, y: Array, slope: Array | None
+    x: Array, w: Array, b: Array | None, activation: str, alpha: float,
+    y: Array, slope: Array | None,
 ) -> None:
     z = x @ w.T
     if b is not None:
@@ -180,7 +183,7 @@ def _weighted_mean(
     status: Array | None,
 ) -> None:
     share = np.ones(len(rows)) if weight is None else weight.astype(np.float64)
-    share = share / share.sum()
+    share = share / (share.sum() or 1)  # rows without weight have no loss and no gradient
     rows[...] = row_losses
     loss[0] = (share * rows).sum()
     dz[...] = row_gradients * share[:, None]
@@ -188,17 +191,20 @@ def _weighted_mean(
 
 
 def mse(
-    z: Array, target: Array, sample_weight: Array | None, dz: Array, rows: Array, loss: Array, status: Array | None
+    z: Array, target: Array, sample_weight: Array | None,
+    dz: Array, rows: Array, loss: Array, status: Array | None,
 ) -> None:
     d = (z - target).astype(np.float64)
     _weighted_mean((d**2).mean(axis=1), 2 * d / z.shape[1], sample_weight, dz, rows, loss, status)
 
 
 def mae(
-    z: Array, target: Array, sample_weight: Array | None, dz: Array, rows: Array, loss: Array, status: Array | None
+    z: Array, target: Array, sample_weight: Array | None,
+    dz: Array, rows: Array, loss: Array, status: Array | None,
 ) -> None:
     d = (z - target).astype(np.float64)
-    _weighted_mean(np.abs(d).mean(axis=1), np.sign(d) / z.shape[1], sample_weight, dz, rows, loss, status)
+    each, slope = np.abs(d), np.sign(d)
+    _weighted_mean(each.mean(axis=1), slope / z.shape[1], sample_weight, dz, rows, loss, status)
 
 
 def huber(
@@ -219,7 +225,8 @@ def huber(
 
 
 def binary_cross_entropy(
-    z: Array, target: Array, sample_weight: Array | None, dz: Array, rows: Array, loss: Array, status: Array | None
+    z: Array, target: Array, sample_weight: Array | None,
+    dz: Array, rows: Array, loss: Array, status: Array | None,
 ) -> None:
     z64 = z.astype(np.float64)
     each = np.maximum(z64, 0) - z64 * target + np.log1p(np.exp(-np.abs(z64)))
@@ -247,11 +254,13 @@ def cross_entropy(
     if class_weight is not None:
         weight = class_weight[target] * (1 if sample_weight is None else sample_weight)
     one_hot = np.eye(z.shape[1])[target]
-    _weighted_mean(-(one_hot * log_p).sum(axis=1), np.exp(log_p) - one_hot, weight, dz, rows, loss, status)
+    gradient = np.exp(log_p) - one_hot
+    _weighted_mean(-(one_hot * log_p).sum(axis=1), gradient, weight, dz, rows, loss, status)
 
 
 def soft_cross_entropy(
-    z: Array, target: Array, sample_weight: Array | None, dz: Array, rows: Array, loss: Array, status: Array | None
+    z: Array, target: Array, sample_weight: Array | None,
+    dz: Array, rows: Array, loss: Array, status: Array | None,
 ) -> None:
     log_p = _log_softmax(z)
     mass = target.sum(axis=1, keepdims=True, dtype=np.float64)

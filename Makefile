@@ -1,0 +1,45 @@
+# Everything runs in .venv, which is made anew when the sources change. What is needed is python3
+# (3.11 or newer, with venv), make and gcc. `make PYTHON=...` names another interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+BUILT := .venv/.built
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# where these are set they make OpenBLAS pick kernels for another processor
+BENCH := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m
+
+.PHONY: build demo test bench lint clean
+build: $(BUILT)
+
+demo: $(BUILT)
+	$(BIN)/fastgrad demo
+
+test: $(BUILT)
+	$(BIN)/python -m pytest
+
+bench: $(BUILT)
+	$(BENCH) pytest bench --benchmark-only
+	$(BENCH) bench.peers
+	$(BENCH) bench.products
+	$(BENCH) bench.imports
+	$(BENCH) bench.memory
+
+lint: $(BUILT)
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/cython-lint src
+
+clean:
+	rm -rf .venv build dist *.egg-info fastgrad/_kernels/*.so
+	rm -rf .benchmarks .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Without isolation the objects in build/ are used again, and only what has changed is compiled.
+$(BUILT): $(BIN)/python pyproject.toml setup.py $(wildcard src/*)
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > .venv/build.txt
+	$(BIN)/python -m pip install --quiet --requirement .venv/build.txt
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[plot,info,bench,test,lint]'
+	touch $@
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fastgrad needs Python 3.11 or newer; name one with make PYTHON=...")'
+	$(PYTHON) -m venv .venv
