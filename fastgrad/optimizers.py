@@ -260,6 +260,12 @@ def get(optimizer: Any) -> Optimizer:
     return _DEFAULTS[optimizer]()
 
 
-def read_hyper(optimizer: Optimizer, into: Array) -> None:
+def read_hyper(optimizer: Optimizer, state: dict[str, Array], into: Array) -> None:
     """Copy the hyperparameters to where the kernel reads them."""
+    missing = [slot for slot in optimizer.needed() if slot not in state]
+    if missing:
+        raise ValueError(
+            f"{optimizer} needs {', '.join(missing)}, which the trainer was made without; "
+            "make a new Trainer"
+        )
     into[...] = np.asarray(optimizer.hyper())

@@ -99,14 +99,17 @@ class EarlyStopping:
             self.best, self.best_epoch = value, run.epoch
             self._params = run.model.flat_params.copy()
         elif run.epoch - self.best_epoch >= self.patience:
-            if self.restore_best:
-                run.model.flat_params[...] = self._params
             run.stopped = (
                 f"{name} has not fallen below {self.best:.4g} (epoch {self.best_epoch}) "
                 f"for {self.patience} epochs"
             )
             return True
         return False
+
+    def finish(self, run: Run) -> None:
+        """Go back to the best epoch, whether or not the run was stopped."""
+        if self.restore_best and run.epoch and self._params is not None:
+            run.model.flat_params[...] = self._params
 
 
 def fit(
@@ -143,7 +146,8 @@ def fit(
     shuffle : bool
         Whether each epoch draws the order of rows anew.
     callbacks : sequence of callable
-        Each is called with the `Run` after every epoch; one that returns True ends the run.
+        Each is called with the `Run` after every epoch; one that returns True ends the run. One
+        that has a method ``finish(run)`` gets it called after the last epoch.
     progress : bool, optional
         Whether a progress bar is shown; by default where standard error is a terminal.
     rng : int or numpy.random.Generator
@@ -185,6 +189,10 @@ def fit(
             if any(map(_is_true, answers)):
                 run.stopped = run.stopped or "a callback stopped it"
                 break
+    for callback in callbacks:
+        finish = getattr(callback, "finish", None)
+        if finish is not None:
+            finish(run)
     return run
 
 

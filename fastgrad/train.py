@@ -75,9 +75,9 @@ class Trainer:
         if not isinstance(model, Sequential):
             raise TypeError(f"model must be a fastgrad.Sequential, got {type(model).__name__}")
         self.model = model
-        self.loss: Loss = losses.get(loss)
-        self.optimizer: Optimizer = optimizers.get(optimizer)
-        self.clips = clipping.get(clip)
+        self._loss_function: Loss = losses.get(loss)
+        self._optimizer: Optimizer = optimizers.get(optimizer)
+        self._clips = clipping.get(clip)
         self.rng = checks.generator(rng)
         self.state = self.optimizer.state(model.flat_params)
         self._reports = [np.zeros(4) for _ in self.clips]
@@ -92,6 +92,23 @@ class Trainer:
         self._feed: Feed | None = None
         self._held: dict[str, Array] = {}
         self._finite: tuple[Any, ...] = ()
+
+    # Recorded programs hold on to these three: another one needs another trainer.
+
+    @property
+    def loss(self) -> Loss:
+        """What is minimized."""
+        return self._loss_function
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What makes the updates; its hyperparameters may be changed between steps."""
+        return self._optimizer
+
+    @property
+    def clips(self) -> tuple[clipping.Clip, ...]:
+        """What the gradient goes through before the update."""
+        return self._clips
 
     @property
     def steps(self) -> int:
@@ -266,7 +283,7 @@ class Trainer:
 
     def _hold(self, name: str, given: object, converted: Array) -> Array:
         """What the program may point to: the user's own array, or a copy that stays in place."""
-        if converted is given:
+        if given is converted:
             return converted
         held = self._held.get(name)
         if held is None or held.shape != converted.shape or held.dtype != converted.dtype:
@@ -312,7 +329,7 @@ class Trainer:
         return calls
 
     def _run(self, program: Any, times: list[int], steps: list[Step]) -> None:
-        optimizers.read_hyper(self.optimizer, self._hyper)
+        optimizers.read_hyper(self.optimizer, self.state, self._hyper)
         self._cursor[0] = 0
         before = self.steps
         program.run(times, backends.num_threads())

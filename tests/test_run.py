@@ -180,7 +180,7 @@ def test_early_stopping(values, options, epochs, best, restore):
     assert (run.epoch, stopping.best_epoch, stopping.best) == (epochs, best, values[best - 1])
     stopped = run.stopped is not None
     assert stopped == (epochs - best >= options["patience"])
-    kept = best if restore and stopped else epochs
+    kept = best if restore else epochs
     assert bits(run.model.flat_params) == bits(params[kept - 1])
     if stopped:
         assert f"(epoch {best}) for {options['patience']} epochs" in run.stopped
@@ -240,3 +240,24 @@ def test_bad_targets_are_found_before_training_wherever_they_are(row):
         with pytest.raises(ValueError, match=r"y must lie in \[0, 3\), got 0 to 3"):
             fit(model, y=y, validation=0.5, rng=seed)
     assert bits(model.flat_params) == before
+
+
+def test_the_best_epoch_is_kept_when_the_epochs_run_out():
+    stopping, optimizer, seen = fg.EarlyStopping(100, monitor="loss"), fg.SGD(0.1), []
+
+    def worsen(run):
+        seen.append(bits(run.model.flat_params))
+        if run.epoch == 2:
+            optimizer.lr = 30.0
+
+    run = fit(optimizer=optimizer, callbacks=[worsen, stopping])
+    assert stopping.best_epoch < 4
+    assert bits(run.model.flat_params) == seen[stopping.best_epoch - 1]
+
+
+def test_a_stopping_rule_does_not_carry_over():
+    stopping, other = fg.EarlyStopping(), chain(5, 8, 3)
+    before = bits(other.flat_params)
+    fit(callbacks=[stopping])
+    fit(other, epochs=0, callbacks=[stopping])
+    assert bits(other.flat_params) == before

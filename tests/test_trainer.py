@@ -247,3 +247,20 @@ def test_data_may_change_between_epochs(rng):
     for kind in (np.float32, np.float64):
         fresh = after(lambda t: [t.epoch(*d, 5, False) for d in ((x, y), (other_x, other_y))])[0]
         assert twice(x.astype(kind), y.copy()) == fresh
+
+
+@pytest.mark.parametrize("name", ["loss", "optimizer", "clips"])
+def test_what_is_recorded_cannot_be_exchanged(name):
+    trainer = fg.Trainer(chain(5, 8, 3), "cross_entropy")
+    with pytest.raises(AttributeError, match=name):
+        setattr(trainer, name, None)
+
+
+def test_momentum_that_comes_too_late_is_refused():
+    optimizer = fg.SGD(0.1)
+    trainer = fg.Trainer(chain(5, 8, 3), "mse", optimizer)
+    optimizer.momentum = 0.9
+    before = bits(trainer.model.flat_params)
+    with pytest.raises(ValueError, match="needs velocity"):
+        trainer.step(np.ones((4, 5)), np.ones((4, 3)))
+    assert bits(trainer.model.flat_params) == before
