@@ -93,9 +93,7 @@ class Layer:
         """``y`` of shape (N, ..., output features) for ``x`` of shape (N, ..., inputs)."""
         raise NotImplementedError(f"{type(self).__name__} must define forward or record")
 
-    def backward(
-        self, dy: Array, params: Mapping[str, Array], grads: Mapping[str, Array]
-    ) -> Array:
+    def backward(self, dy: Array, params: Mapping[str, Array], grads: Mapping[str, Array]) -> Array:
         """``dx``; writes the gradient of every parameter into ``grads[name][...]``."""
         raise NotImplementedError(f"{type(self).__name__} must define backward or record")
 

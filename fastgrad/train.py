@@ -291,9 +291,7 @@ class Trainer:
         held[...] = converted
         return held
 
-    def _fed(
-        self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss
-    ) -> Feed:
+    def _fed(self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss) -> Feed:
         """The program of an epoch over these arrays; that of the last epoch, if it still fits."""
         arrays = [rows, target] if weight is None else [rows, target, weight]
         places = tuple((a.ctypes.data, a.shape) for a in arrays)
@@ -346,18 +344,24 @@ class Trainer:
                 name = type(self.model.layers[i]).__name__
                 return GradientError(
                     f"{at}: the output of layer {i} ({name}) is not finite; {kept}",
-                    self.steps, i, None,
+                    self.steps,
+                    i,
+                    None,
                 )
         for tensor, gradient in reversed(list(self.model.grads.items())):
             if not np.isfinite(gradient).all():
                 layer = int(tensor.partition(".")[0])
                 return GradientError(
                     f"{at}: the gradient of {tensor} is not finite; {kept}",
-                    self.steps, layer, tensor,
+                    self.steps,
+                    layer,
+                    tensor,
                 )
         last = len(self.model.layers) - 1
         return GradientError(
             f"{at}: the loss is {self._loss[0]}, computed from the finite output of layer {last}; "
             f"{kept}",
-            self.steps, last, None,
+            self.steps,
+            last,
+            None,
         )

@@ -35,10 +35,8 @@ CONTRACT = {
     # out = f(x) for f in exp, expm1, tanh, sigmoid, erf, log1p, log
     "elementwise": "function:function x[n] -> out[n]~x",
     # losses: rows[i] is the unweighted loss of row i, loss the weighted mean, dz its gradient
-    "mse": "z[N,O] target[N,O] sample_weight[N]?"
-    " -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
-    "mae": "z[N,O] target[N,O] sample_weight[N]?"
-    " -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
+    "mse": "z[N,O] target[N,O] sample_weight[N]? -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
+    "mae": "z[N,O] target[N,O] sample_weight[N]? -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
     "huber": "z[N,O] target[N,O] sample_weight[N]? delta:float"
     " -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
     "binary_cross_entropy": "z[N,O] target[N,O] sample_weight[N]?"

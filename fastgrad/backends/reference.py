@@ -80,8 +80,9 @@ def _gelu_tanh_slope(z: Array) -> Array:
 
 # ... or of z, for those that are not monotone
 SLOPES_FROM_INPUT: dict[str, Callable[[Array], Array]] = {
-    "gelu": lambda z: (1 + _erf(z / math.sqrt(2))) / 2
-    + z * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi),
+    "gelu": lambda z: (
+        (1 + _erf(z / math.sqrt(2))) / 2 + z * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    ),
     "gelu_tanh": _gelu_tanh_slope,
     "silu": lambda z: _sigmoid(z) * (1 + z * (1 - _sigmoid(z))),
 }
@@ -137,8 +138,13 @@ def product_tn(a: Array, b: Array, bias: Array | None, accumulate: int, c: Array
 
 
 def dense_forward(
-    x: Array, w: Array, b: Array | None, activation: str, alpha: float,
-    y: Array, slope: Array | None,
+    x: Array,
+    w: Array,
+    b: Array | None,
+    activation: str,
+    alpha: float,
+    y: Array,
+    slope: Array | None,
 ) -> None:
     z = x @ w.T
     if b is not None:
@@ -191,16 +197,26 @@ def _weighted_mean(
 
 
 def mse(
-    z: Array, target: Array, sample_weight: Array | None,
-    dz: Array, rows: Array, loss: Array, status: Array | None,
+    z: Array,
+    target: Array,
+    sample_weight: Array | None,
+    dz: Array,
+    rows: Array,
+    loss: Array,
+    status: Array | None,
 ) -> None:
     d = (z - target).astype(np.float64)
     _weighted_mean((d**2).mean(axis=1), 2 * d / z.shape[1], sample_weight, dz, rows, loss, status)
 
 
 def mae(
-    z: Array, target: Array, sample_weight: Array | None,
-    dz: Array, rows: Array, loss: Array, status: Array | None,
+    z: Array,
+    target: Array,
+    sample_weight: Array | None,
+    dz: Array,
+    rows: Array,
+    loss: Array,
+    status: Array | None,
 ) -> None:
     d = (z - target).astype(np.float64)
     each, slope = np.abs(d), np.sign(d)
@@ -225,8 +241,13 @@ def huber(
 
 
 def binary_cross_entropy(
-    z: Array, target: Array, sample_weight: Array | None,
-    dz: Array, rows: Array, loss: Array, status: Array | None,
+    z: Array,
+    target: Array,
+    sample_weight: Array | None,
+    dz: Array,
+    rows: Array,
+    loss: Array,
+    status: Array | None,
 ) -> None:
     z64 = z.astype(np.float64)
     each = np.maximum(z64, 0) - z64 * target + np.log1p(np.exp(-np.abs(z64)))
@@ -259,8 +280,13 @@ def cross_entropy(
 
 
 def soft_cross_entropy(
-    z: Array, target: Array, sample_weight: Array | None,
-    dz: Array, rows: Array, loss: Array, status: Array | None,
+    z: Array,
+    target: Array,
+    sample_weight: Array | None,
+    dz: Array,
+    rows: Array,
+    loss: Array,
+    status: Array | None,
 ) -> None:
     log_p = _log_softmax(z)
     mass = target.sum(axis=1, keepdims=True, dtype=np.float64)
@@ -298,7 +324,7 @@ def adam(g: Array, hyper: Array, step: Array, p: Array, mean: Array, square: Arr
     t = step[0] + 1
     d = g
     if decoupled:
-        p *= (1 - lr * weight_decay)
+        p *= 1 - lr * weight_decay
     else:
         d = g + weight_decay * p
     mean[...] = beta1 * mean + (1 - beta1) * d
