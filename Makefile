@@ -11,7 +11,8 @@ BENCH := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m
 build: $(BUILT)
 
 demo: $(BUILT)
-	$(BIN)/fastgrad demo
+	mkdir -p out
+	$(BIN)/fastgrad demo --out out/demo.png
 
 test: $(BUILT)
 	$(BIN)/python -m pytest
@@ -29,7 +30,7 @@ lint: $(BUILT)
 	$(BIN)/cython-lint src
 
 clean:
-	rm -rf .venv build dist *.egg-info fastgrad/_kernels/*.so
+	rm -rf .venv build dist out *.egg-info fastgrad/_kernels/*.so
 	rm -rf .benchmarks .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -65,6 +65,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.readme", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     check = parser.parse_args().check
+    if not RESULTS.exists():
+        sys.exit(f"there is no {RESULTS}; python -m bench.peers --json makes it")
     report = json.loads(RESULTS.read_text(encoding="utf-8"))
     before = README.read_text(encoding="utf-8")
     after = replaced(before, block(report))

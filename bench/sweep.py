@@ -117,7 +117,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=30, help="steps of an epoch")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("sweep.png"), metavar="PNG")
+    parser.add_argument("--out", type=Path, default=Path("out/sweep.png"), metavar="PNG")
     chosen = parser.parse_args()
     clear_overrides()
     import fastgrad as fg
@@ -131,6 +131,7 @@ def main() -> int:
         print(f"width {width}, batch {batch}: {seconds:.2f} us, {factor:.2f} times its neighbour's")
     print(f"{len(times)} sizes, {chosen.threads} threads: {len(found)} cliffs above {CLIFF}x")
     try:
+        chosen.out.parent.mkdir(parents=True, exist_ok=True)
         draw(times, chosen.most, chosen.out)
     except ImportError:
         print("no figure drawn: it needs matplotlib")

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastgrad import backends, checks, clipping, losses, optimizers
-from fastgrad.arena import Array, aligned
+from fastgrad.arena import Array
 from fastgrad.clipping import ClipReport
-from fastgrad.errors import GradientError
+from fastgrad.feeding import Feed, Held, Step, gather
+from fastgrad.locate import find_not_finite
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 from fastgrad.optimizers import Optimizer
 from fastgrad.program import Tape, Workspace
-
-
-@dataclass
-class Step:
-    """The recorded step for one minibatch shape."""
-
-    x: Array
-    target: Array
-    weight: Array | None
-    outputs: list[Array]
-    calls: list[Any]
-    tape: Tape
-    program: Any = None  # of this one step alone
-
-
-@dataclass
-class Feed:
-    """The program of whole epochs over given arrays."""
-
-    key: Any
-    order: Array
-    program: Any
-    times: list[int]
-    steps: list[Step]
 
 
 class Trainer:
@@ -90,7 +66,7 @@ class Trainer:
         self._workspace = Workspace()
         self._steps: dict[Any, Step] = {}
         self._feed: Feed | None = None
-        self._held: dict[str, Array] = {}
+        self._held = Held()
         self._finite: tuple[Any, ...] = ()
 
     # Recorded programs hold on to these three: another one needs another trainer.
@@ -192,9 +168,9 @@ class Trainer:
         weight = self._weights(sample_weight, rows, target)
         self._check_finite_once(X, rows)
 
-        rows, target = self._hold("X", X, rows), self._hold("y", y, target)
+        rows, target = self._held.hold("X", X, rows), self._held.hold("y", y, target)
         if weight is not None:
-            weight = self._hold("sample_weight", sample_weight, weight)
+            weight = self._held.hold("sample_weight", sample_weight, weight)
         feed = self._fed(rows, target, weight, size, loss)
         feed.order[...] = np.arange(len(rows))
         if shuffle:
@@ -281,16 +257,6 @@ class Trainer:
         tape.call("end_step", self._loss, shape[0], self._total, self._cursor, self._step)
         return Step(x, wanted, weight, outputs, tape.take(), tape)
 
-    def _hold(self, name: str, given: object, converted: Array) -> Array:
-        """What the program may point to: the user's own array, or a copy that stays in place."""
-        if given is converted:
-            return converted
-        held = self._held.get(name)
-        if held is None or held.shape != converted.shape or held.dtype != converted.dtype:
-            held = self._held[name] = aligned(converted.shape, converted.dtype)
-        held[...] = converted
-        return held
-
     def _fed(self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss) -> Feed:
         """The program of an epoch over these arrays; that of the last epoch, if it still fits."""
         arrays = [rows, target] if weight is None else [rows, target, weight]
@@ -304,27 +270,13 @@ class Trainer:
                 if count:
                     shape = (batch, *rows.shape[1:])
                     step = self._recorded(shape, target, weight is not None, loss)
-                    segments.append(self._gather(step, arrays, order) + step.calls)
+                    segments.append(gather(step, arrays, order, self._cursor) + step.calls)
                     times.append(count)
                     steps.append(step)
             keep = [arrays, order, [step.tape.keep for step in steps]]
             program = backends.active().program(segments, self._status, keep)
             self._feed = Feed(key, order, program, times, steps)
         return self._feed
-
-    def _gather(self, step: Step, arrays: list[Array], order: Array) -> list[Any]:
-        """Calls that fill the step's inputs with the rows at the cursor."""
-        backend = backends.active()
-        calls = []
-        for source, out in zip(arrays, (step.x, step.target, step.weight), strict=False):
-            assert out is not None
-            if source.dtype == np.int64 and source.ndim == 1:
-                calls.append(backend.record("gather_labels", source, order, self._cursor, out))
-            else:
-                flat = source.view(self.model.dtype).reshape(len(source), -1)
-                into = out.view(self.model.dtype).reshape(len(out), -1)
-                calls.append(backend.record("gather_rows", flat, order, self._cursor, into))
-        return calls
 
     def _run(self, program: Any, times: list[int], steps: list[Step]) -> None:
         optimizers.read_hyper(self.optimizer, self.state, self._hyper)
@@ -333,35 +285,5 @@ class Trainer:
         program.run(times, backends.num_threads())
         if self._status[0]:
             full_done = self.steps - before >= times[0]
-            raise self._error(steps[-1] if full_done and len(steps) > 1 else steps[0])
-
-    def _error(self, step: Step) -> GradientError:
-        """Name the first layer, in the order of computation, whose numbers are not finite."""
-        at = f"step {self.steps}"
-        kept = "the parameters are those of the last good step"
-        for i, output in enumerate(step.outputs):
-            if not np.isfinite(output).all():
-                name = type(self.model.layers[i]).__name__
-                return GradientError(
-                    f"{at}: the output of layer {i} ({name}) is not finite; {kept}",
-                    self.steps,
-                    i,
-                    None,
-                )
-        for tensor, gradient in reversed(list(self.model.grads.items())):
-            if not np.isfinite(gradient).all():
-                layer = int(tensor.partition(".")[0])
-                return GradientError(
-                    f"{at}: the gradient of {tensor} is not finite; {kept}",
-                    self.steps,
-                    layer,
-                    tensor,
-                )
-        last = len(self.model.layers) - 1
-        return GradientError(
-            f"{at}: the loss is {self._loss[0]}, computed from the finite output of layer {last}; "
-            f"{kept}",
-            self.steps,
-            last,
-            None,
-        )
+            step = steps[-1] if full_done and len(steps) > 1 else steps[0]
+            raise find_not_finite(self.model, step.outputs, self._loss[0], self.steps)

@@ -199,6 +199,7 @@ def test_a_missing_file_is_reported(tmp_path, capsys, name):
     [
         (["--target", "dog"], "no column 'dog'; the columns are 'kg', 'fur', 'pet'"),
         (["--target", "pet", "--activation", "step"], "step"),
+        (["--target", "pet", "--lr", "1e30"], "diverged at --lr 1e+30, no model is written"),
     ],
 )
 def test_train_refuses_what_it_cannot_train(tmp_path, pets, capsys, arguments, message):
@@ -209,6 +210,22 @@ def test_train_refuses_what_it_cannot_train(tmp_path, pets, capsys, arguments, m
     assert printed.startswith("fastgrad: error: ")
     assert message in printed
     assert not out.exists()
+
+
+def test_one_row_is_not_enough(tmp_path, capsys):
+    data = write_csv(tmp_path / "data.csv", {"kg": [4], "pet": ["cat"]})
+    assert cli.main(["train", data, "--target", "pet"]) == 2
+    assert "1 row, where both training and validation need some" in capsys.readouterr().err
+
+
+def test_a_network_that_is_too_large_is_reported(monkeypatch, capsys):
+    def fail(_):
+        raise MemoryError("Unable to allocate 71 GiB")
+
+    monkeypatch.setattr(info, "run", fail)
+    assert cli.main(["info"]) == 2
+    expected = "fastgrad: error: not enough memory: Unable to allocate 71 GiB\n"
+    assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize(
@@ -231,8 +248,9 @@ def test_arguments_are_checked_before_any_work(capsys, arguments, message):
     with pytest.raises(SystemExit, match=r"^2$"):
         cli.main(arguments)
     printed = capsys.readouterr().err
-    assert "fastgrad: error: " in printed
+    assert printed.startswith("fastgrad: error: ")
     assert message in printed
+    assert printed.endswith(" --help)\n")
 
 
 def test_an_interrupt_leaves_one_line(monkeypatch, capsys):
