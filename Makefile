@@ -21,11 +21,13 @@ bench: $(BUILT)
 	$(BENCH) pytest bench --benchmark-only
 	$(BENCH) bench.peers
 	$(BENCH) bench.products
+	$(BENCH) bench.sweep
 	$(BENCH) bench.imports
 	$(BENCH) bench.memory
 
 lint: $(BUILT)
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/cython-lint src
 

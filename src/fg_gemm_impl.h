@@ -25,6 +25,14 @@ FG_INLINE VEC FG_(fg_load)(const REAL *p) { return *(const VEC *)p; }
 
 /* ---- the register tile ------------------------------------------------------------------- */
 
+/* Where the next panel of B lies in memory. It is fetched bit by bit while this one is multiplied:
+ * every 16 k `rows` rows, `row` bytes apart, `bytes` of each; then on by `step` bytes. Fetched in
+ * one go, between two tiles, it would stop the multipliers. */
+typedef struct {
+    const char *at;
+    ptrdiff_t row, rows, bytes, step;
+} FG_(fg_ahead);
+
 /* c = plus + a b for mr rows and cols columns, (nv-1)*W < cols <= nv*W. plus is C itself or a bias,
  * with rows plus_row apart, or NULL. The k loop holds nv vectors of B and mr*nv accumulators; mr
  * and nv are literals at every call, so that all of it lives in registers. C is fetched while the
@@ -32,7 +40,7 @@ FG_INLINE VEC FG_(fg_load)(const REAL *p) { return *(const VEC *)p; }
 FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL *a, ptrdiff_t a_row,
                             ptrdiff_t a_col, const REAL *b, ptrdiff_t b_row, REAL *c,
                             ptrdiff_t c_row, ptrdiff_t cols, const REAL *plus, ptrdiff_t plus_row,
-                            VEC *not_finite)
+                            VEC *not_finite, const FG_(fg_ahead) *ahead)
 {
     VEC acc[FG_MR][2];
     const ptrdiff_t tail = cols - (nv - 1) * W; /* columns of the last vector */
@@ -41,15 +49,22 @@ FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL 
             acc[r][v] = (VEC){0};
             __builtin_prefetch(c + r * c_row + v * W, 1);
         }
-    for (ptrdiff_t k = 0; k < K; k++) {
-        VEC bk[2];
-        for (int v = 0; v < nv; v++) bk[v] = FG_(fg_load)(b + v * W);
-        for (int r = 0; r < mr; r++) {
-            const VEC ar = a[r * a_row] - (VEC){0}; /* x - 0 is x, and compiles to a broadcast */
-            for (int v = 0; v < nv; v++) acc[r][v] += ar * bk[v];
+    for (ptrdiff_t k0 = 0; k0 < K; k0 += ahead ? 16 : K) {
+        const ptrdiff_t depth = ahead && K - k0 > 16 ? 16 : K - k0;
+        if (ahead)
+            for (ptrdiff_t r = 0; r < ahead->rows; r++)
+                for (ptrdiff_t i = 0; i < ahead->bytes; i += 64)
+                    __builtin_prefetch(ahead->at + k0 / 16 * ahead->step + r * ahead->row + i);
+        for (ptrdiff_t k = 0; k < depth; k++) {
+            VEC bk[2];
+            for (int v = 0; v < nv; v++) bk[v] = FG_(fg_load)(b + v * W);
+            for (int r = 0; r < mr; r++) {
+                const VEC ar = a[r * a_row] - (VEC){0}; /* x - 0 is x, and compiles to a broadcast */
+                for (int v = 0; v < nv; v++) acc[r][v] += ar * bk[v];
+            }
+            a += a_col;
+            b += b_row;
         }
-        a += a_col;
-        b += b_row;
     }
     for (int v = 0; v < nv; v++)
         for (int r = 0; r < mr; r++) {
@@ -76,24 +91,30 @@ FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL 
 #define ARGUMENTS                                                                              \
     ptrdiff_t K, const REAL *a, ptrdiff_t stride, const REAL *b, ptrdiff_t b_row, REAL *c,      \
         ptrdiff_t c_row, ptrdiff_t cols, const REAL *plus, ptrdiff_t plus_row, VEC *not_finite
-#define TILE(mr, nv)                                                                            \
-    static void FG_(fg_rows_##mr##_##nv)(ARGUMENTS)                                             \
+#define TILE_AS(name, mr, nv, a_row, a_col, ahead, MORE)                                        \
+    static void FG_(name)(ARGUMENTS MORE)                                                       \
     {                                                                                           \
-        FG_(fg_tile)(mr, nv, K, a, stride, 1, b, b_row, c, c_row, cols, plus, plus_row,         \
-                     not_finite);                                                               \
-    }                                                                                           \
-    static void FG_(fg_columns_##mr##_##nv)(ARGUMENTS)                                          \
-    {                                                                                           \
-        FG_(fg_tile)(mr, nv, K, a, 1, stride, b, b_row, c, c_row, cols, plus, plus_row,         \
-                     not_finite);                                                               \
+        FG_(fg_tile)(mr, nv, K, a, a_row, a_col, b, b_row, c, c_row, cols, plus, plus_row,      \
+                     not_finite, ahead);                                                        \
     }
+#define NOTHING
+#define TILE(mr, nv)                                                  \
+    TILE_AS(fg_rows_##mr##_##nv, mr, nv, stride, 1, NULL, NOTHING)    \
+    TILE_AS(fg_columns_##mr##_##nv, mr, nv, 1, stride, NULL, NOTHING)
 #define TILES(mr) TILE(mr, 1) TILE(mr, 2)
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
 #if FG_MR == 12
 TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12)
 #endif
+/* the full tile for B that comes from memory */
+#define AHEAD , const FG_(fg_ahead) *ahead
+TILE_AS(fg_rows_far, FG_MR, 2, stride, 1, ahead, AHEAD)
+TILE_AS(fg_columns_far, FG_MR, 2, 1, stride, ahead, AHEAD)
+#undef AHEAD
+#undef NOTHING
 #undef TILES
 #undef TILE
+#undef TILE_AS
 
 #define PAIR(way, mr) {FG_(fg_##way##_##mr##_1), FG_(fg_##way##_##mr##_2)}
 #define SIX(way, o, a1, a2, a3, a4, a5, a6) \
@@ -227,6 +248,21 @@ static inline void FG_(fg_pack)(const FG_(fg_gemm) *g, REAL *panels)
     }
 }
 
+/* Spreads fetching the panel at column n over the tiles that are multiplied before it. */
+static FG_(fg_ahead) FG_(fg_look_ahead)(const FG_(fg_gemm) *g, ptrdiff_t k0, ptrdiff_t n,
+                                        ptrdiff_t tiles)
+{
+    const ptrdiff_t size = sizeof(REAL), cols = g->N - n < NR ? g->N - n : NR;
+    const int by_rows = g->b_col == 1;
+    FG_(fg_ahead) ahead;
+    ahead.at = (const char *)(g->b + k0 * g->b_row + n * g->b_col);
+    ahead.row = (by_rows ? g->b_row : g->b_col) * size;
+    ahead.rows = ((by_rows ? 16 : cols) + tiles - 1) / tiles;
+    ahead.bytes = (by_rows ? cols : 16) * size;
+    ahead.step = by_rows ? ahead.rows * ahead.row : ahead.bytes;
+    return ahead;
+}
+
 static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
 {
     const int by_columns = g->a_col != 1, by_rows_b = g->b_col == 1;
@@ -239,6 +275,7 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
     }
     /* B by rows is its own panel when few rows of A pass over it, or when all of it fits L1 */
     const int in_place = by_rows_b && (g->M <= FG_MR || g->K * g->b_row * size <= 16384);
+    const int far = !g->packed && !in_place && g->N * g->K * size >= FG_FAR;
     const int copy_a = g->N >= 4 * NR && stride * size % (by_columns ? 1024 : 2048) == 0;
     VEC bad = {0};
     const REAL *ready = g->b; /* where the next panel lies, if packed beforehand */
@@ -276,13 +313,24 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
                 } else {
                     FG_(fg_pack_panel)(g, k0, K, n, cols, panel);
                 }
+                FG_(fg_ahead) ahead = {0};
+                if (far && n + NR < g->N)
+                    ahead = FG_(fg_look_ahead)(g, k0, n + NR, (M + FG_MR - 1) / FG_MR);
                 for (ptrdiff_t m = 0, mr; m < M; m += mr) {
                     mr = FG_(fg_rows_of_tile)(M - m);
-                    const FG_(fg_tile_fn) tile = FG_(fg_tiles)[by_columns][mr - 1][nv - 1];
                     const REAL *const from = a + (by_columns ? m : m * a_stride);
-                    const ptrdiff_t at = (m0 + m) * g->c_row + n;
-                    tile(K, from, a_stride, b, b_row, g->c + at, g->c_row, cols,
-                         plus ? plus + (m0 + m) * plus_row + n : NULL, plus_row, not_finite);
+                    REAL *const c = g->c + (m0 + m) * g->c_row + n;
+                    const REAL *const add = plus ? plus + (m0 + m) * plus_row + n : NULL;
+                    if (ahead.rows && mr == FG_MR && nv == 2) {
+                        (by_columns ? FG_(fg_columns_far) : FG_(fg_rows_far))(
+                            K, from, a_stride, b, b_row, c, g->c_row, cols, add, plus_row,
+                            not_finite, &ahead);
+                        ahead.at += by_rows_b ? (K + 15) / 16 * ahead.step : ahead.rows * ahead.row;
+                    } else {
+                        FG_(fg_tiles)[by_columns][mr - 1][nv - 1](
+                            K, from, a_stride, b, b_row, c, g->c_row, cols, add, plus_row,
+                            not_finite);
+                    }
                 }
             }
             k0 += K;
