@@ -273,8 +273,8 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
         FG_(fg_dot_product)(g);
         return;
     }
-    /* B by rows is its own panel when few rows of A pass over it, or when all of it fits L1 */
-    const int in_place = by_rows_b && (g->M <= FG_MR || g->K * g->b_row * size <= 16384);
+    /* B by rows is its own panel when few rows of A pass over it, or when all of it fits L2 */
+    const int in_place = by_rows_b && (g->M <= FG_MR || g->K * g->b_row * size <= 262144);
     const int far = !g->packed && !in_place && g->N * g->K * size >= FG_FAR;
     const int copy_a = g->N >= 4 * NR && stride * size % (by_columns ? 1024 : 2048) == 0;
     VEC bad = {0};
