@@ -19,7 +19,7 @@
 #define FG_MR 6
 #endif
 enum {
-    FG_KC = 512,   /* depth of a panel: 512 x 2 vectors of 64 bytes are 64 KiB, at home in L2 */
+    FG_KC = 1024,  /* depth of a panel: 1024 x 2 vectors of 64 bytes are 128 KiB, at home in L2 */
     FG_MC = 324,   /* most rows between two packings of a panel; A[MC,KC] stays in L2 */
     FG_FAR = 1 << 22, /* bytes of B from which on it is expected to be in no cache */
     FG_PAD = 16,   /* keeps rows of the copy of A out of step with the cache's sets */

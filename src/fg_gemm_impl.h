@@ -232,7 +232,7 @@ static void FG_(fg_dot_product)(const FG_(fg_gemm) *g)
 }
 
 /* Reals of scratch that fg_multiply needs: one panel of B and one block of A. */
-enum { FG_(FG_SCRATCH) = NR * FG_KC + (FG_MC + FG_PAD) * (FG_KC + FG_PAD) };
+enum { FG_(FG_SCRATCH) = NR * FG_KC + FG_MC * (FG_KC + FG_PAD) };
 
 /* All panels of B, for products with the same B to come: K * (N rounded up to whole vectors). */
 static inline void FG_(fg_pack)(const FG_(fg_gemm) *g, REAL *panels)
@@ -276,7 +276,7 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
     /* B by rows is its own panel when few rows of A pass over it, or when all of it fits L2 */
     const int in_place = by_rows_b && (g->M <= FG_MR || g->K * g->b_row * size <= 262144);
     const int far = !g->packed && !in_place && g->N * g->K * size >= FG_FAR;
-    const int copy_a = g->N >= 4 * NR && stride * size % (by_columns ? 1024 : 2048) == 0;
+    const int copy_a = g->N >= 4 * NR && !by_columns && g->K > FG_KC && stride * size % 2048 == 0;
     VEC bad = {0};
     const REAL *ready = g->b; /* where the next panel lies, if packed beforehand */
     const ptrdiff_t blocks = (g->M + FG_MC - 1) / FG_MC, tiles = (g->M + FG_MR - 1) / FG_MR;
@@ -294,9 +294,8 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
             const REAL *a = g->a + m0 * g->a_row + k0 * g->a_col;
             ptrdiff_t a_stride = stride;
             if (copy_a) {
-                a_stride = (by_columns ? FG_MC : FG_KC) + FG_PAD;
-                if (by_columns) FG_(fg_copy_a)(K, M, a, stride, block, a_stride);
-                else FG_(fg_copy_a)(M, K, a, stride, block, a_stride);
+                a_stride = FG_KC + FG_PAD;
+                FG_(fg_copy_a)(M, K, a, stride, block, a_stride);
                 a = block;
             }
             for (ptrdiff_t n = 0; n < g->N; n += NR) {

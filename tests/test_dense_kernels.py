@@ -22,7 +22,7 @@ from rounding import (
 )
 
 # Shapes are rows, inputs, outputs. 1 to 14 rows are dot products, then one or two register tiles;
-# panels have been 256 or 512 deep, blocks 240 or 480 high.
+# panels have been 256, 512 or 1024 deep, blocks 240, 324 or 480 high.
 EVERY_WIDTH = {
     "rows": [(n, 6, 5) for n in range(71)],
     "inputs": [(8, n, 5) for n in range(71)],
@@ -30,7 +30,7 @@ EVERY_WIDTH = {
 }
 COMBINED = list(product((0, 1, 7, 15, 16, 17, 33), (1, 7, 16, 33), (1, 15, 17, 33)))
 COMBINED += [(n, 33, 34) for n in range(1, 15)]
-for n, m in product((3, 8), (240, 241, 255, 256, 257, 481, 512, 513)):
+for n, m in product((3, 8), (240, 241, 256, 257, 324, 325, 512, 513, 1024, 1025)):
     COMBINED += [(n, m, 5), (m, n, 5), (n, 5, m)]
 COMBINED += [(33, 3, 300), (1000, 3, 5)]  # bias gradients are summed 4096 elements at a time
 GOLDEN = ["1x1x1", "7x5x3", "16x16x16", "17x33x10", "33x15x17", "4x64x1"]

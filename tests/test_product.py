@@ -20,11 +20,12 @@ EVERY_WIDTH = {
 # Up to 6 rows are dot products, 7 to 14 fill one or two register tiles.
 FEW_ROWS = list(product(range(1, 15), (1, 3, 4, 5, 17, 33), (7, 16, 33)))
 # Around the depths of a panel and the heights of a block that have been in use.
-DEEP = list(product((1, 6, 8), (5, 33), (255, 256, 257, 511, 512, 513)))
-TALL = [(m, 5, 3) for m in (239, 240, 241, 479, 480, 961)] + [(481, 5, 257), (481, 5, 513)]
+DEEP = list(product((1, 6, 8), (5, 33), (255, 256, 257, 511, 512, 513, 1023, 1024, 1025)))
+TALL = [(m, 5, 3) for m in (239, 241, 323, 324, 325, 481, 649, 961)]
+TALL += [(481, 5, 257), (325, 5, 1025)]
 # Row lengths of A that are a power of two and many columns of B: A is copied. Below: B is not
 # packed as long as it fits L1.
-STRIDES = [(13, 133, 512), (13, 133, 256), (256, 133, 13), (512, 133, 13), (481, 133, 512)]
+STRIDES = [(13, 133, 512), (13, 133, 1536), (256, 133, 13), (512, 133, 13), (481, 133, 512)]
 CACHE = [(20, 64, 64), (20, 70, 100), (13, 64, 300)]
 
 
