@@ -24,9 +24,10 @@ DEEP = list(product((1, 6, 8), (5, 33), (255, 256, 257, 511, 512, 513, 1023, 102
 TALL = [(m, 5, 3) for m in (239, 241, 323, 324, 325, 481, 649, 961)]
 TALL += [(481, 5, 257), (325, 5, 1025)]
 # Row lengths of A that are a power of two and many columns of B: A is copied. Below: B is not
-# packed as long as it fits L1.
+# packed as long as it fits L2.
 STRIDES = [(13, 133, 512), (13, 133, 1536), (256, 133, 13), (512, 133, 13), (481, 133, 512)]
-CACHE = [(20, 64, 64), (20, 70, 100), (13, 64, 300)]
+CACHE = [(20, 64, 64), (20, 70, 100), (13, 64, 300), (20, 70, 1000)]
+FAR = [(25, 1100, 1030)]  # B comes from memory
 
 
 def check(run, kernel, rng, dtype, shape, ending):
@@ -56,7 +57,7 @@ def test_every_width(run, kernel, rng, dtype, axis):
 
 @products
 def test_every_branch(run, kernel, rng, dtype):
-    for shape, ending in product(FEW_ROWS + DEEP + TALL + CACHE, ENDINGS):
+    for shape, ending in product(FEW_ROWS + DEEP + TALL + CACHE + FAR, ENDINGS):
         check(run, kernel, rng, dtype, shape, ending)
     for shape, ending in zip(STRIDES, ENDINGS + ENDINGS, strict=False):
         check(run, kernel, rng, dtype, shape, ending)
