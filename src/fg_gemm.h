@@ -23,7 +23,10 @@ enum {
     FG_MC = 324,   /* most rows between two packings of a panel; A[MC,KC] stays in L2 */
     FG_FAR = 1 << 22, /* bytes of B from which on it is expected to be in no cache */
     FG_PAD = 16,   /* keeps rows of the copy of A out of step with the cache's sets */
-    FG_DOT_ROWS = 6, /* up to so many rows, dot products beat transposing B into panels */
+    /* up to so many rows, dot products beat transposing B into panels: if B is short, or long */
+    FG_DOT_ROWS = 2,
+    FG_DOT_ROWS_LONG = 5,
+    FG_DOT_LONG = 512,
 };
 
 #define FG_REAL float

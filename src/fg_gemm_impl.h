@@ -269,7 +269,9 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
     const ptrdiff_t stride = by_columns ? g->a_col : g->a_row, size = sizeof(REAL);
     REAL *const panel = scratch, *const block = scratch + NR * FG_KC;
     if (g->K == 0 && g->accumulate) return;
-    if (!g->packed && !by_rows_b && !by_columns && g->all_rows <= FG_DOT_ROWS) {
+    /* no size that threads split may decide this, for it decides the order of sums */
+    const ptrdiff_t dot_rows = g->K < FG_DOT_LONG ? FG_DOT_ROWS : FG_DOT_ROWS_LONG;
+    if (!g->packed && !by_rows_b && !by_columns && g->all_rows <= dot_rows) {
         FG_(fg_dot_product)(g);
         return;
     }

@@ -17,10 +17,10 @@ EVERY_WIDTH = {
     "N": [(8, n, 9) for n in range(71)],
     "K": [(8, 5, n) for n in range(71)],
 }
-# Up to 6 rows are dot products, 7 to 14 fill one or two register tiles.
+# Up to 2 rows (5 if K is 512 or more) are dot products, others fill one or two register tiles.
 FEW_ROWS = list(product(range(1, 15), (1, 3, 4, 5, 17, 33), (7, 16, 33)))
 # Around the depths of a panel and the heights of a block that have been in use.
-DEEP = list(product((1, 6, 8), (5, 33), (255, 256, 257, 511, 512, 513, 1023, 1024, 1025)))
+DEEP = list(product((1, 3, 5, 6, 8), (5, 33), (255, 256, 257, 511, 512, 513, 1023, 1024, 1025)))
 TALL = [(m, 5, 3) for m in (239, 241, 323, 324, 325, 481, 649, 961)]
 TALL += [(481, 5, 257), (325, 5, 1025)]
 # Row lengths of A that are a power of two and many columns of B: A is copied. Below: B is not
