@@ -85,6 +85,9 @@ def real_array(name: str, value: Any) -> Array:
 
 def finite(name: str, values: Array) -> None:
     """Raise ValueError with the place of the first value that is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.add.reduce(values, axis=None, dtype=np.float64)):
+            return  # no mask as large as the data
     good = np.isfinite(values)
     if not good.all():
         place = tuple(int(i) for i in np.argwhere(~good)[0])

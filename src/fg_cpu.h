@@ -3,18 +3,24 @@
  * defines them. Compiled without flags of any level. */
 #ifndef FG_CPU_H
 #define FG_CPU_H
+#if defined(__x86_64__) && (defined(__clang__) ? __clang_major__ >= 18 : __GNUC__ >= 12)
+#define FG_RUNS_V3 __builtin_cpu_supports("x86-64-v3")
+#define FG_RUNS_V4 __builtin_cpu_supports("x86-64-v4")
+#elif defined(__x86_64__) /* older compilers know features only, and not all of a level's */
+#define FG_RUNS_V3                                                     \
+    (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") \
+     && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"))
+#define FG_RUNS_V4                                                              \
+    (FG_RUNS_V3 && __builtin_cpu_supports("avx512f")                           \
+     && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") \
+     && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+#endif
+
 static int fg_cpu_level(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init(); /* includes the XGETBV test of what the system saves */
-    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
-          && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")))
-        return 0;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-        && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq")
-        && __builtin_cpu_supports("avx512vl"))
-        return 4;
-    return 3;
+    return FG_RUNS_V4 ? 4 : FG_RUNS_V3 ? 3 : 0;
 #else
     return 0;
 #endif

@@ -16,8 +16,12 @@ import pytest
 import fastgrad as fg
 
 PRELUDE = """
+import signal
 import numpy as np
 import fastgrad as fg
+
+# whoever starts the tests in the background hands down that SIGINT is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((256, 300)).astype(np.float32)
