@@ -59,7 +59,8 @@ FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL 
             VEC bk[2];
             for (int v = 0; v < nv; v++) bk[v] = FG_(fg_load)(b + v * W);
             for (int r = 0; r < mr; r++) {
-                const VEC ar = a[r * a_row] - (VEC){0}; /* x - 0 is x, and compiles to a broadcast */
+                /* x - 0 is x, and compiles to a broadcast */
+                const VEC ar = a[r * a_row] - (VEC){0};
                 for (int v = 0; v < nv; v++) acc[r][v] += ar * bk[v];
             }
             a += a_col;
@@ -137,20 +138,21 @@ static const FG_(fg_tile_fn) FG_(fg_tiles)[2][FG_MR][2] = {{ALL(rows)}, {ALL(col
 static void FG_(fg_pack_rows)(ptrdiff_t K, ptrdiff_t cols, int nv, const REAL *b, ptrdiff_t b_row,
                               REAL *panel)
 {
+    const ptrdiff_t last = (nv - 1) * W; /* where the vector starts that may not be full */
     for (ptrdiff_t k = 0; k < K; k++, b += b_row, panel += nv * W) {
         if (cols == nv * W) {
             for (int v = 0; v < nv; v++) *(VEC *)(panel + v * W) = FG_(fg_load)(b + v * W);
         } else {
             if (nv == 2) *(VEC *)panel = FG_(fg_load)(b);
-            *(VEC *)(panel + (nv - 1) * W) = FG_(fg_load_part)(b + (nv - 1) * W, cols - (nv - 1) * W);
+            *(VEC *)(panel + last) = FG_(fg_load_part)(b + last, cols - last);
         }
     }
 }
 
 /* The same for b stored by columns: b[k,j] = b[k + j*b_col]. Blocks of W x W are transposed in
  * registers: element by element the packing would cost half of the product at 64 rows. */
-static void FG_(fg_pack_columns)(ptrdiff_t K, ptrdiff_t cols, int nv, const REAL *b, ptrdiff_t b_col,
-                                 REAL *panel)
+static void FG_(fg_pack_columns)(ptrdiff_t K, ptrdiff_t cols, int nv, const REAL *b,
+                                 ptrdiff_t b_col, REAL *panel)
 {
     for (int v = 0; v < nv; v++) {
         const REAL *src = b + v * W * b_col;
@@ -171,10 +173,8 @@ static void FG_(fg_pack_columns)(ptrdiff_t K, ptrdiff_t cols, int nv, const REAL
             }
             FG_CAT(FG_TRANSPOSE, FG_SUFFIX)(row)
             REAL *dst = panel + k * nv * W + v * W;
-            if (depth == W)
-                for (int j = 0; j < W; j++) *(VEC *)(dst + j * nv * W) = row[FG_CAT(FG_ROW, FG_SUFFIX)(j)];
-            else
-                for (int j = 0; j < depth; j++) *(VEC *)(dst + j * nv * W) = row[FG_CAT(FG_ROW, FG_SUFFIX)(j)];
+            for (int j = 0; j < W; j++) /* unrolled, so that rows stay in registers */
+                if (j < depth) *(VEC *)(dst + j * nv * W) = row[FG_CAT(FG_ROW, FG_SUFFIX)(j)];
         }
     }
 }
@@ -219,7 +219,8 @@ static void FG_(fg_dot_product)(const FG_(fg_gemm) *g)
                 for (int j = 0; j < 4; j++) acc[j] += FG_(fg_load)(a + k) * FG_(fg_load)(b[j] + k);
             if (k < g->K)
                 for (int j = 0; j < 4; j++)
-                    acc[j] += FG_(fg_load_part)(a + k, g->K - k) * FG_(fg_load_part)(b[j] + k, g->K - k);
+                    acc[j] += FG_(fg_load_part)(a + k, g->K - k)
+                              * FG_(fg_load_part)(b[j] + k, g->K - k);
             for (int j = 0; j < cols; j++) {
                 REAL sum = acc[j][0];
                 for (int i = 1; i < W; i++) sum += acc[j][i];

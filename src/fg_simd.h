@@ -110,7 +110,8 @@ FG_INLINE void fg_store_part_f64(double *p, fg_vec_f64 v, ptrdiff_t n)
 #define FG_HIGH1(e, n, q) (FG_LOW1(e, n, q) + (q) / 2)
 #define FG_LOW2(e, n, q) (((e) / 4) * 4 + ((e) & 1) + ((e) & 2 ? (n) : 0))
 #define FG_HIGH2(e, n, q) (FG_LOW2(e, n, q) + 2)
-#define FG_PIECE(e, n, q) (2 * (((e) / (q)) % ((n) / (q) / 2)) * (q) + (e) % (q) + ((e) < (n) / 2 ? 0 : (n)))
+#define FG_PIECE(e, n, q) \
+    (2 * (((e) / (q)) % ((n) / (q) / 2)) * (q) + (e) % (q) + ((e) < (n) / 2 ? 0 : (n)))
 #define FG_EVEN(e, n, q) FG_PIECE(e, n, q)
 #define FG_ODD(e, n, q) (FG_PIECE(e, n, q) + (q))
 #define FG_LIST2(F, n, q, o) F(o, n, q), F(o + 1, n, q)
@@ -129,13 +130,16 @@ FG_INLINE void fg_store_part_f64(double *p, fg_vec_f64 v, ptrdiff_t n)
 
 /* row[0..n) becomes its transpose, except that rows come out in the order FG_ROW: first 4x4
  * (float) or 2x2 (double) blocks inside 16 bytes, then the 16-byte pieces. */
-#define FG_BLOCKS_f32(row, n) FG_STAGE(row, 1, n, 4, FG_LOW1, FG_HIGH1) FG_STAGE(row, 2, n, 4, FG_LOW2, FG_HIGH2)
+#define FG_BLOCKS_f32(row, n) \
+    FG_STAGE(row, 1, n, 4, FG_LOW1, FG_HIGH1) FG_STAGE(row, 2, n, 4, FG_LOW2, FG_HIGH2)
 #define FG_BLOCKS_f64(row, n) FG_STAGE(row, 1, n, 2, FG_LOW1, FG_HIGH1)
 #if FG_VECTOR_BYTES == 64
 #define FG_TRANSPOSE_f32(row) \
-    FG_BLOCKS_f32(row, 16) FG_STAGE(row, 4, 16, 4, FG_EVEN, FG_ODD) FG_STAGE(row, 8, 16, 4, FG_EVEN, FG_ODD)
+    FG_BLOCKS_f32(row, 16) FG_STAGE(row, 4, 16, 4, FG_EVEN, FG_ODD) \
+    FG_STAGE(row, 8, 16, 4, FG_EVEN, FG_ODD)
 #define FG_TRANSPOSE_f64(row) \
-    FG_BLOCKS_f64(row, 8) FG_STAGE(row, 2, 8, 2, FG_EVEN, FG_ODD) FG_STAGE(row, 4, 8, 2, FG_EVEN, FG_ODD)
+    FG_BLOCKS_f64(row, 8) FG_STAGE(row, 2, 8, 2, FG_EVEN, FG_ODD) \
+    FG_STAGE(row, 4, 8, 2, FG_EVEN, FG_ODD)
 #elif FG_VECTOR_BYTES == 32
 #define FG_TRANSPOSE_f32(row) FG_BLOCKS_f32(row, 8) FG_STAGE(row, 4, 8, 4, FG_EVEN, FG_ODD)
 #define FG_TRANSPOSE_f64(row) FG_BLOCKS_f64(row, 4) FG_STAGE(row, 2, 4, 2, FG_EVEN, FG_ODD)
