@@ -1,6 +1,6 @@
 """Builds every kernel source once per instruction-set level.
 
-FASTGRAD_LEVELS=base,v4 builds only these levels; FASTGRAD_DEBUG=1 builds slow, checked kernels.
+FASTGRAD_LEVELS=base,v4 builds only these levels; FASTGRAD_DEBUG=1 builds for a debugger.
 """
 
 import os
@@ -52,11 +52,10 @@ def compiled(extensions: list[Extension], folder: str) -> list[Extension]:
         include_path=["src"],
         compiler_directives={
             "language_level": 3,
-            "boundscheck": DEBUG,
+            "boundscheck": False,
             "wraparound": False,
-            "initializedcheck": DEBUG,
+            "initializedcheck": False,
             "cdivision": True,
-            "freethreading_compatible": True,
         },
     )
 

@@ -1,4 +1,4 @@
-"""fastgrad: fast and honest training of dense and recurrent networks on a CPU."""
+"""fastgrad: fast and honest training of dense networks on a CPU."""
 
 from fastgrad import initializers
 from fastgrad.backends import num_threads, set_num_threads, use_backend

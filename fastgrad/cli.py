@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from fastgrad.commands import demo, info, predict, train
+from fastgrad.system import version
 
 __all__ = ["main"]
 
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _report(f"error: {place}{error.strerror or error}", 2)
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         return _report(f"error: {error}", 2)
     except MemoryError as error:
         return _report(f"error: not enough memory: {error}", 2)
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="fastgrad", description="Train dense networks on a CPU.")
+    parser.add_argument("--version", action="version", version=version())
     commands = parser.add_subparsers(metavar="command", required=True)
     for name, command in _COMMANDS.items():
         summary = (command.__doc__ or "").partition("\n")[0]

@@ -42,6 +42,10 @@ def save(model: Sequential, path: str | Path, metadata: Mapping[str, str] | None
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that at any moment either the old or the new one is there, whole."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {str(path.parent)!r} to write {path.name!r} in"
+        )
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -83,6 +87,8 @@ def load(path: str | Path, layers: Mapping[str, type[Layer]] | None = None) -> S
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, not a whole safetensors file")
     try:
         with safe_open(path, framework="numpy") as file:
             note = (file.metadata() or {}).get("fastgrad")

@@ -11,28 +11,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastgrad import initializers
+from fastgrad import checks, initializers
 from fastgrad.arena import Array
+from fastgrad.backends.contract import ACTIVATIONS as NAMES
+from fastgrad.backends.contract import NEED_SLOPE
 from fastgrad.program import Tape
 
 Backward: TypeAlias = "Callable[[Array, bool], Array | None]"
 
-# name -> default of its one parameter (negative slope of leaky_relu, alpha of elu)
-ACTIVATIONS = {
-    "identity": 0.0,
-    "relu": 0.0,
-    "leaky_relu": 0.01,
-    "elu": 1.0,
-    "selu": 0.0,
-    "gelu": 0.0,
-    "gelu_tanh": 0.0,
-    "silu": 0.0,
-    "softplus": 0.0,
-    "softsign": 0.0,
-    "tanh": 0.0,
-    "sigmoid": 0.0,
-}
-_NEEDS_SLOPE = ("gelu", "gelu_tanh", "silu")
+# defaults of the parameter that two of them have: negative slope, and alpha
+_ALPHAS = {"leaky_relu": 0.01, "elu": 1.0}
+ACTIVATIONS = {name: _ALPHAS.get(name, 0.0) for name in NAMES}
 
 
 def _activation(name: Any, alpha: float | None) -> tuple[str, float]:
@@ -41,19 +30,11 @@ def _activation(name: Any, alpha: float | None) -> tuple[str, float]:
         raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
     if alpha is None:
         return name, ACTIVATIONS[name]
-    if name not in ("leaky_relu", "elu"):
+    if name not in _ALPHAS:
         raise ValueError(f"alpha is a parameter of leaky_relu and elu, not of {name}")
     if not (isinstance(alpha, (int, float, np.number)) and 0 <= alpha < np.inf):
         raise ValueError(f"alpha must be a finite number of at least 0, got {alpha!r}")
     return name, float(alpha)
-
-
-def _size(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return int(value)
 
 
 class Layer:
@@ -181,8 +162,8 @@ class Dense(Layer):
         bias: bool = True,
         alpha: float | None = None,
     ) -> None:
-        self.inputs = _size("inputs", inputs)
-        self.outputs = _size("outputs", outputs)
+        self.inputs = checks.count("inputs", inputs)
+        self.outputs = checks.count("outputs", outputs)
         self.activation, self.alpha = _activation(activation, alpha)
         if weight_init is None:
             weight_init = initializers.for_activation(self.activation, self.alpha)
@@ -214,7 +195,7 @@ class Dense(Layer):
         rows = x.reshape(-1, self.inputs)
         y = tape.empty((*x.shape[:-1], self.outputs))
         flat = y.reshape(-1, self.outputs)
-        keep_slope = train and self.activation in _NEEDS_SLOPE
+        keep_slope = train and self.activation in NEED_SLOPE
         slope = tape.empty(flat.shape) if keep_slope else None
         weight, bias = params["weight"], params.get("bias")
         tape.call("dense_forward", rows, weight, bias, self.activation, self.alpha, flat, slope)
@@ -278,7 +259,7 @@ class Activation(Layer):
     ) -> tuple[Array, Backward]:
         """Record activation_forward, and activation_backward for later."""
         y = tape.empty(x.shape)
-        keep_slope = train and self.activation in _NEEDS_SLOPE
+        keep_slope = train and self.activation in NEED_SLOPE
         slope = tape.empty((y.size,)) if keep_slope else None
         flat = y.reshape(-1)
         tape.call("activation_forward", x.reshape(-1), self.activation, self.alpha, flat, slope)

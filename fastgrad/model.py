@@ -146,7 +146,7 @@ class Sequential:
         ----------
         x : array-like, (N, inputs) or (N, T, inputs)
         train : bool
-            Whether a backward pass follows (and layers like Dropout are active).
+            Whether a backward pass follows.
 
         Returns
         -------

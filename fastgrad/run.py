@@ -95,6 +95,8 @@ class EarlyStopping:
         if run.epoch == 1:  # a new run: what an earlier one left does not count
             self.best, self._params = np.inf, None
         value = run.history[name][-1]
+        if not isinstance(value, (int, float)):
+            raise TypeError(f"monitor {name!r} must be a number per epoch, got {value!r}")
         if value < self.best - self.min_delta or self._params is None:
             self.best, self.best_epoch = value, run.epoch
             self._params = run.model.flat_params.copy()
@@ -164,7 +166,7 @@ def fit(
     GradientError
         As `Trainer.epoch`; the error has the run so far as its attribute ``run``.
     KeyboardInterrupt
-        On Ctrl-C, after a minibatch; the model is usable.
+        On Ctrl-C, between two steps; the model is usable, and ``run`` is there as well.
     """
     epochs = checks.count("epochs", epochs, minimum=0)
     batch_size = checks.count("batch_size", batch_size)
@@ -178,8 +180,8 @@ def fit(
             start = time.perf_counter()
             try:
                 mean_loss = trainer.epoch(X, y, batch_size, shuffle, sample_weight)
-            except GradientError as error:
-                error.run = run  # type: ignore[attr-defined]
+            except (GradientError, KeyboardInterrupt) as error:
+                error.run = run  # type: ignore[union-attr]
                 raise
             _note(run, mean_loss, time.perf_counter() - start, len(X), held_out)
             bar.update(1)
@@ -253,10 +255,10 @@ def _note(
         run.record(clipped=[report.fraction for report in run.trainer.clip_reports()])
     if held_out is not None:
         X, y = held_out
-        run.record(val_loss=run.trainer.evaluate(X, y))
+        z = run.model.predict(X)
+        run.record(val_loss=run.trainer.loss_of(z, y))
         if run.trainer.loss.labels and y.ndim == 1:
-            guess = run.model.predict(X).argmax(axis=-1)
-            run.record(val_accuracy=float((guess == y).mean()))
+            run.record(val_accuracy=float((z.argmax(axis=-1) == y).mean()))
 
 
 def _postfix(run: Run) -> str:

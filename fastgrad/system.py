@@ -23,21 +23,16 @@ class Info(dict[str, Any]):
 
 def info() -> Info:
     """Version, backend and level (and why), threads, BLAS in use, and which extras are there."""
-    from importlib.metadata import PackageNotFoundError, version
-
     from fastgrad.backends import cython
 
     try:
         level, why = cython.chosen_level()
+        backend = backends.active().name
     except ImportError as missing:
-        level, why = "none", str(missing)
-    try:
-        number = version("fastgrad")
-    except PackageNotFoundError:
-        number = "not installed (source tree)"
+        level, why, backend = "none", str(missing), "none"
     return Info(
-        version=number,
-        backend=backends.active().name,
+        version=version(),
+        backend=backend,
         level=f"{level} ({why})",
         threads=backends.num_threads(),
         blas=f"{_blas()} (of NumPy; only the reference backend uses it)",
@@ -45,6 +40,16 @@ def info() -> Info:
         python=f"{platform.python_version()} on {platform.machine()} {platform.system()}",
         extras=", ".join(n for n in _EXTRAS if importlib.util.find_spec(n)) or "none",
     )
+
+
+def version() -> str:
+    """The version that is installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("fastgrad")
+    except metadata.PackageNotFoundError:
+        return "not installed (source tree)"
 
 
 def _blas() -> str:

@@ -168,7 +168,9 @@ class Trainer:
         weight = self._weights(sample_weight, rows, target)
         self._check_finite_once(X, rows)
 
-        rows, target = self._held.hold("X", X, rows), self._held.hold("y", y, target)
+        rows = self._held.hold("X", X, rows)
+        # classes index memory, so nobody may change them once they have been checked
+        target = self._held.hold("y", None if loss.labels else y, target)
         if weight is not None:
             weight = self._held.hold("sample_weight", sample_weight, weight)
         feed = self._fed(rows, target, weight, size, loss)
@@ -188,8 +190,12 @@ class Trainer:
             As for `epoch`.
         batch_size : int
         """
-        z = self.model.predict(X, batch_size)
+        return self.loss_of(self.model.predict(X, batch_size), y, sample_weight)
+
+    def loss_of(self, z: Array, y: Any, sample_weight: Any = None) -> float:
+        """Mean loss of outputs z, (N, outputs), for the targets y."""
         loss, target = self._targets(y, z.shape)
+        target = target.copy()
         weight = self._weights(sample_weight, z, target)
         tape = Tape(backends.active(), Workspace(), self.model.dtype)
         value = np.zeros(1)

@@ -35,7 +35,7 @@ cdef void run_gather(const void *args, Team *team, void *scratch) noexcept nogil
     team_share(team, a.N, 1, &low, &high)
     if a.row_bytes == 8:
         for i in range(low, high):
-            (<int64_t *>a.out)[i] = (<const int64_t *>a.source)[order[i]]
+            memcpy(a.out + 8 * i, a.source + 8 * order[i], 8)
         return
     # Rows come from anywhere in the data: fetch those to come while this one is copied.
     ahead = 1 + AHEAD // (a.row_bytes + 1)

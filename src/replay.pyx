@@ -5,8 +5,8 @@
 #     (the full minibatches, then the ragged last one). All threads of the team walk the same list.
 #  b) Nothing is allocated while it runs. Scratch belongs to the replay, one piece per thread.
 #  c) It stops after the call that raised the status flag, after a Python layer that raised, or,
-#     at the end of a minibatch, when a signal handler raises. What the flag is, the threads learn
-#     where they meet, all the same, so that none is left waiting.
+#     at the end of a minibatch or of a long call, when a signal handler raises. What the flag is,
+#     the threads learn where they meet, all the same, so that none is left waiting.
 cimport openmp
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel
@@ -23,6 +23,7 @@ cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **p, size_t alignment, size_t size)
 
 cdef double SIGNALS_EVERY = 0.05  # seconds between two looks for Ctrl-C
+cdef double LONG = 1e7  # work of a call after which looking at the clock costs nothing
 
 
 def max_threads():
@@ -160,7 +161,8 @@ cdef class Replay:
                 if team.rank < used and not (used == 1 and read_flag(self.status)):
                     team.used = used
                     calls[i].run(calls[i].args, team, scratch)
-                if i == n - 1 and team.rank == 0:
+                # Not between the update of the parameters and the end of the step, which counts it.
+                if team.rank == 0 and (i == n - 1 or calls[i].work > LONG and i != n - 2):
                     now = seconds()
                     if now - looked > SIGNALS_EVERY:
                         looked = now

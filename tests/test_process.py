@@ -149,6 +149,29 @@ def test_ctrl_c_stops_an_epoch(count):
     assert out.split() == ["True"] * 4, err
 
 
+def test_ctrl_c_stops_within_a_long_step():
+    code = """
+        fg.set_num_threads(1)
+        one = trainer(3000)
+        X, y = np.tile(X, (150, 1)), np.tile(y, 150)
+        print("ready", flush=True)
+        try:
+            one.epoch(X, y, len(X))  # a single step of some seconds
+        except KeyboardInterrupt:
+            print("stopped", one.steps, flush=True)
+        print(np.isfinite(one.model.predict(X[:64])).all())
+    """
+    process = start(code)
+    watchdog = threading.Timer(10, process.kill)
+    watchdog.start()
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err, _ = finish(process)
+    watchdog.cancel()
+    assert out.split() == ["stopped", "0", "True"], err
+
+
 def test_a_failing_step_stops_every_thread():
     """One thread must not leave while another goes on and waits for it."""
     code = """

@@ -250,3 +250,26 @@ def test_training_inside_training():
     assert_close(
         model.predict(X), hidden @ model.params["2.weight"].T, np.float32, 2 * (5 + 8 + 8 + 40)
     )
+
+
+def test_labels_changed_during_an_epoch_are_not_looked_at():
+    """Classes index memory: those that were checked are those that are used."""
+    y = np.arange(64) % 3
+
+    class Vandal(fg.Layer):
+        def forward(self, x, params, train):
+            if train:
+                y.fill(10**12)
+            return x
+
+        def backward(self, dy, params, grads):
+            return dy
+
+    def trained(layer):
+        y[...] = np.arange(64) % 3
+        model = fg.Sequential(fg.Dense(5, 8, "tanh"), layer, fg.Dense(8, 3), rng=0)
+        X = np.random.default_rng(0).standard_normal((64, 5)).astype(np.float32)
+        fg.Trainer(model, "cross_entropy", rng=0).epoch(X, y, 16)
+        return model.flat_params.tobytes()
+
+    assert trained(Vandal()) == trained(fg.Activation("identity"))

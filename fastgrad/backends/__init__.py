@@ -139,6 +139,8 @@ class PythonProgram:
                         return
 
 
+MOST_THREADS = 1024
+
 _active: Backend | None = None
 _threads: int | None = None
 _forked = False
@@ -164,9 +166,12 @@ def set_num_threads(n: int) -> None:
     Without a call it is what OpenMP says: ``OMP_NUM_THREADS``, or the cores of this process.
     """
     global _threads
-    if not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"n must be an integer of at least 1, got {n!r}")
-    _threads = int(n)
+    from fastgrad import checks  # which needs layers, and they this module
+
+    n = checks.count("n", n)
+    if n > MOST_THREADS:
+        raise ValueError(f"n must be at most {MOST_THREADS}, got {n}")
+    _threads = n
 
 
 def num_threads() -> int:

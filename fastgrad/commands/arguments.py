@@ -6,7 +6,9 @@ import math
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-__all__ = ["count", "fraction", "output_path", "positive", "seed", "widths"]
+__all__ = ["count", "figure_path", "fraction", "output_path", "positive", "seed", "widths"]
+
+FIGURES = (".png", ".pdf", ".svg")
 
 
 def count(text: str) -> int:
@@ -47,6 +49,14 @@ def output_path(text: str) -> Path:
         raise ArgumentTypeError(f"{text!r} is a folder; a file is to be written")
     if not path.parent.is_dir():
         raise ArgumentTypeError(f"there is no folder {str(path.parent)!r} to write {text!r} in")
+    return path
+
+
+def figure_path(text: str) -> Path:
+    """Convert to a path that a figure can be written at."""
+    path = output_path(text)
+    if path.suffix.lower() not in FIGURES:
+        raise ArgumentTypeError(f"{text!r} must end in one of {', '.join(FIGURES)}")
     return path
 
 

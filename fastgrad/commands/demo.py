@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import fastgrad as fg
-from fastgrad.commands.arguments import count, output_path, seed
+from fastgrad.commands.arguments import count, figure_path, seed
 from fastgrad.commands.layers import GradientFlow, layer_table
 from fastgrad.data.split import split_rows
 from fastgrad.datasets import load_digits
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.add_argument(
         "--out",
-        type=output_path,
+        type=figure_path,
         default="fastgrad-demo.png",
         help="figure to write (default: %(default)s)",
         metavar="PNG",
