@@ -160,7 +160,7 @@ class Trainer:
         Raises
         ------
         ValueError, TypeError, GradientError
-            As `step`. KeyboardInterrupt stops after a minibatch and leaves a usable model.
+            As `step`. KeyboardInterrupt stops between two steps and leaves a usable model.
         """
         rows = checks.rows("X", X, self.model.inputs, self.model.dtype, check_finite=False)
         size = checks.count("batch_size", batch_size)

@@ -118,6 +118,24 @@ def test_a_level_that_is_none_is_refused():
     assert all(level in message for level in ("base", "v3", "v4"))
 
 
+def interrupted(code, after):
+    """Ctrl-C some seconds after "ready": how soon it printed a line, and what it printed."""
+    process = start(code)
+    watchdog = threading.Timer(10, process.kill)
+    watchdog.start()
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(after)
+        process.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        first = process.stdout.readline()
+        seconds = time.monotonic() - sent
+        # not communicate, which would miss what readline has read ahead
+        out, err = first + process.stdout.read(), process.stderr.read()
+    watchdog.cancel()
+    return seconds, out, err
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_ctrl_c_stops_an_epoch(count):
     code = f"""
@@ -135,18 +153,9 @@ def test_ctrl_c_stops_an_epoch(count):
         print(steps < 1600, np.isfinite(one.model.predict(X[:64])).all())
         print(one.step(X[:64], y[:64]) < 10, one.steps == steps + 1)
     """
-    process = start(code)
-    watchdog = threading.Timer(10, process.kill)
-    watchdog.start()
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    sent = time.monotonic()
-    assert process.stdout.readline() == "stopped\n"
-    assert time.monotonic() - sent < 1
-    out, err, _ = finish(process)
-    watchdog.cancel()
-    assert out.split() == ["True"] * 4, err
+    seconds, out, err = interrupted(code, after=0.3)
+    assert out.split() == ["stopped"] + ["True"] * 4, err
+    assert seconds < 1
 
 
 def test_ctrl_c_stops_within_a_long_step():
@@ -161,14 +170,7 @@ def test_ctrl_c_stops_within_a_long_step():
             print("stopped", one.steps, flush=True)
         print(np.isfinite(one.model.predict(X[:64])).all())
     """
-    process = start(code)
-    watchdog = threading.Timer(10, process.kill)
-    watchdog.start()
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    out, err, _ = finish(process)
-    watchdog.cancel()
+    _, out, err = interrupted(code, after=0.5)
     assert out.split() == ["stopped", "0", "True"], err
 
 

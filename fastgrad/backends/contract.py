@@ -64,7 +64,7 @@ CONTRACT = {
     # a minibatch: rows order[cursor:cursor+N] of the data
     "gather_rows": "source[R,F] order[M]:i8<R cursor[1]:i8 -> out[N,F]",
     "gather_labels": "source[R]:i8 order[M]:i8<R cursor[1]:i8 -> out[N]:i8",
-    # the end of a step: total += weight * loss; cursor moves on; step counts
+    # the end of a step: total += rows * loss; cursor moves on; step counts
     "end_step": "loss[1]:f8 rows:int -> total[1]:f8! cursor[1]:i8! step[1]:i8!",
 }
 
