@@ -23,12 +23,18 @@ cdef extern from "fg_team.h" nogil:
     ctypedef struct Call "fg_call":
         Kernel run
         double work
+        ptrdiff_t rows_in
+        ptrdiff_t rows_out
+        double shared
+        bint linked
         long long args[30]
     long long team_meet "fg_team_meet"(Team *team, const long long *flag)
     void team_wait "fg_team_wait"(Team *team)
     int team_worth "fg_team_worth"(double work, int size)
     void team_share "fg_team_share"(const Team *team, ptrdiff_t n, ptrdiff_t grain,
                                     ptrdiff_t *low, ptrdiff_t *high)
+    void team_rows "fg_team_rows"(const Team *team, ptrdiff_t n, ptrdiff_t *low, ptrdiff_t *high)
+    void link "fg_link"(Call *calls, ptrdiff_t n)
     void raise_flag "fg_raise_flag"(long long *flag)
     long long read_flag "fg_read_flag"(const long long *flag)
     double seconds "fg_seconds"()
@@ -41,19 +47,23 @@ cdef inline void *data(object array) except? NULL:
     return cnp.PyArray_DATA(<cnp.ndarray?>array)
 
 
-cdef inline bytes record(void *run, const void *args, size_t size, double work):
-    """A call as bytes, for the replay to copy into its list; work in multiply-adds."""
+cdef inline bytes record(void *run, const void *args, size_t size, double work,
+                         ptrdiff_t rows_in=0, ptrdiff_t rows_out=0):
+    """A call as bytes, for the replay to copy into its list; see fg_team.h for work and rows."""
     cdef Call call
     assert size <= sizeof(call.args)
     memset(&call, 0, sizeof(call))
     call.run = <Kernel>run
     call.work = work
+    call.rows_in, call.rows_out = rows_in, rows_out
     memcpy(call.args, args, size)
     return PyBytes_FromStringAndSize(<const char *>&call, sizeof(call))
 
 
 cdef inline bytes record_real(cnp.ndarray like, void *run_float, void *run_double,
-                              const void *args, size_t size, double work):
+                              const void *args, size_t size, double work,
+                              ptrdiff_t rows_in=0, ptrdiff_t rows_out=0):
     """The same, for the dtype that `like` has."""
     cdef bint wide = cnp.PyArray_TYPE(like) == cnp.NPY_FLOAT64
-    return record(run_double if wide else run_float, args, size, work)
+    return record(run_double if wide else run_float, args, size, work, rows_in,
+                  rows_out)

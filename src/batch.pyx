@@ -2,7 +2,7 @@
 from libc.string cimport memcpy
 
 from _core cimport (
-    Team, cnp, data, int64_t, ptrdiff_t, record, team_share,
+    Team, cnp, data, int64_t, ptrdiff_t, record, team_rows,
 )
 
 cnp.import_array()
@@ -32,7 +32,7 @@ cdef void run_gather(const void *args, Team *team, void *scratch) noexcept nogil
     cdef const Gather *a = <const Gather *>args
     cdef const int64_t *order = a.order + a.cursor[0]
     cdef ptrdiff_t i, low, high, ahead
-    team_share(team, a.N, 1, &low, &high)
+    team_rows(team, a.N, &low, &high)
     if a.row_bytes == 8:
         for i in range(low, high):
             memcpy(a.out + 8 * i, a.source + 8 * order[i], 8)
@@ -50,7 +50,7 @@ cdef bytes gather(source, order, cursor, out):
     cdef Gather a = Gather(<const char *>data(source), <const int64_t *>data(order),
                            <const int64_t *>data(cursor), <char *>data(out), rows,
                            out.nbytes // max(rows, 1))
-    return record(<void *>run_gather, &a, sizeof(a), <double>a.N * a.row_bytes)
+    return record(<void *>run_gather, &a, sizeof(a), <double>a.N * a.row_bytes, rows, rows)
 
 
 def gather_rows(source, order, cursor, out):

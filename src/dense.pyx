@@ -3,11 +3,13 @@
 # design:
 #  a) The bias starts the accumulators of the product; the activation runs over a thread's own part
 #     of y while that is still in its cache.
-#  b) Threads share columns of the output when there are enough for all, since then each packs
-#     only its own weights; rows otherwise.
+#  b) Threads share the rows of the batch where it is tall: then a thread's activations stay in its
+#     own cache from layer to layer. Where the weights are larger they share columns of the output,
+#     if there are enough for all, so that each packs only its own weights.
 from _activation cimport activate, activation_code, multiply_by_slope
 from _core cimport (
-    Team, cnp, data, memset, ptrdiff_t, raise_flag, real, record_real, team_share, team_wait,
+    Team, cnp, data, memset, ptrdiff_t, raise_flag, real, record_real, team_rows, team_share,
+    team_wait,
 )
 from _product cimport SCRATCH_DOUBLES, SCRATCH_FLOATS, multiply
 from _reduce cimport add_rows, all_finite
@@ -29,8 +31,14 @@ cdef struct Forward:
     void *y
     void *slope
     ptrdiff_t rows, fan_in, fan_out
+    bint by_rows
     int activation
     double alpha
+
+
+cdef bint tall(ptrdiff_t rows, ptrdiff_t fan_in, ptrdiff_t fan_out) noexcept:
+    """Whether moving activations between cores costs more than packing the weights in each."""
+    return rows * (fan_in + fan_out) >= fan_in * fan_out
 
 
 cdef void share_output(Team *team, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t *r0,
@@ -52,7 +60,11 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
     cdef real *y = <real *>a.y
     cdef real *slope = <real *>a.slope
     cdef ptrdiff_t I = a.fan_in, O = a.fan_out, r0, r1, c0, c1, r
-    share_output(team, a.rows, O, &r0, &r1, &c0, &c1)
+    if a.by_rows:
+        team_rows(team, a.rows, &r0, &r1)
+        c0, c1 = 0, O
+    else:
+        share_output(team, a.rows, O, &r0, &r1, &c0, &c1)
     if r0 == r1 or c0 == c1:
         return
     multiply(r1 - r0, c1 - c0, I, x + r0 * I, I, 1, w + c0 * I, 1, I,
@@ -69,9 +81,11 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
 
 def dense_forward(x, w, b, activation, alpha, y, slope):
     cdef Forward a = Forward(data(x), data(w), data(b), data(y), data(slope), x.shape[0],
-                             x.shape[1], w.shape[0], activation_code(activation), alpha)
+                             x.shape[1], w.shape[0], tall(x.shape[0], x.shape[1], w.shape[0]),
+                             activation_code(activation), alpha)
+    cdef ptrdiff_t own = a.rows if a.by_rows else 0
     return record_real(x, <void *>run_forward[float], <void *>run_forward[double], &a, sizeof(a),
-                       <double>a.rows * a.fan_in * a.fan_out)
+                       <double>a.rows * a.fan_in * a.fan_out, own, own)
 
 
 cdef struct Backward:
@@ -85,6 +99,7 @@ cdef struct Backward:
     void *db
     long long *status
     ptrdiff_t rows, fan_in, fan_out
+    bint by_rows
     int activation
     double alpha
 
@@ -100,10 +115,19 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
     cdef real *dw = <real *>a.dw
     cdef real *db = <real *>a.db
     cdef int not_finite = 0
+    cdef bint done = False
     cdef ptrdiff_t N = a.rows, I = a.fan_in, O = a.fan_out, r, r0, r1, c0, c1, row
     cdef ptrdiff_t some
 
-    # dz = dy f'(z) in place, and its column sums. Threads share columns, so that no sum is split.
+    # dz = dy f'(z) in place, and its column sums. Threads share columns, so that no sum is split;
+    # where dy lies by rows in their caches, only for the sums.
+    if a.by_rows and team.used > 1:
+        team_rows(team, N, &r0, &r1)
+        multiply_by_slope(a.activation, <real>a.alpha, y + r0 * O,
+                          slope + r0 * O if slope else NULL, dz + r0 * O, dz + r0 * O,
+                          (r1 - r0) * O)
+        done = True
+        team_wait(team)
     team_share(team, O, COLUMNS, &c0, &c1)
     if db and c0 < c1:
         memset(db + c0, 0, <size_t>(c1 - c0) * sizeof(real))
@@ -111,7 +135,9 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
     r = 0
     while r < N and c0 < c1:
         r1 = min(N, r + some)
-        if c1 - c0 == O:
+        if done:
+            pass
+        elif c1 - c0 == O:
             multiply_by_slope(a.activation, <real>a.alpha, y + r * O,
                               slope + r * O if slope else NULL, dz + r * O, dz + r * O,
                               (r1 - r) * O)
@@ -125,7 +151,8 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
         r = r1
     if db and a.status and not all_finite(db + c0, c1 - c0):
         raise_flag(a.status)
-    team_wait(team)
+    if not done:
+        team_wait(team)
 
     # dw[O,I] = dz' x
     share_output(team, O, I, &r0, &r1, &c0, &c1)
@@ -137,7 +164,11 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
 
     # dx[N,I] = dz w
     if dx:
-        share_output(team, N, I, &r0, &r1, &c0, &c1)
+        if a.by_rows:
+            team_rows(team, N, &r0, &r1)
+            c0, c1 = 0, I
+        else:
+            share_output(team, N, I, &r0, &r1, &c0, &c1)
         if r0 < r1 and c0 < c1:
             multiply(r1 - r0, c1 - c0, O, dz + r0 * O, O, 1, w + c0, I, 1, dx + r0 * I + c0, I,
                      NULL, False, N, NULL, scratch)
@@ -146,6 +177,8 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
 def dense_backward(x, w, y, slope, activation, alpha, dy, dx, dw, db, status):
     cdef Backward a = Backward(data(x), data(w), data(y), data(slope), data(dy), data(dx),
                                data(dw), data(db), <long long *>data(status), x.shape[0],
-                               x.shape[1], w.shape[0], activation_code(activation), alpha)
+                               x.shape[1], w.shape[0], tall(x.shape[0], x.shape[1], w.shape[0]),
+                               activation_code(activation), alpha)
+    cdef ptrdiff_t own = a.rows if a.by_rows else 0
     return record_real(x, <void *>run_backward[float], <void *>run_backward[double], &a, sizeof(a),
-                       <double>a.rows * a.fan_in * a.fan_out)
+                       <double>a.rows * a.fan_in * a.fan_out, own, own if a.dx else 0)

@@ -4,6 +4,9 @@
  * each its share of the output, and a barrier stands before and after a call that is shared. A
  * share depends on sizes alone, never on timing, and no sum is ever split, so the result does not
  * depend on the number of threads.
+ *
+ * Calls that hand a batch on by rows are linked: every thread keeps its own rows from one call to
+ * the next, in its own cache, with no barrier in between, and the chain is shared as one call.
  */
 #ifndef FG_TEAM_H
 #define FG_TEAM_H
@@ -31,8 +34,18 @@ typedef void (*fg_kernel)(const void *args, fg_team *team, void *scratch);
 typedef struct {
     fg_kernel run;
     double work; /* in multiply-adds or their like */
+    /* The rows of the batch if this call reads what the last one wrote, or writes what the next
+     * one reads, only in the thread's own rows (fg_team_rows); 0 if not. */
+    ptrdiff_t rows_in, rows_out;
+    double shared; /* set by fg_link: work of the chain, as far as its rows can be shared */
+    int linked;    /* set by fg_link: whether the next call follows without a barrier */
     long long args[30];
 } fg_call;
+
+enum {
+    FG_ROWS = 8,        /* a thread's rows of a batch are whole register tiles */
+    FG_LEAST_ROWS = 16, /* fewer, and reading the weights costs more than multiplying by them */
+};
 
 /* Work for which one more thread costs more than it brings: some 0.5 us of AVX-512. */
 #define FG_SERIAL_WORK 100e3
@@ -92,6 +105,31 @@ static inline void fg_team_share(const fg_team *team, ptrdiff_t n, ptrdiff_t gra
     const ptrdiff_t to = pieces * (team->rank + 1) / team->used * grain;
     *low = from < n ? from : n;
     *high = to < n ? to : n;
+}
+
+static inline void fg_team_rows(const fg_team *team, ptrdiff_t n, ptrdiff_t *low, ptrdiff_t *high)
+{
+    fg_team_share(team, n, FG_ROWS, low, high);
+}
+
+/* Finds the chains in a list of calls. */
+static inline void fg_link(fg_call *calls, ptrdiff_t n)
+{
+    for (ptrdiff_t first = 0, last; first < n; first = last + 1) {
+        double work = calls[first].work;
+        for (last = first; last + 1 < n && calls[last].rows_out
+                           && calls[last].rows_out == calls[last + 1].rows_in; last++)
+            work += calls[last + 1].work;
+        if (last > first) {
+            const double pieces = (double)calls[first].rows_out / FG_LEAST_ROWS;
+            const double most = FG_SERIAL_WORK * (pieces > 1 ? pieces : 1);
+            work = work < most ? work : most;
+        }
+        for (ptrdiff_t i = first; i <= last; i++) {
+            calls[i].shared = work;
+            calls[i].linked = i < last;
+        }
+    }
 }
 
 static inline double fg_seconds(void)

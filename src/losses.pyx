@@ -8,7 +8,7 @@
 from libc.math cimport isfinite
 
 from _core cimport (
-    Team, cnp, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_share, team_wait,
+    Team, cnp, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_rows, team_wait,
 )
 from _math cimport absolute, exp, log, log1p, sigmoid
 from _reduce cimport sum_of
@@ -111,7 +111,7 @@ cdef void run_regression(const void *args, Team *team, real *scratch) noexcept n
     cdef real *dz = <real *>a.dz
     cdef ptrdiff_t i, low, high, O = a.O
     cdef double total = total_weight(a, z)
-    team_share(team, a.N, 1, &low, &high)
+    team_rows(team, a.N, &low, &high)
     for i in range(low, high):
         regression_row(a.kind, <real>a.delta, z + i * O, t + i * O, dz + i * O, a.rows + i,
                        <real>(row_weight(a, i, z) / (total * O)), O)
@@ -175,7 +175,7 @@ cdef void run_softmax(const void *args, Team *team, real *scratch) noexcept nogi
     cdef const real *tag = <const real *>a.z
     cdef ptrdiff_t i, low, high
     cdef double total = total_weight(a, tag)
-    team_share(team, a.N, CHUNK, &low, &high)
+    team_rows(team, a.N, &low, &high)
     i = low
     while i < high:
         softmax_chunk(a, total, i, min(<ptrdiff_t>CHUNK, high - i), tag)
@@ -185,12 +185,17 @@ cdef void run_softmax(const void *args, Team *team, real *scratch) noexcept nogi
         mean_loss(a, total, tag)
 
 
+cdef ptrdiff_t own_rows(const Loss *a):
+    """The rows that a thread reads are its own, unless all weights are needed for their sum."""
+    return 0 if a.sample_weight or a.class_weight else a.N
+
+
 cdef bytes regression(int kind, z, target, sample_weight, double delta, dz, rows, loss, status):
     cdef Loss a = Loss(data(z), data(target), NULL, data(sample_weight), data(dz),
                        <double *>data(rows), <double *>data(loss), <long long *>data(status),
                        z.shape[0], z.shape[1], kind, delta)
     return record_real(z, <void *>run_regression[float], <void *>run_regression[double],
-                       &a, sizeof(a), <double>a.N * a.O * WORK)
+                       &a, sizeof(a), <double>a.N * a.O * WORK, own_rows(&a))
 
 
 def mse(z, target, sample_weight, dz, rows, loss, status):
@@ -214,7 +219,7 @@ cdef bytes softmax(bint soft, z, target, class_weight, sample_weight, dz, rows, 
                        <double *>data(rows), <double *>data(loss), <long long *>data(status),
                        z.shape[0], z.shape[1], soft, 0)
     return record_real(z, <void *>run_softmax[float], <void *>run_softmax[double], &a, sizeof(a),
-                       <double>a.N * a.O * WORK)
+                       <double>a.N * a.O * WORK, own_rows(&a))
 
 
 def cross_entropy(z, target, class_weight, sample_weight, dz, rows, loss, status):

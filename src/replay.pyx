@@ -13,8 +13,8 @@ from cython.parallel cimport parallel
 from libc.stdlib cimport free
 
 from _core cimport (
-    Barrier, Call, Team, cnp, data, memcpy, memset, ptrdiff_t, raise_flag, read_flag, record,
-    seconds, team_meet, team_worth,
+    Barrier, Call, Team, cnp, data, link, memcpy, memset, ptrdiff_t, raise_flag, read_flag,
+    record, seconds, team_meet, team_worth,
 )
 
 cnp.import_array()
@@ -62,7 +62,7 @@ cdef class Replay:
         Whatever owns the memory that the calls point to.
     """
     cdef Call *calls
-    cdef double most_work
+    cdef double most_shared
     cdef list bounds
     cdef long long *status
     cdef char *scratch
@@ -72,7 +72,7 @@ cdef class Replay:
     cdef bint busy
 
     def __cinit__(self, list segments, status, ptrdiff_t scratch_bytes, keep):
-        cdef ptrdiff_t total = sum(len(segment) for segment in segments), i = 0
+        cdef ptrdiff_t total = sum(len(segment) for segment in segments), i = 0, start
         cdef bytes one
         cdef Python python
         self.keep = (segments, status, keep)
@@ -90,9 +90,11 @@ cdef class Replay:
                     python = Python(<void *>call, <void *>self)
                     one = record(<void *>run_python, &python, sizeof(python), 0)
                 memcpy(&self.calls[i], <const char *>one, sizeof(Call))
-                self.most_work = max(self.most_work, self.calls[i].work)
                 i += 1
+            link(self.calls + start, i - start)
             self.bounds.append((start, i))
+        for i in range(total):
+            self.most_shared = max(self.most_shared, self.calls[i].shared)
 
     def __dealloc__(self):
         free(self.calls)
@@ -108,7 +110,7 @@ cdef class Replay:
         if self.busy:
             raise RuntimeError("this program runs already, in another thread or around this call")
         self.busy = True
-        threads = team_worth(self.most_work, threads)
+        threads = team_worth(self.most_shared, threads)
         try:
             if threads > self.scratch_threads:
                 free(self.scratch)
@@ -153,9 +155,9 @@ cdef class Replay:
         cdef int used, following
         cdef double looked = seconds(), now
         for _ in range(times):
-            used = team_worth(calls[0].work, team.size)
+            used = team_worth(calls[0].shared, team.size)
             for i in range(n):
-                following = team_worth(calls[i + 1].work, team.size) if i + 1 < n else team.size
+                following = team_worth(calls[i + 1].shared, team.size) if i + 1 < n else team.size
                 # Only rank 0 runs calls that are not shared, without meeting the others in between;
                 # a flag raised by one of them keeps it from the next.
                 if team.rank < used and not (used == 1 and read_flag(self.status)):
@@ -167,6 +169,8 @@ cdef class Replay:
                     if now - looked > SIGNALS_EVERY:
                         looked = now
                         self.look_for_signals()
+                if calls[i].linked:
+                    continue
                 if used > 1 or following > 1 or team.size == 1 or i == n - 1:
                     if team_meet(team, self.status):
                         return

@@ -115,6 +115,32 @@ def test_it_points_at_the_place_and_keeps_the_last_good_step(case, engine):
     assert everything(again) == everything(trainer)
 
 
+TALL = np.random.default_rng(2).standard_normal((400, 40)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "layer", "tensor"),
+    [("2.weight", 1e30, 0, "0.bias"), ("1.weight", np.nan, 1, None)],
+    ids=["backward", "forward"],
+)
+def test_in_a_batch_that_threads_share_by_rows(name, value, layer, tensor, engine):
+    """They learn of it where they meet next, still before the parameters are touched."""
+    model = chain(40, 60, 60, 60, 4, activation="identity", rng=0)
+    trainer = fg.Trainer(model, fg.losses.Huber(), fg.SGD(0.1), rng=0)
+    target = np.zeros((400, 4), np.float32)
+    trainer.epoch(TALL, target, 200)
+    if value == 1e30:  # what comes of TALL in the first layers is 0, and its gradient is not
+        model.params["0.weight"][...] = 0
+        model.params["0.bias"][...] = 0
+        model.params["1.weight"][...] *= 1e30
+    model.params[name][...] *= value
+    before = bits(model.flat_params)
+    with pytest.raises(fg.GradientError) as caught:
+        trainer.epoch(TALL, target, 200)
+    assert (caught.value.layer, caught.value.tensor) == (layer, tensor)
+    assert bits(model.flat_params) == before
+
+
 def test_training_goes_on_after_a_passing_fault(backend, one_thread):
     trainer, sound = trainer_of(lambda: poisoned(7), 0.1), trainer_of(lambda: poisoned(-1), 0.1)
     with pytest.raises(fg.GradientError):

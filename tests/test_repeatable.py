@@ -44,6 +44,25 @@ def test_threads_change_nothing(loss, data, dtype, threads):
     assert len(results) == 1
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_threads_change_nothing_in_tall_batches(weighted, threads):
+    """There each thread takes its own rows through several layers without meeting the others."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1000, 24)).astype(np.float32)
+    y = rng.integers(5, size=1000)
+    weight = rng.random(1000) if weighted else None
+    results = set()
+    for count in (1, 2, 3, 5):
+        threads(count)
+        model = chain(24, 70, 33, 70, 70, 5, activation="silu", rng=0)
+        trainer = fg.Trainer(model, "cross_entropy", rng=0)
+        losses = [trainer.epoch(x, y, 300, sample_weight=weight) for _ in range(10)]
+        out = model.forward(x)
+        passes = out, model.backward(out), model.flat_grads, model.predict(x, 450)
+        results.add(bits(model.flat_params, *passes, losses))
+    assert len(results) == 1
+
+
 def test_a_change_of_threads_changes_nothing(data, threads):
     x, y = data
     results = set()
