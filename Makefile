@@ -24,6 +24,7 @@ bench: $(BUILT)
 	$(BENCH) bench.sweep
 	$(BENCH) bench.imports
 	$(BENCH) bench.memory
+	$(BENCH) bench.vanishing
 
 lint: $(BUILT)
 	$(BIN)/ruff check

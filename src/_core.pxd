@@ -40,6 +40,13 @@ cdef extern from "fg_team.h" nogil:
     double seconds "fg_seconds"()
 
 
+cdef extern from "fg_denormal.h" nogil:
+    ctypedef unsigned long long Mode "fg_mode"
+    Mode flush_denormals "fg_flush_denormals"()
+    Mode keep_denormals "fg_keep_denormals"()
+    void set_mode "fg_mode_set"(Mode mode)
+
+
 cdef inline void *data(object array) except? NULL:
     """The first element of an array that the contract has already checked; NULL for None."""
     if array is None:

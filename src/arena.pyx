@@ -8,7 +8,8 @@
 from libc.math cimport fabs, isfinite, log, pow, sqrt
 
 from _core cimport (
-    Team, cnp, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_share, team_wait,
+    Mode, Team, cnp, data, int64_t, keep_denormals, ptrdiff_t, raise_flag, real, record_real,
+    set_mode, team_share, team_wait,
 )
 from _math cimport absolute, square_root
 from _reduce cimport all_finite, sum_of_squares
@@ -228,6 +229,7 @@ cdef void run_clip_norm(const void *args, Team *team, real *scratch) noexcept no
     cdef ptrdiff_t block, group, i, low, high, first, last
     cdef double square, norm, lift, factor, largest = 0, farthest = 1
     cdef bint acted = False
+    cdef Mode mode = keep_denormals()  # a gradient may be lifted from there, or need such a factor
     team_share(team, a.B, 1, &low, &high)
     for block in range(low, high):
         first = a.blocks[block]
@@ -259,6 +261,7 @@ cdef void run_clip_norm(const void *args, Team *team, real *scratch) noexcept no
             if first < last:
                 for i in range(a.blocks[first], a.blocks[last]):
                     g[i] = <real>(g[i] * lift * factor)
+    set_mode(mode)
 
 
 def clip_norm(low, high, blocks, groups, g, squares, factors, report):

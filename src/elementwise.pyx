@@ -1,7 +1,8 @@
 # Activations as layers of their own, and the functions of fg_math.h by name.
 from _activation cimport activate, activation_code, multiply_by_slope
 from _core cimport (
-    Team, cnp, data, memcpy, ptrdiff_t, real, record_real, team_share,
+    Mode, Team, cnp, data, keep_denormals, memcpy, ptrdiff_t, real, record_real, set_mode,
+    team_share,
 )
 from _math cimport erf, exp, expm1, log, log1p, sigmoid, tanh
 
@@ -69,6 +70,7 @@ cdef void run_elementwise(const void *args, Team *team, real *scratch) noexcept 
     cdef const real *x = <const real *>a.x
     cdef real *y = <real *>a.y
     cdef ptrdiff_t i, low, high
+    cdef Mode mode = keep_denormals()  # the functions' error bound holds for them too
     team_share(team, a.n, GRAIN, &low, &high)
     if a.function == EXP:
         for i in range(low, high):
@@ -91,6 +93,7 @@ cdef void run_elementwise(const void *args, Team *team, real *scratch) noexcept 
     else:
         for i in range(low, high):
             y[i] = log(x[i])
+    set_mode(mode)
 
 
 def elementwise(function, x, out):

@@ -34,14 +34,14 @@ FG_INLINE VEC FG_(fg_load)(const REAL *p) { return *(const VEC *)p; }
 FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL *a, ptrdiff_t a_row,
                             ptrdiff_t a_col, const REAL *b, ptrdiff_t b_row, REAL *c,
                             ptrdiff_t c_row, ptrdiff_t cols, const REAL *plus, ptrdiff_t plus_row,
-                            VEC *not_finite)
+                            VEC *not_finite, int fetch)
 {
     VEC acc[FG_MOST_ROWS][FG_NV];
     const ptrdiff_t tail = cols - (nv - 1) * W; /* columns of the last vector */
     UNROLLED for (int v = 0; v < nv; v++)
         UNROLLED for (int r = 0; r < mr; r++) acc[r][v] = (VEC){0};
-    ptrdiff_t part = K / mr < 16 ? K / mr : 16;
-    for (int row = 0; row <= mr; row++) {
+    ptrdiff_t part = !fetch ? 0 : K / mr < 16 ? K / mr : 16;
+    for (int row = fetch ? 0 : mr; row <= mr; row++) {
         if (row < mr)
             UNROLLED for (int v = 0; v < nv; v++) __builtin_prefetch(c + row * c_row + v * W, 1);
         else
@@ -83,12 +83,13 @@ FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL 
  * "columns" at m + k*stride. */
 #define ARGUMENTS                                                                              \
     ptrdiff_t K, const REAL *a, ptrdiff_t stride, const REAL *b, ptrdiff_t b_row, REAL *c,      \
-        ptrdiff_t c_row, ptrdiff_t cols, const REAL *plus, ptrdiff_t plus_row, VEC *not_finite
+        ptrdiff_t c_row, ptrdiff_t cols, const REAL *plus, ptrdiff_t plus_row, VEC *not_finite, \
+        int fetch
 #define TILE_AS(name, mr, nv, a_row, a_col)                                      \
     static void FG_(name)(ARGUMENTS)                                                       \
     {                                                                                           \
         FG_(fg_tile)(mr, nv, K, a, a_row, a_col, b, b_row, c, c_row, cols, plus, plus_row,      \
-                     not_finite);                                                        \
+                     not_finite, fetch);                                                   \
     }
 #define TILE(mr, nv)                                                  \
     TILE_AS(fg_rows_##mr##_##nv, mr, nv, stride, 1)    \
@@ -270,6 +271,7 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
     const int copy_a = g->N >= 4 * NR
                        && (by_columns ? g->K >= 64 && stride * size >= 1024
                                       : g->K > FG_KC && stride * size % 1024 == 0);
+    const int fetch = g->M * g->N * size > FG_NEAR; /* a smaller C is in L2 anyway */
     VEC bad = {0};
     const REAL *ready = g->b; /* where the next panel lies, if packed beforehand */
     const ptrdiff_t tiles = (g->M + most - 1) / most, fit = FG_MC / most / (1 + by_columns);
@@ -313,7 +315,7 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
                     const REAL *const add = plus ? plus + (m0 + m) * plus_row + n : NULL;
                     FG_(fg_tiles)[by_columns][mr - 1][nv - 1](K, from, a_stride, b, b_row, c,
                                                               g->c_row, cols, add, plus_row,
-                                                              not_finite);
+                                                              not_finite, fetch);
                 }
             }
             k0 += K;

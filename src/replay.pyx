@@ -13,8 +13,8 @@ from cython.parallel cimport parallel
 from libc.stdlib cimport free
 
 from _core cimport (
-    Barrier, Call, Team, cnp, data, link, memcpy, memset, ptrdiff_t, raise_flag, read_flag,
-    record, seconds, team_meet, team_worth,
+    Barrier, Call, Mode, Team, cnp, data, flush_denormals, keep_denormals, link, memcpy, memset,
+    ptrdiff_t, raise_flag, read_flag, record, seconds, set_mode, team_meet, team_worth,
 )
 
 cnp.import_array()
@@ -37,7 +37,9 @@ cdef struct Python:
 
 
 cdef void run_python(const void *args, Team *team, void *scratch) noexcept nogil:
+    cdef Mode mode = keep_denormals()
     call_python(<const Python *>args)
+    set_mode(mode)
 
 
 cdef void call_python(const Python *a) noexcept with gil:
@@ -150,10 +152,17 @@ cdef class Replay:
 
     cdef void walk(self, const Call *calls, ptrdiff_t n, ptrdiff_t times,
                    Team *team) noexcept nogil:
+        cdef Mode before = flush_denormals()
+        self.go_through(calls, n, times, team)
+        set_mode(before)
+
+    cdef void go_through(self, const Call *calls, ptrdiff_t n, ptrdiff_t times,
+                         Team *team) noexcept nogil:
         cdef char *scratch = self.scratch + team.rank * self.scratch_bytes
         cdef ptrdiff_t i, _
         cdef int used, following
         cdef double looked = seconds(), now
+        cdef Mode mode
         for _ in range(times):
             used = team_worth(calls[0].shared, team.size)
             for i in range(n):
@@ -168,7 +177,9 @@ cdef class Replay:
                     now = seconds()
                     if now - looked > SIGNALS_EVERY:
                         looked = now
+                        mode = keep_denormals()
                         self.look_for_signals()
+                        set_mode(mode)
                 if calls[i].linked:
                     continue
                 if used > 1 or following > 1 or team.size == 1 or i == n - 1:
