@@ -70,12 +70,12 @@ FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL 
                 FG_(fg_store_part)(to, acc[r][v], tail);
             }
         }
-    if (not_finite) { /* x - x is 0 or NaN; the adders idle while the multipliers work */
-        VEC bad = *not_finite;
-        UNROLLED for (int v = 0; v < nv; v++)
-            UNROLLED for (int r = 0; r < mr; r++) bad += acc[r][v] - acc[r][v];
-        *not_finite = bad;
-    }
+    if (not_finite) /* 0 x is 0 or NaN; a sum for each v keeps the chains short */
+        UNROLLED for (int v = 0; v < nv; v++) {
+            VEC bad = {0};
+            UNROLLED for (int r = 0; r < mr; r++) bad += acc[r][v] * 0;
+            *not_finite += bad;
+        }
 }
 #undef UNROLLED
 
