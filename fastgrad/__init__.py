@@ -3,6 +3,7 @@
 from fastgrad import initializers
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
+from fastgrad.containers import Residual
 from fastgrad.errors import GradientError
 from fastgrad.gradcheck import gradcheck
 from fastgrad.io import load
@@ -41,6 +42,7 @@ __all__ = [
     "Huber",
     "Layer",
     "RMSprop",
+    "Residual",
     "Run",
     "Sequential",
     "SoftCrossEntropy",

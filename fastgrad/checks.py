@@ -21,17 +21,22 @@ def dtype(value: Any) -> np.dtype[Any]:
 
 
 def layers(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """At least one layer, none of them twice."""
+    """At least one layer, none of them twice; a Sequential becomes a chain, which is a layer."""
+    from fastgrad.containers import Chain
     from fastgrad.layers import Layer
+    from fastgrad.model import Sequential
 
     if not values:
         raise ValueError("Sequential needs at least one layer")
     for i, layer in enumerate(values):
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, (Layer, Sequential)):
             raise TypeError(f"layer {i} must be a fastgrad.Layer, got {layer!r}")
         if any(layer is other for other in values[:i]):
             raise ValueError(f"layer {i} is given twice; each position needs a layer of its own")
-    return values
+    return tuple(
+        Chain(*layer.layers, values=layer.params) if isinstance(layer, Sequential) else layer
+        for layer in values
+    )
 
 
 def count(name: str, value: Any, minimum: int = 1) -> int:

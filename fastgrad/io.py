@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.containers import Chain, Residual, parameters_of
 from fastgrad.layers import Activation, Dense, Layer
 from fastgrad.model import Sequential
 
 _FORMAT = 1
-_KNOWN: dict[str, type[Layer]] = {"Dense": Dense, "Activation": Activation}
+_KNOWN: dict[str, type[Layer]] = {
+    kind.__name__: kind for kind in (Activation, Chain, Dense, Residual)
+}
 
 
 def save(model: Sequential, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -32,7 +35,7 @@ def save(model: Sequential, path: str | Path, metadata: Mapping[str, str] | None
     description = {
         "format": _FORMAT,
         "dtype": str(model.dtype),
-        "layers": [{"layer": type(layer).__name__, **layer.config()} for layer in model.layers],
+        "layers": [_described(layer) for layer in model.layers],
         "metadata": model.metadata,
     }
     # safetensors writes wrong values for arrays that are not C-contiguous (its issue 825)
@@ -104,23 +107,32 @@ def load(path: str | Path, layers: Mapping[str, type[Layer]] | None = None) -> S
         raise ValueError(f"{path} does not describe a fastgrad model: {why}") from None
 
 
+def _described(layer: Layer) -> dict[str, Any]:
+    arguments = layer.config()
+    if isinstance(layer, (Chain, Residual)):
+        arguments = {**arguments, "layers": [_described(inner) for inner in layer.layers]}
+    return {"layer": type(layer).__name__, **arguments}
+
+
+def _layer(entry: dict[str, Any], known: dict[str, type[Layer]]) -> Layer:
+    name = entry["layer"]
+    if name not in known:
+        raise ValueError(f"layer class {name!r} is unknown; name it in load(..., layers=...)")
+    arguments = {key: value for key, value in entry.items() if key != "layer"}
+    if issubclass(known[name], (Chain, Residual)):
+        inner = [_layer(part, known) for part in arguments.pop("layers")]
+        return known[name](*inner, **arguments)
+    return known[name](**arguments)
+
+
 def _made(
     description: dict[str, Any], tensors: dict[str, np.ndarray], known: dict[str, type[Layer]]
 ) -> Sequential:
     if description["format"] != _FORMAT:
         raise ValueError(f"its format is {description['format']}, this version reads {_FORMAT}")
-    made = []
-    for entry in description["layers"]:
-        name = entry["layer"]
-        if name not in known:
-            raise ValueError(f"layer class {name!r} is unknown; name it in load(..., layers=...)")
-        arguments = {key: value for key, value in entry.items() if key != "layer"}
-        made.append(known[name](**arguments))
-    needed = {  # compared before any memory is asked for
-        f"{i}.{name}": tuple(shape)
-        for i, layer in enumerate(made)
-        for name, (shape, _) in layer.parameters().items()
-    }
+    made = [_layer(entry, known) for entry in description["layers"]]
+    # compared before any memory is asked for
+    needed = {name: tuple(shape) for name, (shape, _) in parameters_of(made).items()}
     for name in sorted({*needed, *tensors}):
         shape = tensors[name].shape if name in tensors else None
         if shape != needed.get(name):

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastgrad import backends, checks
 from fastgrad.arena import Arena, Array, Views
+from fastgrad.containers import features_of, parameters_of, record_all
 from fastgrad.layers import Backward, Layer
 from fastgrad.program import Tape, Workspace
 
@@ -35,7 +36,8 @@ class Sequential:
 
     Parameters
     ----------
-    *layers : Layer
+    *layers : Layer or Sequential
+        A Sequential takes part as one layer, with a copy of its parameters (``"1.0.weight"``).
     rng : int or numpy.random.Generator
         Seed of the initial parameters.
     dtype : "float32" or "float64"
@@ -51,16 +53,14 @@ class Sequential:
         Saved and loaded with the model.
     """
 
-    def __init__(self, *layers: Layer, rng: Any = None, dtype: Any = "float32") -> None:
+    def __init__(
+        self, *layers: Layer | Sequential, rng: Any = None, dtype: Any = "float32"
+    ) -> None:
         self.dtype = checks.dtype(dtype)
         self.layers = checks.layers(layers)
         generator = checks.generator(rng)
-        self.inputs, self.outputs = _chain(self.layers)
-        specs = {
-            f"{i}.{name}": spec
-            for i, layer in enumerate(self.layers)
-            for name, spec in layer.parameters().items()
-        }
+        self.inputs, self.outputs = features_of(self.layers)
+        specs = parameters_of(self.layers)
         shapes = {name: shape for name, (shape, _) in specs.items()}
         self._param_arena = Arena(shapes, self.dtype)
         self._grad_arena = Arena(shapes, self.dtype)
@@ -114,30 +114,12 @@ class Sequential:
         """Where in the flat vectors each layer with parameters starts."""
         starts: dict[str, int] = {}
         for name, start in self._param_arena.starts.items():
-            starts.setdefault(name.partition(".")[0], start)
+            starts.setdefault(name.rpartition(".")[0], start)
         return list(starts.values())
 
     def record(self, tape: Tape, x: Array, train: bool) -> tuple[Array, list[Array], Backward]:
         """Record all layers on x; return output, every layer's output, and the way back."""
-        backwards = []
-        outputs = []
-        y = x
-        for i, layer in enumerate(self.layers):
-            own = [_own(views, i) for views in (self.params, self.grads)]
-            y, backward = layer.record(tape, y, own[0], own[1], train)
-            backwards.append(backward)
-            outputs.append(y)
-
-        def record_backward(dy: Array, input_grad: bool) -> Array | None:
-            gradient: Array | None = dy
-            for i in reversed(range(len(backwards))):
-                assert gradient is not None
-                gradient = backwards[i](gradient, input_grad or self._trains_below(i))
-                if gradient is None:
-                    break
-            return gradient
-
-        return y, outputs, record_backward
+        return record_all(self.layers, tape, x, self.params, self.grads, train)
 
     def forward(self, x: Any, train: bool = True) -> Array:
         """Outputs for a batch.
@@ -253,29 +235,3 @@ class Sequential:
                 tape, x, y, outputs, record_backward, program, status, train, {}
             )
         return self._passes[key]
-
-    def _trains_below(self, i: int) -> bool:
-        return any(layer.parameters() for layer in self.layers[:i])
-
-
-def _own(views: Views, i: int) -> dict[str, Array]:
-    prefix = f"{i}."
-    return {name[len(prefix) :]: view for name, view in views.items() if name.startswith(prefix)}
-
-
-def _chain(layers: tuple[Layer, ...]) -> tuple[int | None, int | None]:
-    """Features in and out, after seeing that each layer takes what the one before it gives."""
-    features: int | None = None
-    inputs: int | None = None
-    for i, layer in enumerate(layers):
-        if layer.inputs is not None:
-            if features is not None and features != layer.inputs:
-                raise ValueError(
-                    f"layer {i} ({type(layer).__name__}) takes {layer.inputs} features, "
-                    f"but layer {i - 1} gives {features}"
-                )
-            if features is None:
-                inputs = layer.inputs
-            features = layer.inputs
-        features = layer.output_features(features)
-    return inputs, features

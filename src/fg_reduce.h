@@ -39,6 +39,22 @@ FG_REDUCTION(fg_sum_f64, double, 128, FG_ITSELF)
 FG_REDUCTION(fg_sum_squares_f32, float, 64, FG_SQUARE)
 FG_REDUCTION(fg_sum_squares_f64, double, 128, FG_SQUARE)
 
+#define FG_DOT(name, REAL, BYTES)                                                        \
+    static inline double name(const REAL *x, const REAL *y, ptrdiff_t n)                 \
+    {                                                                                    \
+        typedef REAL lanes __attribute__((vector_size(BYTES), aligned(4), may_alias));   \
+        fg_sum_lanes acc = {0};                                                          \
+        double rest = 0;                                                                 \
+        ptrdiff_t i = 0;                                                                 \
+        for (; n - i >= FG_SUM_LANES; i += FG_SUM_LANES)                                 \
+            acc += __builtin_convertvector(*(const lanes *)(x + i), fg_sum_lanes)        \
+                   * __builtin_convertvector(*(const lanes *)(y + i), fg_sum_lanes);     \
+        for (; i < n; i++) rest += (double)x[i] * y[i];                                  \
+        return n < FG_SUM_LANES ? rest : fg_add_lanes(&acc) + rest;                      \
+    }
+FG_DOT(fg_dot_f32, float, 64)
+FG_DOT(fg_dot_f64, double, 128)
+
 /* Whether all n values are finite: x - x is 0 unless x is infinite or NaN, and NaN sticks. */
 #define FG_FINITE(name, REAL, VEC)                                        \
     static inline int name(const REAL *x, ptrdiff_t n)                    \

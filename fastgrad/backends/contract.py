@@ -32,6 +32,13 @@ CONTRACT = {
     # an activation on its own, over any shape laid flat
     "activation_forward": "x[n] activation:activation alpha:float -> y[n]~x slope[n]?",
     "activation_backward": "y[n] slope[n]? dy[n] activation:activation alpha:float -> dx[n]~dy",
+    # y = x + s f, the way around some layers; s is scale[0], or factor where that is None
+    "residual_forward": "x[N,F] f[N,F] scale[1]? factor:float -> y[N,F]",
+    # df = s dy, and the gradient of scale, for which rows[i] is the sum over row i of f dy
+    "residual_backward": "f[N,F] dy[N,F] scale[1]? factor:float"
+    " -> df[N,F] dscale[1]? rows[N]:f8 status[1]:i8?",
+    # y += x
+    "add": "x[N,F] -> y[N,F]!",
     # out = f(x) for f in exp, expm1, tanh, sigmoid, erf, log1p, log
     "elementwise": "function:function x[n] -> out[n]~x",
     # losses: rows[i] is the unweighted loss of row i, loss the weighted mean, dz its gradient

@@ -176,6 +176,34 @@ def dense_backward(
         check_finite(db, status)
 
 
+# ---- residual -------------------------------------------------------------------------------
+
+
+def residual_forward(x: Array, f: Array, scale: Array | None, factor: float, y: Array) -> None:
+    y[...] = x + (factor if scale is None else scale[0]) * f
+
+
+def residual_backward(
+    f: Array,
+    dy: Array,
+    scale: Array | None,
+    factor: float,
+    df: Array,
+    dscale: Array | None,
+    rows: Array,
+    status: Array | None,
+) -> None:
+    df[...] = (factor if scale is None else scale[0]) * dy
+    if dscale is not None:
+        rows[...] = (f.astype(np.float64) * dy).sum(axis=1)
+        dscale[0] = rows.sum()
+        check_finite(dscale, status)
+
+
+def add(x: Array, y: Array) -> None:
+    y += x
+
+
 # ---- losses ---------------------------------------------------------------------------------
 
 

@@ -1,0 +1,234 @@
+"""Layers made of layers: a chain of them, and a chain with a way around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastgrad import checks, initializers
+from fastgrad.arena import Array
+from fastgrad.layers import Backward, Layer
+from fastgrad.program import Tape
+
+Specs = dict[str, tuple[tuple[int, ...], initializers.InitFunction]]
+
+
+def parameters_of(layers: Sequence[Layer]) -> Specs:
+    """Shapes and initializers of all parameters, by the layer's number and their own name."""
+    return {
+        f"{i}.{name}": spec
+        for i, layer in enumerate(layers)
+        for name, spec in layer.parameters().items()
+    }
+
+
+def features_of(layers: Sequence[Layer]) -> tuple[int | None, int | None]:
+    """Features in and out, after seeing that each layer takes what the one before it gives."""
+    features: int | None = None
+    inputs: int | None = None
+    for i, layer in enumerate(layers):
+        if layer.inputs is not None:
+            if features is not None and features != layer.inputs:
+                raise ValueError(
+                    f"layer {i} ({type(layer).__name__}) takes {layer.inputs} features, "
+                    f"but layer {i - 1} gives {features}"
+                )
+            if features is None:
+                inputs = layer.inputs
+            features = layer.inputs
+        features = layer.output_features(features)
+    return inputs, features
+
+
+def record_all(
+    layers: Sequence[Layer],
+    tape: Tape,
+    x: Array,
+    params: Mapping[str, Array],
+    grads: Mapping[str, Array],
+    train: bool,
+) -> tuple[Array, list[Array], Backward]:
+    """Record all layers on x; return output, every layer's output, and the way back."""
+    backwards = []
+    outputs = []
+    y = x
+    for i, layer in enumerate(layers):
+        y, backward = layer.record(tape, y, _own(params, i), _own(grads, i), train)
+        backwards.append(backward)
+        outputs.append(y)
+
+    def record_backward(dy: Array, input_grad: bool) -> Array | None:
+        gradient: Array | None = dy
+        for i in reversed(range(len(backwards))):
+            assert gradient is not None
+            below = any(layer.parameters() for layer in layers[:i])
+            gradient = backwards[i](gradient, input_grad or below)
+            if gradient is None:
+                break
+        return gradient
+
+    return y, outputs, record_backward
+
+
+def _own(views: Mapping[str, Array], i: int) -> dict[str, Array]:
+    prefix = f"{i}."
+    return {name[len(prefix) :]: view for name, view in views.items() if name.startswith(prefix)}
+
+
+class Chain(Layer):
+    """Layers in a row, as one layer; what a Sequential within another one becomes.
+
+    Parameters
+    ----------
+    *layers : Layer
+    values : mapping of str to ndarray, optional
+        First values of the parameters, instead of what the layers' initializers give.
+    """
+
+    def __init__(self, *layers: Layer, values: Mapping[str, Array] | None = None) -> None:
+        self.layers = checks.layers(layers)
+        self.inputs, self._outputs = features_of(self.layers)
+        self._values = None if values is None else {k: np.array(v) for k, v in values.items()}
+
+    def parameters(self) -> Specs:
+        """Those of the layers, named by their number: ``"0.weight"``."""
+        found = parameters_of(self.layers)
+        if self._values is None:
+            return found
+        return {name: (shape, self._kept(name)) for name, (shape, _) in found.items()}
+
+    def _kept(self, name: str) -> initializers.InitFunction:
+        assert self._values is not None
+        values = self._values[name]
+        return lambda shape, rng, dtype: values.astype(dtype)
+
+    def output_features(self, inputs: int | None) -> int | None:
+        """What the last layer gives."""
+        for layer in self.layers:
+            inputs = layer.output_features(inputs)
+        return inputs
+
+    def record(
+        self,
+        tape: Tape,
+        x: Array,
+        params: Mapping[str, Array],
+        grads: Mapping[str, Array],
+        train: bool,
+    ) -> tuple[Array, Backward]:
+        """Record the layers, one after the other."""
+        y, _, backward = record_all(self.layers, tape, x, params, grads, train)
+        return y, backward
+
+    def config(self) -> dict[str, Any]:
+        """The layers that make this chain again."""
+        return {"layers": self.layers}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({_listed(self.layers)})"
+
+
+class Residual(Layer):
+    """Layers with a way around them, ``y = x + scale * f(x)`` (He et al. 2016).
+
+    The gradient reaches x by the way around whatever the layers do to it, so depth alone can no
+    longer make it vanish. The variance of the outputs grows with every block, unless the scale is
+    small: of the order of one over the root of the number of blocks, or learned from 0, with which
+    a block starts as the identity (SkipInit, De & Smith 2020; ReZero, Bachlechner et al. 2021).
+
+    Parameters
+    ----------
+    *layers : Layer
+        f; as many features must come out as go in.
+    scale : float
+        Constant, or the first value of the parameter ``scale``, of shape (1,).
+    learn_scale : bool
+        Whether the scale is a parameter.
+
+    Examples
+    --------
+    >>> import fastgrad as fg
+    >>> block = fg.Residual(fg.Dense(64, 64, "relu"), fg.Dense(64, 64), scale=0, learn_scale=True)
+    """
+
+    def __init__(self, *layers: Layer, scale: float = 1.0, learn_scale: bool = False) -> None:
+        self.layers = checks.layers(layers)
+        self.scale = checks.number("scale", scale)
+        self.learn_scale = bool(learn_scale)
+        self.inputs, outputs = features_of(self.layers)
+        if self.inputs is not None and outputs != self.inputs:
+            raise ValueError(
+                f"the layers of a Residual must give as many features as they take: "
+                f"{self.inputs} go in, {outputs} come out"
+            )
+
+    def parameters(self) -> Specs:
+        """Those of the layers, named by their number, and ``scale`` where it is learned."""
+        own: Specs = {}
+        if self.learn_scale:
+            own["scale"] = ((1,), initializers.constant(self.scale))
+        return own | parameters_of(self.layers)
+
+    def record(
+        self,
+        tape: Tape,
+        x: Array,
+        params: Mapping[str, Array],
+        grads: Mapping[str, Array],
+        train: bool,
+    ) -> tuple[Array, Backward]:
+        """Record the layers between the two kernels that lead around them."""
+        f, _, backward_of_layers = record_all(self.layers, tape, x, params, grads, train)
+        if f.shape != x.shape:
+            raise ValueError(f"the layers of a Residual turned shape {x.shape} into {f.shape}")
+        y = tape.empty(x.shape)
+        scale, dscale = params.get("scale"), grads.get("scale")
+        tape.call("residual_forward", _rows(x), _rows(f), scale, self.scale, _rows(y))
+
+        def backward(dy: Array, input_grad: bool) -> Array | None:
+            df = tape.empty(x.shape)
+            sums = tape.empty((len(_rows(x)),), np.float64)
+            tape.call(
+                "residual_backward",
+                _rows(f),
+                _rows(dy),
+                scale,
+                self.scale,
+                _rows(df),
+                dscale,
+                sums,
+                tape.status,
+            )
+            tape.release(sums)
+            dx = backward_of_layers(df, input_grad)
+            if input_grad:
+                assert dx is not None
+                tape.call("add", _rows(dy), _rows(dx))
+            tape.release(dy)
+            return dx if input_grad else None
+
+        return y, backward
+
+    def config(self) -> dict[str, Any]:
+        """The layers and the scale that make this block again."""
+        found: dict[str, Any] = {"layers": self.layers}
+        if self.scale != 1:
+            found["scale"] = self.scale
+        if self.learn_scale:
+            found["learn_scale"] = True
+        return found
+
+    def __repr__(self) -> str:
+        options = {key: value for key, value in self.config().items() if key != "layers"}
+        told = "".join(f", {key}={value!r}" for key, value in options.items())
+        return f"Residual({_listed(self.layers)}{told})"
+
+
+def _listed(layers: Sequence[Layer]) -> str:
+    return ", ".join(map(repr, layers))
+
+
+def _rows(array: Array) -> Array:
+    return array.reshape(-1, array.shape[-1])

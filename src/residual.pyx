@@ -1,0 +1,99 @@
+# The way around some layers, y = x + s f(x).
+#
+# design:
+#  a) Threads share rows; the gradient of s is one sum over rows, in one order.
+#  b) The backward kernel may be given memory whose last reader was all threads, so it is met with
+#     a barrier (rows_in is 0); the other two touch a thread's own rows alone.
+from libc.math cimport isfinite
+
+from _core cimport (
+    Team, cnp, data, ptrdiff_t, raise_flag, real, record_real, team_rows, team_wait,
+)
+from _reduce cimport dot
+
+cnp.import_array()
+
+
+cdef struct Around:
+    const void *x
+    const void *f
+    const void *scale
+    void *y
+    void *dscale
+    double *rows
+    long long *status
+    ptrdiff_t N, F
+    double factor
+
+
+cdef real scale_of(const Around *a, const real *tag) noexcept nogil:
+    return (<const real *>a.scale)[0] if a.scale else <real>a.factor
+
+
+cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Around *a = <const Around *>args
+    cdef const real *x = <const real *>a.x
+    cdef const real *f = <const real *>a.f
+    cdef real *y = <real *>a.y
+    cdef real scale = scale_of(a, x)
+    cdef ptrdiff_t low, high, i
+    team_rows(team, a.N, &low, &high)
+    for i in range(low * a.F, high * a.F):
+        y[i] = x[i] + scale * f[i]
+
+
+def residual_forward(x, f, scale, factor, y):
+    cdef Around a = Around(data(x), data(f), data(scale), data(y), NULL, NULL, NULL, x.shape[0],
+                           x.shape[1], factor)
+    return record_real(x, <void *>run_forward[float], <void *>run_forward[double], &a, sizeof(a),
+                       <double>a.N * a.F, a.N, a.N)
+
+
+cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Around *a = <const Around *>args
+    cdef const real *f = <const real *>a.f
+    cdef const real *dy = <const real *>a.x
+    cdef real *df = <real *>a.y
+    cdef real *dscale = <real *>a.dscale
+    cdef real scale = scale_of(a, dy)
+    cdef double total = 0
+    cdef ptrdiff_t low, high, i
+    team_rows(team, a.N, &low, &high)
+    for i in range(low * a.F, high * a.F):
+        df[i] = scale * dy[i]
+    if not dscale:
+        return
+    for i in range(low, high):
+        a.rows[i] = dot(f + i * a.F, dy + i * a.F, a.F)
+    team_wait(team)
+    if team.rank == 0:
+        for i in range(a.N):
+            total += a.rows[i]
+        dscale[0] = <real>total
+        if a.status and not isfinite(dscale[0]):
+            raise_flag(a.status)
+
+
+def residual_backward(f, dy, scale, factor, df, dscale, rows, status):
+    cdef Around a = Around(data(dy), data(f), data(scale), data(df), data(dscale),
+                           <double *>data(rows), <long long *>data(status), f.shape[0],
+                           f.shape[1], factor)
+    return record_real(f, <void *>run_backward[float], <void *>run_backward[double], &a,
+                       sizeof(a), <double>a.N * a.F, 0, a.N)
+
+
+cdef void run_add(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Around *a = <const Around *>args
+    cdef const real *x = <const real *>a.x
+    cdef real *y = <real *>a.y
+    cdef ptrdiff_t low, high, i
+    team_rows(team, a.N, &low, &high)
+    for i in range(low * a.F, high * a.F):
+        y[i] += x[i]
+
+
+def add(x, y):
+    cdef Around a = Around(data(x), NULL, NULL, data(y), NULL, NULL, NULL, x.shape[0], x.shape[1],
+                           1)
+    return record_real(x, <void *>run_add[float], <void *>run_add[double], &a, sizeof(a),
+                       <double>a.N * a.F, a.N, a.N)
