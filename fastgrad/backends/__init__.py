@@ -110,8 +110,7 @@ def load(name: str) -> Backend:
     if name == "reference":
         from fastgrad.backends import reference
 
-        kernels = {kernel: getattr(reference, kernel) for kernel in contract.CONTRACT}
-        return Backend(name, kernels, PythonProgram, compiled=False)
+        return Backend(name, reference.KERNELS, PythonProgram, compiled=False)
     if family == "cython":
         from fastgrad.backends import cython
 

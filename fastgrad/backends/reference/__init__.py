@@ -1,0 +1,25 @@
+"""Every kernel in the plainest NumPy: the specification, and the naive baseline of the benches.
+
+The compiled backends are judged against these files, so they share nothing with them. What each
+argument is, `contract.CONTRACT` says.
+"""
+
+from collections.abc import Callable
+
+from fastgrad.backends.contract import CONTRACT
+from fastgrad.backends.reference import (
+    activations,
+    batch,
+    dense,
+    gradients,
+    losses,
+    optimizers,
+    residual,
+)
+
+KERNELS: dict[str, Callable[..., None]] = {
+    name: function
+    for module in (activations, batch, dense, gradients, losses, optimizers, residual)
+    for name, function in vars(module).items()
+    if name in CONTRACT
+}
