@@ -11,15 +11,7 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-KERNELS = [
-    "product",
-    "dense",
-    "elementwise",
-    "residual",
-    "losses",
-    "arena",
-    "batch",
-]  # once per level
+KERNELS = ["product", "dense", "elementwise", "residual", "batch_norm", "losses", "arena", "batch"]
 PLAIN = ["cpu", "replay"]  # once, without any level's flags
 
 DEBUG = os.environ.get("FASTGRAD_DEBUG") == "1"

@@ -17,6 +17,7 @@ from fastgrad.losses import (
     SoftCrossEntropy,
 )
 from fastgrad.model import Sequential
+from fastgrad.normalization import BatchNorm
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
 from fastgrad.run import EarlyStopping, Run, fit
 from fastgrad.system import info
@@ -29,6 +30,7 @@ __all__ = [
     "Activation",
     "Adam",
     "AdamW",
+    "BatchNorm",
     "BinaryCrossEntropy",
     "ClipNorm",
     "ClipPerLayer",

@@ -34,7 +34,9 @@ def layers(values: tuple[Any, ...]) -> tuple[Any, ...]:
         if any(layer is other for other in values[:i]):
             raise ValueError(f"layer {i} is given twice; each position needs a layer of its own")
     return tuple(
-        Chain(*layer.layers, values=layer.params) if isinstance(layer, Sequential) else layer
+        Chain(*layer.layers, values={**layer.params, **layer.buffers})
+        if isinstance(layer, Sequential)
+        else layer
         for layer in values
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
-from fastgrad.layers import Backward, Layer
+from fastgrad.layers import Backward, Layer, rows_of
 from fastgrad.program import Tape
 
 Specs = dict[str, tuple[tuple[int, ...], initializers.InitFunction]]
@@ -21,6 +21,15 @@ def parameters_of(layers: Sequence[Layer]) -> Specs:
         f"{i}.{name}": spec
         for i, layer in enumerate(layers)
         for name, spec in layer.parameters().items()
+    }
+
+
+def buffers_of(layers: Sequence[Layer]) -> Specs:
+    """The same of all buffers."""
+    return {
+        f"{i}.{name}": spec
+        for i, layer in enumerate(layers)
+        for name, spec in layer.buffers().items()
     }
 
 
@@ -50,7 +59,10 @@ def record_all(
     grads: Mapping[str, Array],
     train: bool,
 ) -> tuple[Array, list[Array], Backward]:
-    """Record all layers on x; return output, every layer's output, and the way back."""
+    """Record all layers on x; return output, every layer's output, and the way back.
+
+    The buffers of the layers are among `params`.
+    """
     backwards = []
     outputs = []
     y = x
@@ -84,7 +96,7 @@ class Chain(Layer):
     ----------
     *layers : Layer
     values : mapping of str to ndarray, optional
-        First values of the parameters, instead of what the layers' initializers give.
+        First values of parameters and buffers, instead of what the layers' initializers give.
     """
 
     def __init__(self, *layers: Layer, values: Mapping[str, Array] | None = None) -> None:
@@ -95,14 +107,16 @@ class Chain(Layer):
     def parameters(self) -> Specs:
         """Those of the layers, named by their number: ``"0.weight"``."""
         found = parameters_of(self.layers)
-        if self._values is None:
-            return found
-        return {name: (shape, self._kept(name)) for name, (shape, _) in found.items()}
+        return self._kept(found)
 
-    def _kept(self, name: str) -> initializers.InitFunction:
-        assert self._values is not None
-        values = self._values[name]
-        return lambda shape, rng, dtype: values.astype(dtype)
+    def buffers(self) -> Specs:
+        """Those of the layers, named alike."""
+        return self._kept(buffers_of(self.layers))
+
+    def _kept(self, specs: Specs) -> Specs:
+        if self._values is None:
+            return specs
+        return {name: (shape, _copy(self._values[name])) for name, (shape, _) in specs.items()}
 
     def output_features(self, inputs: int | None) -> int | None:
         """What the last layer gives."""
@@ -171,6 +185,10 @@ class Residual(Layer):
             own["scale"] = ((1,), initializers.constant(self.scale))
         return own | parameters_of(self.layers)
 
+    def buffers(self) -> Specs:
+        """Those of the layers, named by their number."""
+        return buffers_of(self.layers)
+
     def record(
         self,
         tape: Tape,
@@ -185,18 +203,18 @@ class Residual(Layer):
             raise ValueError(f"the layers of a Residual turned shape {x.shape} into {f.shape}")
         y = tape.empty(x.shape)
         scale, dscale = params.get("scale"), grads.get("scale")
-        tape.call("residual_forward", _rows(x), _rows(f), scale, self.scale, _rows(y))
+        tape.call("residual_forward", rows_of(x), rows_of(f), scale, self.scale, rows_of(y))
 
         def backward(dy: Array, input_grad: bool) -> Array | None:
             df = tape.empty(x.shape)
-            sums = tape.empty((len(_rows(x)),), np.float64)
+            sums = tape.empty((len(rows_of(x)),), np.float64)
             tape.call(
                 "residual_backward",
-                _rows(f),
-                _rows(dy),
+                rows_of(f),
+                rows_of(dy),
                 scale,
                 self.scale,
-                _rows(df),
+                rows_of(df),
                 dscale,
                 sums,
                 tape.status,
@@ -205,7 +223,7 @@ class Residual(Layer):
             dx = backward_of_layers(df, input_grad)
             if input_grad:
                 assert dx is not None
-                tape.call("add", _rows(dy), _rows(dx))
+                tape.call("add", rows_of(dy), rows_of(dx))
             tape.release(dy)
             return dx if input_grad else None
 
@@ -226,9 +244,9 @@ class Residual(Layer):
         return f"Residual({_listed(self.layers)}{told})"
 
 
+def _copy(values: Array) -> initializers.InitFunction:
+    return lambda shape, rng, dtype: values.astype(dtype)
+
+
 def _listed(layers: Sequence[Layer]) -> str:
     return ", ".join(map(repr, layers))
-
-
-def _rows(array: Array) -> Array:
-    return array.reshape(-1, array.shape[-1])

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.containers import Chain, Residual, parameters_of
+from fastgrad.containers import Chain, Residual, buffers_of, parameters_of
 from fastgrad.layers import Activation, Dense, Layer
 from fastgrad.model import Sequential
+from fastgrad.normalization import BatchNorm
 
 _FORMAT = 1
 _KNOWN: dict[str, type[Layer]] = {
-    kind.__name__: kind for kind in (Activation, Chain, Dense, Residual)
+    kind.__name__: kind for kind in (Activation, BatchNorm, Chain, Dense, Residual)
 }
 
 
@@ -39,7 +40,8 @@ def save(model: Sequential, path: str | Path, metadata: Mapping[str, str] | None
         "metadata": model.metadata,
     }
     # safetensors writes wrong values for arrays that are not C-contiguous (its issue 825)
-    tensors = {name: np.asarray(view, order="C") for name, view in model.params.items()}
+    arrays = {**model.params, **model.buffers}
+    tensors = {name: np.asarray(view, order="C") for name, view in arrays.items()}
     write_atomically(Path(path), to_bytes(tensors, {"fastgrad": json.dumps(description)}))
 
 
@@ -132,7 +134,8 @@ def _made(
         raise ValueError(f"its format is {description['format']}, this version reads {_FORMAT}")
     made = [_layer(entry, known) for entry in description["layers"]]
     # compared before any memory is asked for
-    needed = {name: tuple(shape) for name, (shape, _) in parameters_of(made).items()}
+    specs = {**parameters_of(made), **buffers_of(made)}
+    needed = {name: tuple(shape) for name, (shape, _) in specs.items()}
     for name in sorted({*needed, *tensors}):
         shape = tensors[name].shape if name in tensors else None
         if shape != needed.get(name):
@@ -143,6 +146,6 @@ def _made(
             raise ValueError(f"{name} has dtype {values.dtype}, the model {model.dtype}")
         if not np.isfinite(values).all():
             raise ValueError(f"{name} has values that are not finite")
-        model.params[name] = values
+        (model.params if name in model.params else model.buffers)[name] = values
     model.metadata = {str(key): str(value) for key, value in description["metadata"].items()}
     return model

@@ -66,6 +66,13 @@ class Layer:
         """Shape and initializer of every parameter, by name."""
         return {}
 
+    def buffers(self) -> Mapping[str, tuple[tuple[int, ...], initializers.InitFunction]]:
+        """Shape and initializer of every array that is kept and saved, but not trained.
+
+        Both passes find them among the parameters.
+        """
+        return {}
+
     def output_features(self, inputs: int | None) -> int | None:
         """How many features come out when `inputs` go in."""
         return inputs
@@ -120,6 +127,11 @@ class Layer:
     def __repr__(self) -> str:
         values = ", ".join(f"{key}={value!r}" for key, value in self.config().items())
         return f"{type(self).__name__}({values})"
+
+
+def rows_of(array: Array) -> Array:
+    """(N, F) or (N, T, F) as rows of F features."""
+    return array.reshape(-1, array.shape[-1])
 
 
 def _shaped(layer: Layer, method: str, value: Any, shape: tuple[int, ...]) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastgrad import backends, checks
 from fastgrad.arena import Arena, Array, Views
-from fastgrad.containers import features_of, parameters_of, record_all
+from fastgrad.containers import buffers_of, features_of, parameters_of, record_all
 from fastgrad.layers import Backward, Layer
 from fastgrad.program import Tape, Workspace
 
@@ -47,8 +47,10 @@ class Sequential:
     params, grads : mapping of str to ndarray
         Views of parameters and gradients by PyTorch's names: ``"0.weight"`` (outputs, inputs),
         ``"0.bias"``. Writing into a view (``params["0.weight"][...] = w``) changes the model.
-    flat_params, flat_grads : ndarray
-        The arenas: all parameters, all gradients, as one vector each.
+    buffers : mapping of str to ndarray
+        Views of what is kept and saved with the model, but not trained: ``"1.running_mean"``.
+    flat_params, flat_grads, flat_buffers : ndarray
+        The arenas: all parameters, all gradients, all buffers, as one vector each.
     metadata : dict of str to str
         Saved and loaded with the model.
     """
@@ -67,6 +69,10 @@ class Sequential:
         for name, (shape, init) in specs.items():
             values = np.asarray(init(shape, generator, self.dtype))
             self.params[name] = values  # says so when an initializer returns another shape
+        buffers = buffers_of(self.layers)
+        self._buffer_arena = Arena({n: shape for n, (shape, _) in buffers.items()}, self.dtype)
+        for name, (shape, init) in buffers.items():
+            self.buffers[name] = np.asarray(init(shape, generator, self.dtype))
         self.metadata: dict[str, str] = {}
         self._forget()
 
@@ -96,6 +102,16 @@ class Sequential:
         return self._grad_arena.views
 
     @property
+    def buffers(self) -> Views:
+        """Views of what is kept and saved, but not trained, by name."""
+        return self._buffer_arena.views
+
+    @property
+    def flat_buffers(self) -> Array:
+        """All buffers as one vector, laid out as `flat_params`."""
+        return self._buffer_arena.flat
+
+    @property
     def flat_params(self) -> Array:
         """All parameters as one vector; between two arrays lie up to 15 zeros."""
         return self._param_arena.flat
@@ -119,7 +135,8 @@ class Sequential:
 
     def record(self, tape: Tape, x: Array, train: bool) -> tuple[Array, list[Array], Backward]:
         """Record all layers on x; return output, every layer's output, and the way back."""
-        return record_all(self.layers, tape, x, self.params, self.grads, train)
+        own = {**self.params, **self.buffers}
+        return record_all(self.layers, tape, x, own, self.grads, train)
 
     def forward(self, x: Any, train: bool = True) -> Array:
         """Outputs for a batch.
@@ -229,6 +246,7 @@ class Sequential:
             tape = Tape(backend, self._workspaces[train], self.dtype)
             x = tape.empty(shape)
             y, outputs, record_backward = self.record(tape, x, train)
+            tape.good()
             status = np.zeros(1, np.int64)
             program = backend.program([tape.take()], status, tape.keep)
             self._passes[key] = Pass(

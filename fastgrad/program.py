@@ -53,6 +53,7 @@ class Tape:
         self.dtype = np.dtype(dtype)
         self.calls: list[Any] = []
         self.keep: list[Any] = []
+        self.when_good: list[Any] = []
         self._workspace = workspace
         self._used = 0
         self._owner: dict[int, int] = {}
@@ -86,9 +87,19 @@ class Tape:
         self.calls.append(self.backend.record(kernel, *values))
         self.keep.append(values)
 
+    def call_when_good(self, kernel: str, *values: Any) -> None:
+        """Record a call that changes what outlives the step: it runs when nothing has failed."""
+        self.when_good.append(self.backend.record(kernel, *values))
+        self.keep.append(values)
+
     def python(self, function: Callable[[], None]) -> None:
         """Record a call back into Python, for layers that are written in it."""
         self.calls.append(function)
+
+    def good(self) -> None:
+        """Here a step is known to be good; what waits for that runs next."""
+        self.calls += self.when_good
+        self.when_good = []
 
     def take(self) -> list[Any]:
         """The calls recorded since the last take."""

@@ -86,6 +86,7 @@ class EarlyStopping:
         self.best = np.inf
         self.best_epoch = 0
         self._params: Array | None = None
+        self._buffers: Array | None = None
 
     def __call__(self, run: Run) -> bool:
         """Look at the epoch just done; True stops the run."""
@@ -100,6 +101,7 @@ class EarlyStopping:
         if value < self.best - self.min_delta or self._params is None:
             self.best, self.best_epoch = value, run.epoch
             self._params = run.model.flat_params.copy()
+            self._buffers = run.model.flat_buffers.copy()
         elif run.epoch - self.best_epoch >= self.patience:
             run.stopped = (
                 f"{name} has not fallen below {self.best:.4g} (epoch {self.best_epoch}) "
@@ -112,6 +114,7 @@ class EarlyStopping:
         """Go back to the best epoch, whether or not the run was stopped."""
         if self.restore_best and run.epoch and self._params is not None:
             run.model.flat_params[...] = self._params
+            run.model.flat_buffers[...] = self._buffers
 
 
 def fit(

@@ -257,6 +257,7 @@ class Trainer:
         backward(dz, False)
         for clip, report in zip(self.clips, self._reports, strict=True):
             clip.record(tape, model.flat_grads, model.layer_starts(), report)
+        tape.good()
         self.optimizer.record(
             tape, model.flat_grads, model.flat_params, self.state, self._hyper, self._step
         )

@@ -39,6 +39,14 @@ CONTRACT = {
     " -> df[N,F] dscale[1]? rows[N]:f8 status[1]:i8?",
     # y += x
     "add": "x[N,F] -> y[N,F]!",
+    # each column over the rows of the batch; var is biased, and unbiased in running_var
+    "batch_norm_forward": "x[N,F] weight[F]? bias[F]? eps:float -> y[N,F] mean[F]:f8 var[F]:f8",
+    "batch_norm_backward": "x[N,F] weight[F]? mean[F]:f8 var[F]:f8 dy[N,F] eps:float"
+    " -> dx[N,F]?~dy dweight[F]? dbias[F]? status[1]:i8?",
+    "batch_norm_update": "mean[F]:f8 var[F]:f8 rows:int momentum:float"
+    " -> running_mean[F]! running_var[F]!",
+    "batch_norm_predict": "x[N,F] weight[F]? bias[F]? running_mean[F] running_var[F] eps:float"
+    " -> y[N,F]",
     # out = f(x) for f in exp, expm1, tanh, sigmoid, erf, log1p, log
     "elementwise": "function:function x[n] -> out[n]~x",
     # losses: rows[i] is the unweighted loss of row i, loss the weighted mean, dz its gradient

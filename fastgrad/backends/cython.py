@@ -12,7 +12,7 @@ import numpy as np
 from fastgrad.backends import contract
 
 LEVELS = ("base", "v3", "v4")
-_MODULES = ("product", "dense", "elementwise", "residual", "losses", "arena", "batch")
+_MODULES = ("product", "dense", "elementwise", "residual", "batch_norm", "losses", "arena", "batch")
 
 
 def chosen_level() -> tuple[str, str]:

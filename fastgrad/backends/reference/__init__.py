@@ -10,6 +10,7 @@ from fastgrad.backends.contract import CONTRACT
 from fastgrad.backends.reference import (
     activations,
     batch,
+    batch_norm,
     dense,
     gradients,
     losses,
@@ -19,7 +20,7 @@ from fastgrad.backends.reference import (
 
 KERNELS: dict[str, Callable[..., None]] = {
     name: function
-    for module in (activations, batch, dense, gradients, losses, optimizers, residual)
+    for module in (activations, batch, batch_norm, dense, gradients, losses, optimizers, residual)
     for name, function in vars(module).items()
     if name in CONTRACT
 }

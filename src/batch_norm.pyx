@@ -1,0 +1,221 @@
+# Batch normalization over the rows of a batch.
+#
+# design:
+#  a) Statistics are those of a column, in float64, from first row to last, the mean before the
+#     squares: nothing cancels, and no number of threads changes a bit.
+#  b) Threads share columns, in both passes: what a column needs is a column's own, so they never
+#     wait for each other. A block of columns goes through all its passes while it is in cache.
+#  c) The running statistics move in a call of their own, which a trainer runs only once the step
+#     is known to be good.
+from libc.math cimport isfinite, sqrt
+
+from _core cimport (
+    Team, cnp, data, ptrdiff_t, raise_flag, real, record_real, team_rows, team_share,
+)
+
+cnp.import_array()
+
+cdef enum:
+    BLOCK = 64  # columns
+    WORK = 8  # multiply-adds that an element is worth
+
+
+cdef struct Norm:
+    const void *x
+    const void *weight
+    const void *bias
+    double *mean
+    double *var
+    void *y  # dx, in the backward pass
+    const void *dy
+    void *dweight
+    void *dbias
+    long long *status
+    ptrdiff_t N, F
+    double eps
+
+
+cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Norm *a = <const Norm *>args
+    cdef const real *weight = <const real *>a.weight
+    cdef const real *bias = <const real *>a.bias
+    cdef const real *x
+    cdef real *y
+    cdef double mean[BLOCK]
+    cdef double var[BLOCK]
+    cdef real center[BLOCK]
+    cdef real scale[BLOCK]
+    cdef real shift[BLOCK]
+    cdef double d
+    cdef ptrdiff_t low, high, c, n, i, j, F = a.F
+    team_share(team, F, BLOCK, &low, &high)
+    c = low - BLOCK
+    while c + BLOCK < high:
+        c += BLOCK
+        n = min(<ptrdiff_t>BLOCK, high - c)
+        for j in range(n):
+            mean[j] = var[j] = 0
+        for i in range(a.N):
+            x = <const real *>a.x + i * F + c
+            for j in range(n):
+                mean[j] += x[j]
+        for j in range(n):
+            mean[j] /= <double>a.N
+        for i in range(a.N):
+            x = <const real *>a.x + i * F + c
+            for j in range(n):
+                d = x[j] - mean[j]
+                var[j] += d * d
+        for j in range(n):
+            var[j] /= <double>a.N
+            center[j] = <real>mean[j]
+            scale[j] = <real>((weight[c + j] if weight else 1) / sqrt(var[j] + a.eps))
+            shift[j] = bias[c + j] if bias else 0
+            a.mean[c + j], a.var[c + j] = mean[j], var[j]
+        for i in range(a.N):
+            x, y = <const real *>a.x + i * F + c, <real *>a.y + i * F + c
+            for j in range(n):
+                y[j] = (x[j] - center[j]) * scale[j] + shift[j]
+
+
+def batch_norm_forward(x, weight, bias, eps, y, mean, var):
+    cdef Norm a = Norm(data(x), data(weight), data(bias), <double *>data(mean),
+                       <double *>data(var), data(y), NULL, NULL, NULL, NULL, x.shape[0],
+                       x.shape[1], eps)
+    return record_real(x, <void *>run_forward[float], <void *>run_forward[double], &a, sizeof(a),
+                       <double>a.N * a.F * WORK)
+
+
+cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Norm *a = <const Norm *>args
+    cdef const real *weight = <const real *>a.weight
+    cdef real *dweight = <real *>a.dweight
+    cdef real *dbias = <real *>a.dbias
+    cdef const real *x
+    cdef const real *dy
+    cdef real *dx
+    cdef double sums[BLOCK]
+    cdef double products[BLOCK]
+    cdef real center[BLOCK]
+    cdef real root[BLOCK]  # 1 / sqrt(var + eps)
+    cdef real scale[BLOCK]
+    cdef real shift[BLOCK]
+    cdef real slope[BLOCK]
+    cdef double inverse
+    cdef bint good = True
+    cdef ptrdiff_t low, high, c, n, i, j, F = a.F
+    team_share(team, F, BLOCK, &low, &high)
+    c = low - BLOCK
+    while c + BLOCK < high:
+        c += BLOCK
+        n = min(<ptrdiff_t>BLOCK, high - c)
+        for j in range(n):
+            sums[j] = products[j] = 0
+            center[j] = <real>a.mean[c + j]
+            root[j] = <real>(1 / sqrt(a.var[c + j] + a.eps))
+        for i in range(a.N):
+            x = <const real *>a.x + i * F + c
+            dy = <const real *>a.dy + i * F + c
+            for j in range(n):
+                sums[j] += dy[j]
+                products[j] += dy[j] * ((x[j] - center[j]) * root[j])
+        if dweight:
+            for j in range(n):
+                dweight[c + j] = <real>products[j]
+                good &= isfinite(dweight[c + j])
+        if dbias:
+            for j in range(n):
+                dbias[c + j] = <real>sums[j]
+                good &= isfinite(dbias[c + j])
+        if not a.y:
+            continue
+        for j in range(n):
+            inverse = 1 / sqrt(a.var[c + j] + a.eps)
+            scale[j] = <real>((weight[c + j] if weight else 1) * inverse)
+            shift[j] = <real>(sums[j] / a.N)
+            slope[j] = <real>(products[j] / a.N * inverse)
+        for i in range(a.N):
+            x = <const real *>a.x + i * F + c
+            dy = <const real *>a.dy + i * F + c
+            dx = <real *>a.y + i * F + c
+            for j in range(n):
+                dx[j] = scale[j] * (dy[j] - shift[j] - (x[j] - center[j]) * slope[j])
+    if a.status and not good:
+        raise_flag(a.status)
+
+
+def batch_norm_backward(x, weight, mean, var, dy, eps, dx, dweight, dbias, status):
+    cdef Norm a = Norm(data(x), data(weight), NULL, <double *>data(mean), <double *>data(var),
+                       data(dx), data(dy), data(dweight), data(dbias), <long long *>data(status),
+                       x.shape[0], x.shape[1], eps)
+    return record_real(x, <void *>run_backward[float], <void *>run_backward[double], &a,
+                       sizeof(a), <double>a.N * a.F * WORK)
+
+
+cdef struct Running:
+    const double *mean
+    const double *var
+    void *running_mean
+    void *running_var
+    ptrdiff_t F
+    double momentum, unbiased
+
+
+cdef void run_update(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Running *a = <const Running *>args
+    cdef real *mean = <real *>a.running_mean
+    cdef real *var = <real *>a.running_var
+    cdef ptrdiff_t j
+    for j in range(a.F):
+        mean[j] = <real>((1 - a.momentum) * mean[j] + a.momentum * a.mean[j])
+        var[j] = <real>((1 - a.momentum) * var[j] + a.momentum * a.unbiased * a.var[j])
+
+
+def batch_norm_update(mean, var, rows, momentum, running_mean, running_var):
+    cdef Running a = Running(<double *>data(mean), <double *>data(var), data(running_mean),
+                             data(running_var), mean.size, momentum, rows / (rows - 1))
+    return record_real(running_mean, <void *>run_update[float], <void *>run_update[double], &a,
+                       sizeof(a), 0)
+
+
+cdef struct Predict:
+    const void *x
+    const void *weight
+    const void *bias
+    const void *running_mean
+    const void *running_var
+    void *y
+    ptrdiff_t N, F
+    double eps
+
+
+cdef void run_predict(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Predict *a = <const Predict *>args
+    cdef const real *weight = <const real *>a.weight
+    cdef const real *bias = <const real *>a.bias
+    cdef const real *mean = <const real *>a.running_mean
+    cdef const real *var = <const real *>a.running_var
+    cdef const real *x
+    cdef real *y
+    cdef real scale[BLOCK]
+    cdef real shift[BLOCK]
+    cdef ptrdiff_t low, high, c, n, i, j, F = a.F
+    team_rows(team, a.N, &low, &high)
+    c = -BLOCK
+    while c + BLOCK < F:
+        c += BLOCK
+        n = min(<ptrdiff_t>BLOCK, F - c)
+        for j in range(n):
+            scale[j] = <real>((weight[c + j] if weight else 1) / sqrt(var[c + j] + a.eps))
+            shift[j] = bias[c + j] if bias else 0
+        for i in range(low, high):
+            x, y = <const real *>a.x + i * F + c, <real *>a.y + i * F + c
+            for j in range(n):
+                y[j] = (x[j] - mean[c + j]) * scale[j] + shift[j]
+
+
+def batch_norm_predict(x, weight, bias, running_mean, running_var, eps, y):
+    cdef Predict a = Predict(data(x), data(weight), data(bias), data(running_mean),
+                             data(running_var), data(y), x.shape[0], x.shape[1], eps)
+    return record_real(x, <void *>run_predict[float], <void *>run_predict[double], &a, sizeof(a),
+                       <double>a.N * a.F, a.N, a.N)
