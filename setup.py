@@ -22,7 +22,10 @@ if X86:
     # without the last flag GCC halves the vectors of plain loops
     LEVELS["v4"] = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
 if os.environ.get("FASTGRAD_LEVELS"):
-    LEVELS = {level: LEVELS[level] for level in os.environ["FASTGRAD_LEVELS"].split(",")}
+    # from low to high: cythonize hands the flags of a source on to its next extension, and of two
+    # architectures the last one counts
+    wanted = os.environ["FASTGRAD_LEVELS"].split(",")
+    LEVELS = {level: flags for level, flags in LEVELS.items() if level in wanted}
 
 # No -ffast-math: it would drop NaN and, with older compilers, change the process's rounding mode.
 # The two flags that are here let comparisons and square roots vectorize.
