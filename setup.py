@@ -16,6 +16,7 @@ KERNELS = [
     "dense",
     "elementwise",
     "residual",
+    "dropout",
     "losses",
     "arena",
     "batch",

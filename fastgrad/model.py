@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class Sequential:
     *layers : Layer or Sequential
         A Sequential takes part as one layer, with a copy of its parameters (``"1.0.weight"``).
     rng : int or numpy.random.Generator
-        Seed of the initial parameters.
+        Seed of the initial parameters, and of what is random in training (`Dropout`).
     dtype : "float32" or "float64"
 
     Attributes
@@ -67,6 +68,9 @@ class Sequential:
         for name, (shape, init) in specs.items():
             values = np.asarray(init(shape, generator, self.dtype))
             self.params[name] = values  # says so when an initializer returns another shape
+        # from a copy: who shares the generator need not notice whether anything here is random
+        self._seed = int(copy.deepcopy(generator).integers(2**63))
+        self._count = np.zeros(1, np.int64)  # of the forward passes in training
         self.metadata: dict[str, str] = {}
         self._forget()
 
@@ -144,6 +148,8 @@ class Sequential:
         known = self._pass(rows.shape, train)
         known.x[...] = rows
         self._last = None  # in case a layer raises: what it leaves is no forward pass
+        if train:
+            self._count[0] += 1
         known.forward.run([1], backends.num_threads())
         self._last = known if train else None
         return known.y.copy()
@@ -226,7 +232,8 @@ class Sequential:
         if key not in self._passes:
             if len(self._passes) >= 4:  # shapes of long ago need not be remembered
                 self._passes.pop(next(iter(self._passes)))
-            tape = Tape(backend, self._workspaces[train], self.dtype)
+            workspace = self._workspaces[train]
+            tape = Tape(backend, workspace, self.dtype, seed=self._seed, count=self._count)
             x = tape.empty(shape)
             y, outputs, record_backward = self.record(tape, x, train)
             status = np.zeros(1, np.int64)

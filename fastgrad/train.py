@@ -248,7 +248,9 @@ class Trainer:
 
     def _record(self, shape: tuple[int, ...], target: Array, weighted: bool, loss: Loss) -> Step:
         model = self.model
-        tape = Tape(backends.active(), self._workspace, model.dtype, self._status)
+        tape = Tape(
+            backends.active(), self._workspace, model.dtype, self._status, model._seed, self._step
+        )
         x = tape.empty(shape)
         wanted = tape.empty((shape[0], *target.shape[1:]), target.dtype)
         weight = tape.empty((shape[0],)) if weighted else None

@@ -11,6 +11,7 @@ from fastgrad.backends.reference import (
     activations,
     batch,
     dense,
+    dropout,
     gradients,
     losses,
     optimizers,
@@ -19,7 +20,7 @@ from fastgrad.backends.reference import (
 
 KERNELS: dict[str, Callable[..., None]] = {
     name: function
-    for module in (activations, batch, dense, gradients, losses, optimizers, residual)
+    for module in (activations, batch, dense, dropout, gradients, losses, optimizers, residual)
     for name, function in vars(module).items()
     if name in CONTRACT
 }
