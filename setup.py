@@ -11,7 +11,10 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-KERNELS = ["product", "dense", "elementwise", "residual", "batch_norm", "losses", "arena", "batch"]
+KERNELS = [  # once per level
+    "product", "dense", "elementwise", "residual", "batch_norm", "dropout", "losses", "arena",
+    "batch",
+]  # fmt: skip
 PLAIN = ["cpu", "replay"]  # once, without any level's flags
 
 DEBUG = os.environ.get("FASTGRAD_DEBUG") == "1"

@@ -19,6 +19,7 @@ from fastgrad.losses import (
 from fastgrad.model import Sequential
 from fastgrad.normalization import BatchNorm
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
+from fastgrad.regularization import Dropout
 from fastgrad.run import EarlyStopping, Run, fit
 from fastgrad.system import info
 from fastgrad.train import Trainer
@@ -38,6 +39,7 @@ __all__ = [
     "ClipValue",
     "CrossEntropy",
     "Dense",
+    "Dropout",
     "EarlyStopping",
     "GradFloor",
     "GradientError",

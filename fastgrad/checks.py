@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,11 @@ def generator(rng: Any) -> np.random.Generator:
     except (TypeError, ValueError) as why:
         what = f"rng must be a seed or a numpy.random.Generator, got {rng!r}: {why}"
         raise type(why)(what) from None
+
+
+def seed_of(generator: np.random.Generator) -> int:
+    """A number for dropout and its like, from a copy: the generator goes on as if unasked."""
+    return int(copy.deepcopy(generator).integers(2**63))
 
 
 def real_array(name: str, value: Any) -> Array:

@@ -86,6 +86,7 @@ def gradcheck(
     -----
     With step h a central difference errs by O(h^2) and by rounding / h; h is the cube root of
     float64's epsilon, scaled to each array. At a kink (relu at 0) the two do not agree.
+    All evaluations of a model are in training, and drop the same elements (`Dropout`).
     """
     generator = checks.generator(rng)
     if isinstance(function, Sequential):
@@ -113,12 +114,18 @@ def _check_model(
         raise TypeError(f"gradcheck needs a float64 model, got {model.dtype}")
     x = np.array(x, np.float64)
     buffers = model.flat_buffers.copy()  # which a look at the model must not move
-    out = model.forward(x, train=True)
+    count = model._count.copy()
+
+    def forward() -> Array:
+        model._count[...] = count  # what is dropped is the same each time
+        return model.forward(x, train=True)
+
+    out = forward()
     if loss is None:
         dy = rng.standard_normal(out.shape)
 
         def value() -> float:
-            return float((dy * model.forward(x, train=True)).sum())
+            return float((dy * forward()).sum())
     else:
         from fastgrad.train import Trainer
 
@@ -126,9 +133,9 @@ def _check_model(
         dy = _loss_gradient(losses.for_targets(trainer.loss, y, out.shape), out, y)
 
         def value() -> float:
-            return trainer.loss_of(model.forward(x, train=True), y)
+            return trainer.loss_of(forward(), y)
 
-    model.forward(x, train=True)
+    forward()
     dx = model.backward(dy)
     assert dx is not None
     named: dict[str, Array] = {"x": x, **model.params}

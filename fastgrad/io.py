@@ -15,10 +15,11 @@ from fastgrad.containers import Chain, Residual, buffers_of, parameters_of
 from fastgrad.layers import Activation, Dense, Layer
 from fastgrad.model import Sequential
 from fastgrad.normalization import BatchNorm
+from fastgrad.regularization import Dropout
 
 _FORMAT = 1
 _KNOWN: dict[str, type[Layer]] = {
-    kind.__name__: kind for kind in (Activation, BatchNorm, Chain, Dense, Residual)
+    kind.__name__: kind for kind in (Activation, BatchNorm, Chain, Dense, Dropout, Residual)
 }
 
 

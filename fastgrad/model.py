@@ -39,7 +39,7 @@ class Sequential:
     *layers : Layer or Sequential
         A Sequential takes part as one layer, with a copy of its parameters (``"1.0.weight"``).
     rng : int or numpy.random.Generator
-        Seed of the initial parameters.
+        Seed of the initial parameters, and of what is random in training (`Dropout`).
     dtype : "float32" or "float64"
 
     Attributes
@@ -73,6 +73,8 @@ class Sequential:
         self._buffer_arena = Arena({n: shape for n, (shape, _) in buffers.items()}, self.dtype)
         for name, (shape, init) in buffers.items():
             self.buffers[name] = np.asarray(init(shape, generator, self.dtype))
+        self._seed = checks.seed_of(generator)
+        self._count = np.zeros(1, np.int64)  # of the forward passes in training
         self.metadata: dict[str, str] = {}
         self._forget()
 
@@ -161,6 +163,8 @@ class Sequential:
         known = self._pass(rows.shape, train)
         known.x[...] = rows
         self._last = None  # in case a layer raises: what it leaves is no forward pass
+        if train:
+            self._count[0] += 1
         known.forward.run([1], backends.num_threads())
         self._last = known if train else None
         return known.y.copy()
@@ -243,7 +247,8 @@ class Sequential:
         if key not in self._passes:
             if len(self._passes) >= 4:  # shapes of long ago need not be remembered
                 self._passes.pop(next(iter(self._passes)))
-            tape = Tape(backend, self._workspaces[train], self.dtype)
+            workspace = self._workspaces[train]
+            tape = Tape(backend, workspace, self.dtype, seed=self._seed, count=self._count)
             x = tape.empty(shape)
             y, outputs, record_backward = self.record(tape, x, train)
             tape.good()

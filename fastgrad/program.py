@@ -43,18 +43,31 @@ class Tape:
     dtype : float32 or float64
     status : int64[1], optional
         Raised by kernels that meet a loss or gradient which is not finite; None to let it pass.
+    seed : int
+        Of all that is random in the recorded layers.
+    count : int64[1], optional
+        Says which run it is when one starts, so that runs differ; both passes must see the same.
     """
 
     def __init__(
-        self, backend: Backend, workspace: Workspace, dtype: Any, status: Array | None = None
+        self,
+        backend: Backend,
+        workspace: Workspace,
+        dtype: Any,
+        status: Array | None = None,
+        seed: int = 0,
+        count: Array | None = None,
     ) -> None:
         self.status = status
+        self.seed = seed
+        self.count = np.zeros(1, np.int64) if count is None else count
         self.backend = backend
         self.dtype = np.dtype(dtype)
         self.calls: list[Any] = []
         self.keep: list[Any] = []
         self.when_good: list[Any] = []
         self._workspace = workspace
+        self._random_layers = 0
         self._used = 0
         self._owner: dict[int, int] = {}
         self._free: list[int] = []
@@ -81,6 +94,11 @@ class Tape:
         i = self._owner.get(array.ctypes.data)
         if i is not None and i not in self._free:
             self._free.append(i)
+
+    def random_layer(self) -> int:
+        """The number of one more layer that is random, by which it differs from the others."""
+        self._random_layers += 1
+        return self._random_layers - 1
 
     def call(self, kernel: str, *values: Any) -> None:
         """Record one kernel call; `contract.CONTRACT` says what the values are."""

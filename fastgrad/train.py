@@ -30,7 +30,7 @@ class Trainer:
     clip : Clip or list of Clip, optional
         Applied to the gradient before the update.
     rng : int or numpy.random.Generator
-        Seed of the order of rows in `epoch`.
+        Seed of the order of rows in `epoch`, and of dropout.
 
     Attributes
     ----------
@@ -55,6 +55,8 @@ class Trainer:
         self._optimizer: Optimizer = optimizers.get(optimizer)
         self._clips = clipping.get(clip)
         self.rng = checks.generator(rng)
+        # of both, so that a second trainer of the same model does not drop the same again
+        self._seed = model._seed ^ checks.seed_of(self.rng)
         self.state = self.optimizer.state(model.flat_params)
         self._reports = [np.zeros(4) for _ in self.clips]
         self._hyper = np.array(self.optimizer.hyper())
@@ -248,7 +250,9 @@ class Trainer:
 
     def _record(self, shape: tuple[int, ...], target: Array, weighted: bool, loss: Loss) -> Step:
         model = self.model
-        tape = Tape(backends.active(), self._workspace, model.dtype, self._status)
+        tape = Tape(
+            backends.active(), self._workspace, model.dtype, self._status, self._seed, self._step
+        )
         x = tape.empty(shape)
         wanted = tape.empty((shape[0], *target.shape[1:]), target.dtype)
         weight = tape.empty((shape[0],)) if weighted else None

@@ -47,6 +47,9 @@ CONTRACT = {
     " -> running_mean[F]! running_var[F]!",
     "batch_norm_predict": "x[N,F] weight[F]? bias[F]? running_mean[F] running_var[F] eps:float"
     " -> y[N,F]",
+    # y = x / (1 - p) where the element is kept, else 0, which the hash of seed, count[0], layer and
+    # the element's place in x decides; both passes of dropout
+    "dropout": "x[N,F] p:float seed:int layer:int count[1]:i8 -> y[N,F]~x",
     # out = f(x) for f in exp, expm1, tanh, sigmoid, erf, log1p, log
     "elementwise": "function:function x[n] -> out[n]~x",
     # losses: rows[i] is the unweighted loss of row i, loss the weighted mean, dz its gradient

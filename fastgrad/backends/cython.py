@@ -12,7 +12,10 @@ import numpy as np
 from fastgrad.backends import contract
 
 LEVELS = ("base", "v3", "v4")
-_MODULES = ("product", "dense", "elementwise", "residual", "batch_norm", "losses", "arena", "batch")
+_MODULES = (
+    "product", "dense", "elementwise", "residual", "batch_norm", "dropout", "losses", "arena",
+    "batch",
+)  # fmt: skip
 
 
 def chosen_level() -> tuple[str, str]:

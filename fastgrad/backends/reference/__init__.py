@@ -12,6 +12,7 @@ from fastgrad.backends.reference import (
     batch,
     batch_norm,
     dense,
+    dropout,
     gradients,
     losses,
     optimizers,
@@ -20,7 +21,17 @@ from fastgrad.backends.reference import (
 
 KERNELS: dict[str, Callable[..., None]] = {
     name: function
-    for module in (activations, batch, batch_norm, dense, gradients, losses, optimizers, residual)
+    for module in (
+        activations,
+        batch,
+        batch_norm,
+        dense,
+        dropout,
+        gradients,
+        losses,
+        optimizers,
+        residual,
+    )
     for name, function in vars(module).items()
     if name in CONTRACT
 }
