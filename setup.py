@@ -16,6 +16,7 @@ KERNELS = [
     "dense",
     "elementwise",
     "residual",
+    "layer_norm",
     "losses",
     "arena",
     "batch",

@@ -17,6 +17,7 @@ from fastgrad.losses import (
     SoftCrossEntropy,
 )
 from fastgrad.model import Sequential
+from fastgrad.normalization import LayerNorm, RMSNorm
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
 from fastgrad.run import EarlyStopping, Run, fit
 from fastgrad.system import info
@@ -41,6 +42,8 @@ __all__ = [
     "GradientError",
     "Huber",
     "Layer",
+    "LayerNorm",
+    "RMSNorm",
     "RMSprop",
     "Residual",
     "Run",

@@ -14,10 +14,11 @@ import numpy as np
 from fastgrad.containers import Chain, Residual, parameters_of
 from fastgrad.layers import Activation, Dense, Layer
 from fastgrad.model import Sequential
+from fastgrad.normalization import LayerNorm, RMSNorm
 
 _FORMAT = 1
 _KNOWN: dict[str, type[Layer]] = {
-    kind.__name__: kind for kind in (Activation, Chain, Dense, Residual)
+    kind.__name__: kind for kind in (Activation, Chain, Dense, LayerNorm, Residual, RMSNorm)
 }
 
 

@@ -18,6 +18,7 @@ SENTINEL = {"f": np.nan, "i": -7}
 SIZES = {"M": 6, "N": 5, "K": 4, "I": 7, "O": 3, "n": 8, "C": 4, "P": 9, "B": 3, "S": 2}
 SIZES |= {"R": 6, "F": 2}
 SCALARS = {"accumulate": 0, "activation": "tanh", "alpha": 1.0, "function": "exp", "delta": 0.3}
+SCALARS |= {"center": 1, "eps": 1e-5}
 SCALARS |= {"limit": 0.5, "factor": 0.3, "low": 0.5, "high": 1.0, "rows": 3}
 HYPER = {
     "sgd": [0.1, 0.9, 0.2, 0.01, 1],

@@ -12,7 +12,9 @@ import numpy as np
 from fastgrad.backends import contract
 
 LEVELS = ("base", "v3", "v4")
-_MODULES = ("product", "dense", "elementwise", "residual", "losses", "arena", "batch")
+_MODULES = (
+    "product", "dense", "elementwise", "residual", "layer_norm", "losses", "arena", "batch",
+)  # fmt: skip
 
 
 def chosen_level() -> tuple[str, str]:

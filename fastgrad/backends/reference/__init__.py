@@ -12,6 +12,7 @@ from fastgrad.backends.reference import (
     batch,
     dense,
     gradients,
+    layer_norm,
     losses,
     optimizers,
     residual,
@@ -19,7 +20,7 @@ from fastgrad.backends.reference import (
 
 KERNELS: dict[str, Callable[..., None]] = {
     name: function
-    for module in (activations, batch, dense, gradients, losses, optimizers, residual)
+    for module in (activations, batch, dense, gradients, layer_norm, losses, optimizers, residual)
     for name, function in vars(module).items()
     if name in CONTRACT
 }
