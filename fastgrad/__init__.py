@@ -2,11 +2,13 @@
 
 from fastgrad import initializers
 from fastgrad.backends import num_threads, set_num_threads, use_backend
+from fastgrad.batch_norm import BatchNorm
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
 from fastgrad.containers import Residual
 from fastgrad.errors import GradientError
 from fastgrad.gradcheck import gradcheck
 from fastgrad.io import load
+from fastgrad.layer_norm import LayerNorm, RMSNorm
 from fastgrad.layers import Activation, Dense, Layer
 from fastgrad.losses import (
     MAE,
@@ -17,7 +19,6 @@ from fastgrad.losses import (
     SoftCrossEntropy,
 )
 from fastgrad.model import Sequential
-from fastgrad.normalization import BatchNorm
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
 from fastgrad.regularization import Dropout
 from fastgrad.run import EarlyStopping, Run, fit
@@ -45,6 +46,8 @@ __all__ = [
     "GradientError",
     "Huber",
     "Layer",
+    "LayerNorm",
+    "RMSNorm",
     "RMSprop",
     "Residual",
     "Run",

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.batch_norm import BatchNorm
 from fastgrad.containers import Chain, Residual, buffers_of, parameters_of
+from fastgrad.layer_norm import LayerNorm, RMSNorm
 from fastgrad.layers import Activation, Dense, Layer
 from fastgrad.model import Sequential
-from fastgrad.normalization import BatchNorm
 from fastgrad.regularization import Dropout
 
 _FORMAT = 1
-_KNOWN: dict[str, type[Layer]] = {
-    kind.__name__: kind for kind in (Activation, BatchNorm, Chain, Dense, Dropout, Residual)
-}
+_KINDS = (Activation, BatchNorm, Chain, Dense, Dropout, LayerNorm, RMSNorm, Residual)
+_KNOWN: dict[str, type[Layer]] = {kind.__name__: kind for kind in _KINDS}
 
 
 def save(model: Sequential, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:

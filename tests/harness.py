@@ -19,7 +19,7 @@ SIZES = {"M": 6, "N": 5, "K": 4, "I": 7, "O": 3, "n": 8, "C": 4, "P": 9, "B": 3,
 SIZES |= {"R": 6, "F": 2}
 SCALARS = {"accumulate": 0, "activation": "tanh", "alpha": 1.0, "function": "exp", "delta": 0.3}
 SCALARS |= {"limit": 0.5, "low": 0.5, "high": 1.0, "rows": 3, "factor": 0.3}
-SCALARS |= {"eps": 1e-3, "momentum": 0.1, "p": 0.3, "seed": 2**62 + 5, "layer": 1}
+SCALARS |= {"eps": 1e-3, "momentum": 0.1, "p": 0.3, "seed": 2**62 + 5, "layer": 1, "center": 1}
 HYPER = {
     "sgd": [0.1, 0.9, 0.2, 0.01, 1],
     "rmsprop": [0.1, 0.9, 1e-8, 0.01, 0.5],

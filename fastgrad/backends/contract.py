@@ -50,6 +50,12 @@ CONTRACT = {
     # y = x / (1 - p) where the element is kept, else 0, which the hash of seed, count[0], layer and
     # the element's place in x decides; both passes of dropout
     "dropout": "x[N,F] p:float seed:int layer:int count[1]:i8 -> y[N,F]~x",
+    # y = v weight + bias for v = (x - mean) scale: row i's mean, 0 unless center, and
+    # scale[i] = 1 / sqrt(mean of (x - mean)^2 + eps)
+    "layer_norm_forward": "x[N,F] weight[F]? bias[F]? center:int eps:float"
+    " -> y[N,F] mean[N]:f8 scale[N]:f8",
+    "layer_norm_backward": "x[N,F] weight[F]? center:int mean[N]:f8 scale[N]:f8 dy[N,F]"
+    " -> dx[N,F]?~dy dweight[F]? dbias[F]? status[1]:i8?",
     # out = f(x) for f in exp, expm1, tanh, sigmoid, erf, log1p, log
     "elementwise": "function:function x[n] -> out[n]~x",
     # losses: rows[i] is the unweighted loss of row i, loss the weighted mean, dz its gradient

@@ -1,4 +1,4 @@
-"""Layers that normalize what passes through them."""
+"""Batch normalization: each feature over the rows of the minibatch."""
 
 from __future__ import annotations
 
