@@ -24,6 +24,7 @@ bench: $(BUILT)
 	$(BENCH) bench.sweep
 	$(BENCH) bench.imports
 	$(BENCH) bench.memory
+	$(BENCH) bench.norms
 	$(BENCH) bench.vanishing
 
 lint: $(BUILT)
