@@ -67,7 +67,8 @@ def record_all(
     outputs = []
     y = x
     for i, layer in enumerate(layers):
-        y, backward = layer.record(tape, y, _own(params, i), _own(grads, i), train)
+        with tape.met(_unknown(layer)):
+            y, backward = layer.record(tape, y, _own(params, i), _own(grads, i), train)
         backwards.append(backward)
         outputs.append(y)
 
@@ -76,12 +77,18 @@ def record_all(
         for i in reversed(range(len(backwards))):
             assert gradient is not None
             below = any(layer.parameters() for layer in layers[:i])
-            gradient = backwards[i](gradient, input_grad or below)
+            with tape.met(_unknown(layers[i])):
+                gradient = backwards[i](gradient, input_grad or below)
             if gradient is None:
                 break
         return gradient
 
     return y, outputs, record_backward
+
+
+def _unknown(layer: Layer) -> bool:
+    """Whether somebody else wrote what records it."""
+    return not type(layer).record.__module__.startswith("fastgrad.")
 
 
 def _own(views: Mapping[str, Array], i: int) -> dict[str, Array]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,7 @@ class Tape:
         self.when_good: list[Any] = []
         self._workspace = workspace
         self._random_layers = 0
+        self._meets = False
         self._used = 0
         self._owner: dict[int, int] = {}
         self._free: list[int] = []
@@ -100,8 +102,23 @@ class Tape:
         self._random_layers += 1
         return self._random_layers - 1
 
+    @contextmanager
+    def met(self, between: bool) -> Iterator[None]:
+        """Have all threads meet between the calls recorded here, where that is asked for.
+
+        Compiled calls that hand a batch on by rows follow each other without it, as the layers
+        of this package allow; what others do with the memory they are given is not known.
+        """
+        before, self._meets = self._meets, between
+        yield
+        if between:
+            self.calls.append(_nothing)
+        self._meets = before
+
     def call(self, kernel: str, *values: Any) -> None:
         """Record one kernel call; `contract.CONTRACT` says what the values are."""
+        if self._meets:
+            self.calls.append(_nothing)
         self.calls.append(self.backend.record(kernel, *values))
         self.keep.append(values)
 
@@ -123,3 +140,7 @@ class Tape:
         """The calls recorded since the last take."""
         calls, self.calls = self.calls, []
         return calls
+
+
+def _nothing() -> None:
+    """A call into Python, before and after which all threads meet."""
