@@ -19,19 +19,34 @@ from fastgrad.losses import (
     SoftCrossEntropy,
 )
 from fastgrad.model import Sequential
-from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
+from fastgrad.optimizers import (
+    LAMB,
+    LARS,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Muon,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 from fastgrad.regularization import Dropout
 from fastgrad.run import EarlyStopping, Run, fit
 from fastgrad.system import info
 from fastgrad.train import Trainer
 
 __all__ = [
-    "MAE",
-    "MSE",
-    "SGD",
     "Activation",
+    "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "BatchNorm",
     "BinaryCrossEntropy",
     "ClipNorm",
@@ -45,12 +60,22 @@ __all__ = [
     "GradFloor",
     "GradientError",
     "Huber",
+    "LAMB",
+    "LARS",
     "Layer",
     "LayerNorm",
+    "Lion",
+    "MAE",
+    "MSE",
+    "Muon",
+    "NAdam",
+    "RAdam",
     "RMSNorm",
     "RMSprop",
     "Residual",
+    "Rprop",
     "Run",
+    "SGD",
     "Sequential",
     "SoftCrossEntropy",
     "Trainer",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import backends, checks
-from fastgrad.arena import Arena, Array, Views
+from fastgrad.arena import Arena, Array, Part, Views
 from fastgrad.containers import buffers_of, features_of, parameters_of, record_all
 from fastgrad.layers import Backward, Layer
 from fastgrad.program import Tape, Workspace
@@ -127,6 +127,11 @@ class Sequential:
     def num_parameters(self) -> int:
         """How many numbers training changes."""
         return sum(view.size for view in self.params.values())
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Which parameter lies where in the flat vectors."""
+        return self._param_arena.parts
 
     def layer_starts(self) -> list[int]:
         """Where in the flat vectors each layer with parameters starts."""

@@ -57,7 +57,7 @@ class Trainer:
         self.rng = checks.generator(rng)
         # of both, so that a second trainer of the same model does not drop the same again
         self._seed = model._seed ^ checks.seed_of(self.rng)
-        self.state = self.optimizer.state(model.flat_params)
+        self.state = self.optimizer.state(model.flat_params, model.parts)
         self._reports = [np.zeros(4) for _ in self.clips]
         self._hyper = np.array(self.optimizer.hyper())
         self._step = np.zeros(1, np.int64)
@@ -263,7 +263,13 @@ class Trainer:
             clip.record(tape, model.flat_grads, model.layer_starts(), report)
         tape.good()
         self.optimizer.record(
-            tape, model.flat_grads, model.flat_params, self.state, self._hyper, self._step
+            tape,
+            model.flat_grads,
+            model.flat_params,
+            self.state,
+            self._hyper,
+            self._step,
+            model.parts,
         )
         tape.call("end_step", self._loss, shape[0], self._total, self._cursor, self._step)
         return Step(x, wanted, weight, outputs, tape.take(), tape)
