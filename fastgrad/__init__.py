@@ -21,6 +21,7 @@ from fastgrad.losses import (
 )
 from fastgrad.model import Sequential
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
+from fastgrad.policies import RollBack, Skip
 from fastgrad.regularization import Dropout
 from fastgrad.run import EarlyStopping, Run
 from fastgrad.system import info
@@ -51,8 +52,10 @@ __all__ = [
     "RMSNorm",
     "RMSprop",
     "Residual",
+    "RollBack",
     "Run",
     "Sequential",
+    "Skip",
     "SoftCrossEntropy",
     "Trainer",
     "fit",

@@ -53,6 +53,9 @@ class Update:
     optimizer : Optimizer
     clips : tuple of Clip
     schedule : Schedule or None
+    per_layer : mapping
+    decay : float or None
+        Of the average.
     groups : list of Group
     state : dict of str to ndarray
         All state of the optimizer, by name; with several groups the name starts with the group's
@@ -85,7 +88,8 @@ class Update:
             if average is None
             else checks.number("average", average, 0, 1, open_low=True, open_high=True)
         )
-        self.groups = self._grouped(per_layer)
+        self.per_layer: Mapping[str, Any] = {} if per_layer is None else per_layer
+        self.groups = self._grouped()
         self.state = {
             name if len(self.groups) == 1 else f"{i}.{name}": array
             for i, group in enumerate(self.groups)
@@ -103,11 +107,10 @@ class Update:
         self._places = self._scheduled_places()
         self._table = np.zeros((AHEAD, len(self._places)))
 
-    def _grouped(self, per_layer: Any) -> list[Group]:
+    def _grouped(self) -> list[Group]:
         """One group where all parameters are treated alike."""
         model, optimizer = self.model, self.optimizer
-        given: Mapping[str, Any] = {} if per_layer is None else per_layer
-        chosen = naming.select(given, [part.name for part in model.parts])
+        chosen = naming.select(self.per_layer, [part.name for part in model.parts])
         groups = []
         runs = itertools.groupby(model.parts, lambda part: chosen.get(part.name, {}))
         found = [(_checked(optimizer, overrides), list(parts)) for overrides, parts in runs]
