@@ -70,6 +70,11 @@ class Run:
         self.history: dict[str, list[Any]] = {}
         self.stopped: str | None = None
 
+    @property
+    def usual_monitor(self) -> str:
+        """What most callbacks look at: `val_loss` where there is one, else `loss`."""
+        return "val_loss" if "val_loss" in self.history else "loss"
+
     def latest(self, name: str) -> float:
         """The last value of a name in the history that is a number per epoch."""
         if name not in self.history:
@@ -126,7 +131,7 @@ class EarlyStopping:
 
     def __call__(self, run: Run) -> bool:
         """Look at the epoch just done; True stops the run."""
-        name = self.monitor or ("val_loss" if "val_loss" in run.history else "loss")
+        name = self.monitor or run.usual_monitor
         value = run.latest(name)
         if run.epoch == 1:  # a new run: what an earlier one left does not count
             self.best, self._params = np.inf, None

@@ -20,6 +20,7 @@ from fastgrad.optimizers import Optimizer
 from fastgrad.policies import Guard
 from fastgrad.program import Tape, Workspace
 from fastgrad.recording import Recorder
+from fastgrad.schedules import ReduceOnPlateau, Schedule
 from fastgrad.updates import AHEAD, Update
 
 
@@ -119,7 +120,7 @@ class Trainer:
         return self._update.clips
 
     @property
-    def schedule(self) -> Any:
+    def schedule(self) -> Schedule | None:
         """What the learning rate follows."""
         return self._update.schedule
 
@@ -205,6 +206,7 @@ class Trainer:
             "total": recorder.total.tolist(),
             "waiting": self._waiting,
             "scale": self._update.scale,
+            "plateaus": [plateau.state() for plateau in self._plateaus()],
             "guard": self.guard.numbers(),
             "model": [self.model._seed, int(self.model._count[0])],
         }
@@ -217,9 +219,14 @@ class Trainer:
         recorder.total[...] = numbers["total"]
         self._waiting = numbers["waiting"]
         self._update.scale = numbers["scale"]
+        for plateau, state in zip(self._plateaus(), numbers["plateaus"], strict=True):
+            plateau.set_state(state)
         self.guard.set_numbers(numbers["guard"], kept)
         self.model._seed, self.model._count[0] = numbers["model"]
         self.done = done
+
+    def _plateaus(self) -> list[ReduceOnPlateau]:
+        return [] if self.schedule is None else self.schedule.plateaus()
 
     def every(self, steps: int, function: Callable[[], object]) -> None:
         """Have a function called within epochs, after each so many steps of one."""

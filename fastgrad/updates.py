@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import checks, clipping, naming, optimizers
+from fastgrad import checks, clipping, naming, optimizers, schedules
 from fastgrad.arena import Array, Part, aligned
 from fastgrad.model import Sequential
 from fastgrad.optimizers import Optimizer
@@ -82,7 +82,7 @@ class Update:
         self.model = model
         self.optimizer: Optimizer = optimizers.get(optimizer)
         self.clips = clipping.get(clip)
-        self.schedule = schedule
+        self.schedule = None if schedule is None else schedules.get(schedule)
         self.decay = (
             None
             if average is None
@@ -130,7 +130,7 @@ class Update:
         """Where in the hyperparameters of all groups a schedule writes."""
         rows, columns = self._hyper.shape
         places = [row * columns for row in range(rows)]
-        if self.schedule is not None and self.schedule.cycles_momentum:
+        if self.schedule is not None and self.schedule.momentum(0, AHEAD) is not None:
             place = self.optimizer.momentum_place
             if place is None:
                 raise ValueError(f"{self.schedule!r} needs momentum, {self.optimizer!r} has none")
@@ -159,8 +159,9 @@ class Update:
         groups = len(self.groups)
         self._first[0] = step
         self._table[:count, :groups] = factors[:, None] * self._hyper[:, 0]
-        if self.schedule.cycles_momentum:
-            self._table[:count, groups:] = self.schedule.momentum(steps, total)[:, None]
+        momentum = self.schedule.momentum(steps, total)
+        if momentum is not None:
+            self._table[:count, groups:] = momentum[:, None]
         self.rate *= float(factors[-1])
 
     def record_clips(self, tape: Tape) -> None:
