@@ -25,32 +25,6 @@ def aligned(shape: tuple[int, ...] | int, dtype: Any) -> Array:
     return result
 
 
-@dataclass(frozen=True)
-class Part:
-    """Where in a flat vector a tensor lies.
-
-    Attributes
-    ----------
-    name : str
-    start : int
-    shape : tuple of int
-    """
-
-    name: str
-    start: int
-    shape: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """How many elements it has."""
-        return math.prod(self.shape)
-
-    @property
-    def stop(self) -> int:
-        """Where it ends; up to 15 zeros later starts the next one."""
-        return self.start + self.size
-
-
 class Views(Mapping[str, Array]):
     """Named views into an arena. ``views[name] = array`` copies into the view."""
 
@@ -80,6 +54,26 @@ class Views(Mapping[str, Array]):
 
     def __repr__(self) -> str:
         return "\n".join(f"{name}: {view.dtype}{list(view.shape)}" for name, view in self.items())
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where an array lies in a flat vector."""
+
+    name: str
+    start: int
+    shape: tuple[int, ...]
+    hidden: bool = False  # whether it is a matrix between a model's first and its last one
+
+    @property
+    def size(self) -> int:
+        """Its elements."""
+        return math.prod(self.shape)
+
+    @property
+    def stop(self) -> int:
+        """Where it ends."""
+        return self.start + self.size
 
 
 class Arena:
@@ -112,7 +106,7 @@ class Arena:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Which array lies where, in order."""
+        """All arrays in their order."""
         return tuple(Part(name, self.starts[name], view.shape) for name, view in self.views.items())
 
     def __reduce__(self) -> tuple[Any, ...]:

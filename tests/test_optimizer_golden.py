@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,7 +33,8 @@ class Steps:
         self.params, self.grads = Arena(names, dtype), Arena(names, dtype)
         self.used = np.concatenate([np.arange(p.start, p.stop) for p in self.params.parts])
         self.params.flat[self.used] = VALUES["p0"]
-        flat, parts = self.params.flat, self.params.parts
+        flat = self.params.flat
+        parts = [replace(part, hidden=len(part.shape) == 2) for part in self.params.parts]
         self.state = self.optimizer.state(flat, parts)
         self.hyper, self.step = np.array(self.optimizer.hyper()), np.zeros(1, np.int64)
         tape = Tape(ops, Workspace(), dtype)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad import configs
 from fastgrad.arena import Array
 from fastgrad.optimizers.adagrad import Adadelta, Adagrad
 from fastgrad.optimizers.adam import Adam, AdamW
@@ -67,27 +68,23 @@ def get(optimizer: Any) -> Optimizer:
 
 
 def from_config(config: Mapping[str, Any]) -> Optimizer:
-    """The optimizer whose `Optimizer.config` this is.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For another class than those of this module, and for what its constructor refuses.
-    """
-    if not isinstance(config, Mapping):
-        raise TypeError(f"config must be a mapping, got {config!r}")
-    name = config.get("optimizer")
-    if not isinstance(name, str) or name not in _CLASSES:
-        raise ValueError(f"config: optimizer must be one of {', '.join(_CLASSES)}, got {name!r}")
-    return _CLASSES[name](**{key: value for key, value in config.items() if key != "optimizer"})
+    """Make the optimizer that `Optimizer.config` described."""
+    return configs.rebuilt("optimizer", _CLASSES, config)
 
 
 def read_hyper(optimizer: Optimizer, state: dict[str, Array], into: Array) -> None:
     """Copy the hyperparameters to where the kernel reads them."""
-    missing = [slot for slot in optimizer.needed() if slot not in state]
+    needed = optimizer.needed()
+    missing = [slot for slot in needed if slot not in state]
     if missing:
         raise ValueError(
             f"{optimizer} needs {', '.join(missing)}, which the trainer was made without; "
+            "make a new Trainer"
+        )
+    surplus = [slot for slot in optimizer.decisive if slot in state and slot not in needed]
+    if surplus:
+        raise ValueError(
+            f"{optimizer} has no use for {', '.join(surplus)}, which the trainer was made with; "
             "make a new Trainer"
         )
     into[...] = np.asarray(optimizer.hyper())

@@ -29,8 +29,9 @@ class Adam(Optimizer):
 
     kernel = "adam"
     slots = ("mean", "square", "largest")
+    momentum_place = 1
     checks = Optimizer.checks | {"amsgrad": flag}
-    fixed = ("amsgrad",)
+    decisive = ("largest",)
     _decoupled: ClassVar[bool] = False
 
     def __init__(

@@ -25,6 +25,7 @@ class Adamax(Optimizer):
 
     kernel = "adamax"
     slots = ("mean", "largest")
+    momentum_place = 1
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class NAdam(Optimizer):
 
     kernel = "nadam"
     slots = ("mean", "square")
+    momentum_place = 1
     checks = Optimizer.checks | {"momentum_decay": not_negative}
 
     def __init__(
@@ -118,6 +120,7 @@ class RAdam(Optimizer):
 
     kernel = "radam"
     slots = ("mean", "square")
+    momentum_place = 1
 
     def __init__(
         self,

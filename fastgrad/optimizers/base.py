@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastgrad import checks
+from fastgrad import checks, configs
 from fastgrad.arena import Array, Part, aligned
 from fastgrad.program import Tape
 
@@ -74,12 +74,11 @@ class Optimizer:
         "nesterov": flag,
         "decoupled_weight_decay": flag,
     }
-    fixed: ClassVar[tuple[str, ...]] = ()  # what decides over the state and the kernel
+    decisive: ClassVar[tuple[str, ...]] = ()  # slots by whose presence the kernel's formula differs
+    momentum_place: ClassVar[int | None] = None  # of momentum or beta1 in `hyper`
     lr: float
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.fixed and name in vars(self):
-            raise AttributeError(f"{name} cannot be changed; make a new {type(self).__name__}")
         check = self.checks.get(name)  # in the constructor and whenever it is changed
         super().__setattr__(name, check(name, value) if check else value)
 
@@ -92,7 +91,7 @@ class Optimizer:
         return self.slots
 
     def state(self, params: Array, parts: Sequence[Part]) -> dict[str, Array]:
-        """Fresh state for all parameters of a model.
+        """Fresh state for all parameters, or for those in a slice of all vectors.
 
         Parameters
         ----------
@@ -140,8 +139,7 @@ class Optimizer:
 
     def config(self) -> dict[str, Any]:
         """The name of the class and its arguments, ready for JSON; see `from_config`."""
-        lists = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()}
-        return {"optimizer": type(self).__name__, **lists}
+        return configs.described(self)
 
     def __repr__(self) -> str:
         values = ", ".join(f"{k}={v}" for k, v in vars(self).items())

@@ -49,6 +49,7 @@ class LARS(Optimizer):
 
     kernel = "lars"
     slots = ("velocity",)
+    momentum_place = 1
     checks = Optimizer.checks | {"trust_coefficient": positive, "eps": not_negative}
 
     def __init__(
@@ -118,6 +119,7 @@ class LAMB(Optimizer):
 
     kernel = "lamb"
     slots = ("mean", "square")
+    momentum_place = 1
 
     def __init__(
         self,

@@ -8,7 +8,6 @@ from typing import Any
 
 from fastgrad import checks
 from fastgrad.arena import Array, Part
-from fastgrad.naming import select
 from fastgrad.optimizers.base import Hyper, Optimizer, normal, not_negative, positive
 from fastgrad.program import Tape
 
@@ -34,16 +33,11 @@ def _adjustment(name: str, value: Any) -> str:
     return str(value)
 
 
-def _names(name: str, value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    if not isinstance(value, (tuple, list)) or not all(isinstance(v, str) for v in value):
-        raise TypeError(f"{name} must be a list of names, got {value!r}")
-    return tuple(value)
-
-
 class Muon(Optimizer):
     """Muon (Jordan et al. 2024) for the matrices of hidden layers, AdamW for all else.
+
+    Hidden are all matrices of a model but the first, which takes the input, and the last, which
+    gives the output; a model of two layers has none.
 
     ``m = momentum m + (1 - momentum) g``, and ``u = momentum m + (1 - momentum) g`` with
     `nesterov`, else m. Of ``u / max(|u|, eps)`` or, where that is higher than wide, its transpose,
@@ -72,10 +66,6 @@ class Muon(Optimizer):
         From 1 to 99.
     adjust_lr_fn : str
         "original" or "match_rms_adamw".
-    matrices : sequence of str, optional
-        Names of the matrices that Muon takes, or of their layers: ``["1.weight", "2"]``. By
-        default all but the model's first, which takes the input, and its last, which gives the
-        output.
     adamw_lr : float
         AdamW's learning rate as a multiple of lr, above 0.
     adamw_betas, adamw_eps, adamw_weight_decay
@@ -88,13 +78,12 @@ class Muon(Optimizer):
         "ns_coefficients": _coefficients,
         "ns_steps": _steps,
         "adjust_lr_fn": _adjustment,
-        "matrices": _names,
         "adamw_lr": positive,
         "adamw_betas": Optimizer.checks["betas"],
         "adamw_eps": normal,
         "adamw_weight_decay": not_negative,
     }
-    fixed = ("matrices",)
+    momentum_place = 7
 
     def __init__(
         self,
@@ -106,7 +95,6 @@ class Muon(Optimizer):
         eps: float = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str = "original",
-        matrices: Sequence[str] | None = None,
         adamw_lr: float = 1.0,
         adamw_betas: tuple[float, float] = (0.9, 0.999),
         adamw_eps: float = 1e-8,
@@ -120,7 +108,6 @@ class Muon(Optimizer):
         self.eps = eps
         self.ns_steps = ns_steps
         self.adjust_lr_fn = adjust_lr_fn
-        self.matrices = matrices
         self.adamw_lr = adamw_lr
         self.adamw_betas = adamw_betas
         self.adamw_eps = adamw_eps
@@ -134,19 +121,6 @@ class Muon(Optimizer):
         rounds = *self.ns_coefficients, float(self.ns_steps)
         return self.lr, *adamw, *muon, *rounds, float(self.adjust_lr_fn == "match_rms_adamw")
 
-    def state(self, params: Array, parts: Sequence[Part]) -> dict[str, Array]:
-        """The running mean of both; AdamW's running mean square, which is -1 where Muon acts."""
-        matrices = [part for part in parts if len(part.shape) == 2]
-        if self.matrices is None:
-            chosen = matrices[1:-1]
-        else:
-            named = select(dict.fromkeys(self.matrices, True), [part.name for part in matrices])
-            chosen = [part for part in matrices if part.name in named]
-        found = super().state(params, parts)
-        for part in chosen:
-            found["square"][part.start : part.stop] = -1
-        return found
-
     def record(
         self,
         tape: Tape,
@@ -159,8 +133,7 @@ class Muon(Optimizer):
     ) -> None:
         """Record muon for its matrices, and adam for what lies between them."""
         mean, square = state["mean"], state["square"]
-        # one slice of the model need not hold its first or last matrix: the state knows
-        chosen = [part for part in parts if len(part.shape) == 2 and square[part.start] == -1]
+        chosen = [part for part in parts if part.hidden]
         edges = [0, *(edge for part in chosen for edge in (part.start, part.stop)), params.size]
         for start, stop in list(pairwise(edges))[::2]:
             if start < stop:

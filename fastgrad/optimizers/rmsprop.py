@@ -29,8 +29,9 @@ class RMSprop(Optimizer):
 
     kernel = "rmsprop"
     slots = ("square", "velocity", "mean")
+    momentum_place = 4
     checks = Optimizer.checks | {"alpha": fraction, "centered": flag}
-    fixed = ("centered",)
+    decisive = ("mean",)
 
     def __init__(
         self,

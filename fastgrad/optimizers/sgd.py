@@ -25,6 +25,7 @@ class SGD(Optimizer):
 
     kernel = "sgd"
     slots = ("velocity",)
+    momentum_place = 1
     checks = Optimizer.checks | {"dampening": fraction}
 
     def __init__(

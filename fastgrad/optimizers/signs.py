@@ -83,6 +83,7 @@ class Lion(Optimizer):
 
     kernel = "lion"
     slots = ("mean",)
+    momentum_place = 1
 
     def __init__(
         self,

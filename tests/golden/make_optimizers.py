@@ -175,10 +175,9 @@ def main():
         case = optax_case if kind in ("Lion", "LAMB", "LARS") else torch_case
         pieces = [split(g, shapes) for g in grads]
         out[f"{name}.params"] = np.array(list(case(kind, options, split(p0, shapes), pieces)))
-        config = {"optimizer": kind, **options}
+        config = {"name": kind, **options}
         if kind == "Muon":
-            matrices = [f"{i}.weight" for i, shape in enumerate(shapes) if len(shape) == 2]
-            config |= {"matrices": matrices, "adamw_lr": 0.3}
+            config["adamw_lr"] = 0.3
             config |= {f"adamw_{key}": value for key, value in ADAMW.items()}
         elif kind == "SGD":
             config.setdefault("lr", 1e-3)
