@@ -161,8 +161,8 @@ cdef void run_rprop(const void *args, Team *team, real *scratch) noexcept nogil:
 
 
 cdef inline real sign(real x) noexcept nogil:
-    cdef real one = 1, none = 0  # of its type, or GCC converts integers
-    return one if x > 0 else (-one if x < 0 else none)
+    cdef real one = 1  # of its type, or GCC converts integers
+    return one if x > 0 else (-one if x < 0 else x)
 
 
 def rprop(g, hyper, step, p, previous, step_size):
