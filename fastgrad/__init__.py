@@ -23,6 +23,7 @@ from fastgrad.model import Sequential
 from fastgrad.optimizers import (
     LAMB,
     LARS,
+    LBFGS,
     SGD,
     Adadelta,
     Adagrad,
@@ -65,6 +66,7 @@ __all__ = [
     "Huber",
     "LAMB",
     "LARS",
+    "LBFGS",
     "Layer",
     "LayerNorm",
     "Lion",

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import backends, checks, clipping, losses, policies
+from fastgrad import backends, checks, clipping, full_batch, losses, policies
 from fastgrad.arena import Array
 from fastgrad.clipping import ClipReport
 from fastgrad.feeding import Batch, Feed, Held
 from fastgrad.locate import find_not_finite
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
-from fastgrad.optimizers import Optimizer
+from fastgrad.optimizers import LBFGS, Optimizer
 from fastgrad.policies import Guard
 from fastgrad.program import Tape, Workspace
 from fastgrad.recording import Recorder
@@ -91,6 +91,8 @@ class Trainer:
         self.guard = Guard(policies.get(on_nonfinite))
         self.accumulate = checks.count("accumulate", accumulate)
         self.total_steps = None if total_steps is None else checks.count("total_steps", total_steps)
+        if isinstance(self.optimizer, LBFGS):
+            full_batch.refuse(self._update, self.guard, self.accumulate)
         self.rng = checks.generator(rng)
         # of both, so that a second trainer of the same model does not drop the same again
         seed = model._seed ^ checks.seed_of(self.rng)
@@ -263,12 +265,7 @@ class Trainer:
         rows = checks.rows("x", x, self.model.inputs, self.model.dtype)
         loss, target = self._targets(y, self._output_shape(rows))
         weight = self._weights(sample_weight, rows, target)
-        batch = self._recorder.batch(rows.shape, target, weight is not None, loss)
-        batch.x[...] = rows
-        batch.target[...] = target
-        if batch.weight is not None:
-            batch.weight[...] = weight
-        self._single(batch)
+        self._single(self._filled(rows, target, weight, loss))
         return float(self._recorder.loss[0])
 
     def epoch(
@@ -313,6 +310,9 @@ class Trainer:
         target = self._held.hold("y", None if loss.labels else y, target)
         if weight is not None:
             weight = self._held.hold("sample_weight", sample_weight, weight)
+        if isinstance(self.optimizer, LBFGS):
+            batch = self._filled(rows, target, weight, loss)
+            return full_batch.epoch(self._recorder, self.optimizer, batch)
         feed = self._recorder.feed(rows, target, weight, size, loss)
         feed.order[...] = np.arange(len(rows))
         if shuffle:
@@ -376,6 +376,15 @@ class Trainer:
         if seen != self._finite or rows is not given:
             checks.finite("X", rows)
             self._finite = seen
+
+    def _filled(self, rows: Array, target: Array, weight: Array | None, loss: Loss) -> Batch:
+        """The recording for as many rows, with these in it."""
+        batch = self._recorder.batch(rows.shape, target, weight is not None, loss)
+        batch.x[...] = rows
+        batch.target[...] = target
+        if batch.weight is not None:
+            batch.weight[...] = weight
+        return batch
 
     def _single(self, batch: Batch) -> None:
         """One minibatch given to `step`: an update, where enough of them have come."""

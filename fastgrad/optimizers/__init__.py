@@ -18,6 +18,7 @@ from fastgrad.optimizers.adam import Adam, AdamW
 from fastgrad.optimizers.adam_variants import Adamax, NAdam, RAdam
 from fastgrad.optimizers.base import Optimizer
 from fastgrad.optimizers.layerwise import LAMB, LARS
+from fastgrad.optimizers.lbfgs import LBFGS
 from fastgrad.optimizers.muon import Muon
 from fastgrad.optimizers.rmsprop import RMSprop
 from fastgrad.optimizers.sgd import SGD
@@ -26,6 +27,7 @@ from fastgrad.optimizers.signs import Lion, Rprop
 __all__ = [
     "LAMB",
     "LARS",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -48,7 +50,7 @@ _CLASSES: dict[str, type[Optimizer]] = {
     each.__name__: each
     for each in (
         SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, NAdam, RAdam, Rprop, Lion, LAMB, LARS,
-        Muon,
+        Muon, LBFGS,
     )
 }  # fmt: skip
 _DEFAULTS: dict[str, Callable[[], Optimizer]] = {
