@@ -3,6 +3,7 @@
 from fastgrad import initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
+from fastgrad.checkpoints import Checkpoint, resume
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
 from fastgrad.containers import Residual
 from fastgrad.errors import GradientError
@@ -37,6 +38,7 @@ __all__ = [
     "AdamW",
     "BatchNorm",
     "BinaryCrossEntropy",
+    "Checkpoint",
     "ClipNorm",
     "ClipPerLayer",
     "ClipReport",
@@ -67,6 +69,7 @@ __all__ = [
     "load",
     "lr_range_test",
     "num_threads",
+    "resume",
     "schedules",
     "set_num_threads",
     "use_backend",
