@@ -1,6 +1,6 @@
 """fastgrad: fast and honest training of dense networks on a CPU."""
 
-from fastgrad import initializers, schedules
+from fastgrad import callbacks, initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
@@ -56,6 +56,7 @@ __all__ = [
     "Sequential",
     "SoftCrossEntropy",
     "Trainer",
+    "callbacks",
     "fit",
     "gradcheck",
     "info",
