@@ -176,6 +176,18 @@ def test_another_run_replaces_the_file_or_adds_to_it(log, tmp_path):
 
 
 @LOGS
+def test_a_run_that_is_resumed_goes_on(log, tmp_path):
+    path = tmp_path / ("log.csv" if log is CSVLog else "log.jsonl")
+    run = Told(loss=1.0).next(loss=2.0)
+    log(path)(run)
+    run.epoch = 1
+    resumed = log(path)
+    resumed.start(run)
+    resumed(run.next(loss=3.0))
+    assert read(path) == [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 3.0}]
+
+
+@LOGS
 def test_appending_to_nothing_starts(log, tmp_path):
     path = tmp_path / ("log.csv" if log is CSVLog else "log.jsonl")
     fit(log(path, append=True))

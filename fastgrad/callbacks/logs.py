@@ -28,7 +28,8 @@ class CSVLog:
     path : path
         In a folder that exists.
     append : bool
-        Whether to go on with a file that is there, instead of replacing it at the first epoch.
+        Whether to go on with a file that is there, instead of replacing it at the first epoch. A
+        run that is resumed always goes on.
     """
 
     def __init__(self, path: str | Path, append: bool = False) -> None:
@@ -36,6 +37,10 @@ class CSVLog:
         self.append = bool(append)
         self._columns: list[str] | None = None  # of the file, once begun
         self._new_values = NewValues()
+
+    def start(self, run: Run) -> None:
+        """Keep the file of a run that is resumed."""
+        self.append = self.append or run.epoch > 0
 
     def __call__(self, run: Run) -> None:
         """Write the epoch just done."""
@@ -60,7 +65,8 @@ class JSONLog:
     path : path
         In a folder that exists.
     append : bool
-        Whether to go on with a file that is there, instead of replacing it at the first epoch.
+        Whether to go on with a file that is there, instead of replacing it at the first epoch. A
+        run that is resumed always goes on.
     """
 
     def __init__(self, path: str | Path, append: bool = False) -> None:
@@ -68,6 +74,10 @@ class JSONLog:
         self.append = bool(append)
         self._begun = False
         self._new_values = NewValues()
+
+    def start(self, run: Run) -> None:
+        """Keep the file of a run that is resumed."""
+        self.append = self.append or run.epoch > 0
 
     def __call__(self, run: Run) -> None:
         """Write the epoch just done."""
