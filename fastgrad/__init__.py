@@ -1,6 +1,6 @@
 """fastgrad: fast and honest training of dense networks on a CPU."""
 
-from fastgrad import initializers, schedules
+from fastgrad import callbacks, initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.checkpoints import Checkpoint, resume
@@ -62,6 +62,7 @@ __all__ = [
     "Skip",
     "SoftCrossEntropy",
     "Trainer",
+    "callbacks",
     "fit",
     "gradcheck",
     "info",
