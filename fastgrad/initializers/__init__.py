@@ -14,8 +14,15 @@ from fastgrad.initializers.activations import for_activation, gain
 from fastgrad.initializers.base import InitFunction, Initializer, fans
 from fastgrad.initializers.checks import Array
 from fastgrad.initializers.configs import from_config, get, to_config
+from fastgrad.initializers.critical import (
+    CriticalPoint,
+    critical,
+    critical_bias,
+    critical_point,
+)
 from fastgrad.initializers.draws import constant, normal, ones, truncated_normal, uniform, zeros
-from fastgrad.initializers.matrices import identity, orthogonal
+from fastgrad.initializers.matrices import identity, orthogonal, sparse
+from fastgrad.initializers.mean_field import MeanField
 from fastgrad.initializers.scaling import (
     Distribution,
     Mode,
@@ -31,11 +38,16 @@ from fastgrad.initializers.scaling import (
 
 __all__ = [
     "Array",
+    "CriticalPoint",
     "Distribution",
     "InitFunction",
     "Initializer",
+    "MeanField",
     "Mode",
     "constant",
+    "critical",
+    "critical_bias",
+    "critical_point",
     "fans",
     "for_activation",
     "from_config",
@@ -49,6 +61,7 @@ __all__ = [
     "normal",
     "ones",
     "orthogonal",
+    "sparse",
     "to_config",
     "torch_default",
     "truncated_normal",
