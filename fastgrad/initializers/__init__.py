@@ -21,6 +21,8 @@ from fastgrad.initializers.critical import (
     critical_point,
 )
 from fastgrad.initializers.draws import constant, normal, ones, truncated_normal, uniform, zeros
+from fastgrad.initializers.fixup import fixup
+from fastgrad.initializers.lsuv import LSUVReport, lsuv
 from fastgrad.initializers.matrices import identity, orthogonal, sparse
 from fastgrad.initializers.mean_field import MeanField
 from fastgrad.initializers.scaling import (
@@ -42,6 +44,7 @@ __all__ = [
     "Distribution",
     "InitFunction",
     "Initializer",
+    "LSUVReport",
     "MeanField",
     "Mode",
     "constant",
@@ -49,6 +52,7 @@ __all__ = [
     "critical_bias",
     "critical_point",
     "fans",
+    "fixup",
     "for_activation",
     "from_config",
     "gain",
@@ -58,6 +62,7 @@ __all__ = [
     "identity",
     "lecun_normal",
     "lecun_uniform",
+    "lsuv",
     "normal",
     "ones",
     "orthogonal",
