@@ -5,6 +5,7 @@ from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
 from fastgrad.containers import Residual
+from fastgrad.embedding import Embedding, Flatten
 from fastgrad.errors import GradientError
 from fastgrad.gradcheck import gradcheck
 from fastgrad.io import load
@@ -20,8 +21,10 @@ from fastgrad.losses import (
 )
 from fastgrad.model import Sequential
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
+from fastgrad.parallel import Concat, Parallel
 from fastgrad.regularization import Dropout
 from fastgrad.run import EarlyStopping, Run, fit
+from fastgrad.standardize import Standardize
 from fastgrad.system import info
 from fastgrad.train import Trainer
 
@@ -38,21 +41,26 @@ __all__ = [
     "ClipPerLayer",
     "ClipReport",
     "ClipValue",
+    "Concat",
     "CrossEntropy",
     "Dense",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
+    "Flatten",
     "GradFloor",
     "GradientError",
     "Huber",
     "Layer",
     "LayerNorm",
+    "Parallel",
     "RMSNorm",
     "RMSprop",
     "Residual",
     "Run",
     "Sequential",
     "SoftCrossEntropy",
+    "Standardize",
     "Trainer",
     "fit",
     "gradcheck",

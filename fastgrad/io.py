@@ -13,13 +13,18 @@ import numpy as np
 
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.containers import Chain, Residual, buffers_of, parameters_of
+from fastgrad.embedding import Embedding, Flatten
 from fastgrad.layer_norm import LayerNorm, RMSNorm
 from fastgrad.layers import Activation, Dense, Layer
 from fastgrad.model import Sequential
+from fastgrad.parallel import Parallel
 from fastgrad.regularization import Dropout
+from fastgrad.standardize import Standardize
 
 _FORMAT = 1
-_KINDS = (Activation, BatchNorm, Chain, Dense, Dropout, LayerNorm, RMSNorm, Residual)
+_CONTAINERS = (Chain, Parallel, Residual)
+_LEAVES = (Activation, BatchNorm, Dense, Dropout, Embedding, Flatten, LayerNorm, RMSNorm)
+_KINDS = (*_CONTAINERS, *_LEAVES, Standardize)
 _KNOWN: dict[str, type[Layer]] = {kind.__name__: kind for kind in _KINDS}
 
 
@@ -112,7 +117,7 @@ def load(path: str | Path, layers: Mapping[str, type[Layer]] | None = None) -> S
 
 def _described(layer: Layer) -> dict[str, Any]:
     arguments = layer.config()
-    if isinstance(layer, (Chain, Residual)):
+    if isinstance(layer, _CONTAINERS):
         arguments = {**arguments, "layers": [_described(inner) for inner in layer.layers]}
     return {"layer": type(layer).__name__, **arguments}
 
@@ -122,7 +127,7 @@ def _layer(entry: dict[str, Any], known: dict[str, type[Layer]]) -> Layer:
     if name not in known:
         raise ValueError(f"layer class {name!r} is unknown; name it in load(..., layers=...)")
     arguments = {key: value for key, value in entry.items() if key != "layer"}
-    if issubclass(known[name], (Chain, Residual)):
+    if issubclass(known[name], _CONTAINERS):
         inner = [_layer(part, known) for part in arguments.pop("layers")]
         return known[name](*inner, **arguments)
     return known[name](**arguments)

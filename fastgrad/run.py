@@ -178,6 +178,7 @@ def fit(
     trainer = Trainer(model, loss, optimizer, clip, generator)
     run = Run(model, trainer)
     X, y, sample_weight, held_out = _split(trainer, X, y, sample_weight, validation, generator)
+    model.fit_input(X, again=False)
     with _bar(epochs, progress) as bar:
         for _ in range(epochs):
             start = time.perf_counter()
@@ -216,8 +217,8 @@ def _split(
 ) -> tuple[Array, Array, Any, tuple[Array, Array] | None]:
     """Training rows, their targets and weights, and what is held out; all checked."""
     model = trainer.model
-    X = checks.rows("X", X, model.inputs, model.dtype)
-    _, y = trainer._targets(y, trainer._output_shape(X))
+    X = model.checked("X", X)
+    _, y = trainer._targets(y, model.output_shape(X.shape))
     if weight is not None:
         weight = checks.weights("sample_weight", weight, len(X), model.dtype)
     if validation is None:
@@ -227,8 +228,8 @@ def _split(
             raise ValueError(
                 f"validation must be (X, y) or a fraction, got {len(validation)} items"
             )
-        X_val = checks.rows("validation X", validation[0], model.inputs, model.dtype)
-        _, y_val = trainer._targets(validation[1], trainer._output_shape(X_val))
+        X_val = model.checked("validation X", validation[0])
+        _, y_val = trainer._targets(validation[1], model.output_shape(X_val.shape))
         return X, y, weight, (X_val, y_val)
     fraction = checks.number("validation", validation, 0, 1, open_low=True, open_high=True)
     count = round(len(X) * fraction)

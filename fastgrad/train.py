@@ -119,8 +119,8 @@ class Trainer:
         GradientError
             For a loss or gradient that is not finite; the parameters are those before the step.
         """
-        rows = checks.rows("x", x, self.model.inputs, self.model.dtype)
-        loss, target = self._targets(y, self._output_shape(rows))
+        rows = self.model.checked("x", x)
+        loss, target = self._targets(y, self.model.output_shape(rows.shape))
         weight = self._weights(sample_weight, rows, target)
         step = self._recorded(rows.shape, target, weight is not None, loss)
         if step.program is None:
@@ -164,14 +164,14 @@ class Trainer:
         ValueError, TypeError, GradientError
             As `step`. KeyboardInterrupt stops between two steps and leaves a usable model.
         """
-        rows = checks.rows("X", X, self.model.inputs, self.model.dtype, check_finite=False)
+        rows = self.model.checked("X", X, check_finite=False)
         size = checks.count("batch_size", batch_size)
-        loss, target = self._targets(y, self._output_shape(rows))
+        loss, target = self._targets(y, self.model.output_shape(rows.shape))
         weight = self._weights(sample_weight, rows, target)
         self._check_finite_once(X, rows)
 
-        rows = self._held.hold("X", X, rows)
-        # classes index memory, so nobody may change them once they have been checked
+        # what indexes memory nobody may change once it has been checked
+        rows = self._held.hold("X", None if self.model.indices is not None else X, rows)
         target = self._held.hold("y", None if loss.labels else y, target)
         if weight is not None:
             weight = self._held.hold("sample_weight", sample_weight, weight)
@@ -210,10 +210,6 @@ class Trainer:
         """Norm of the whole gradient of the last step, in float64, after clipping."""
         return math.sqrt(float(np.einsum("i,i->", *[self.model.flat_grads] * 2, dtype=np.float64)))
 
-    def _output_shape(self, rows: Array) -> tuple[int, ...]:
-        features = self.model.outputs or rows.shape[-1]
-        return (*rows.shape[:-1], features)
-
     def _targets(self, y: Any, outputs: tuple[int, ...]) -> tuple[Loss, Array]:
         """The loss for targets of this kind, and the targets as its kernel takes them."""
         loss = losses.for_targets(self.loss, y, outputs)
@@ -222,7 +218,7 @@ class Trainer:
     def _weights(self, given: Any, rows: Array, target: Array) -> Array | None:
         if given is None:
             return None
-        if rows.ndim > 2:
+        if len(self.model.output_shape(rows.shape)) > 2:
             raise ValueError(f"sample_weight needs rows (N, features), got sequences {rows.shape}")
         return checks.weights("sample_weight", given, len(target), self.model.dtype)
 
@@ -253,7 +249,7 @@ class Trainer:
         tape = Tape(
             backends.active(), self._workspace, model.dtype, self._status, self._seed, self._step
         )
-        x = tape.empty(shape)
+        x = tape.empty(shape, model.input_dtype)
         wanted = tape.empty((shape[0], *target.shape[1:]), target.dtype)
         weight = tape.empty((shape[0],)) if weighted else None
         z, outputs, backward = model.record(tape, x, train=True)
