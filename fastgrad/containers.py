@@ -49,11 +49,19 @@ def features_of(layers: Sequence[Layer]) -> tuple[int | None, int | None]:
                     f"layer {i} ({type(layer).__name__}) takes {layer.inputs} features, "
                     f"but layer {i - 1} gives {features}"
                 )
-            if features is None:
+            # what comes out of the layers before is what goes in, unless they change its number
+            if features is None and given_by(layers[:i], layer.inputs) == layer.inputs:
                 inputs = layer.inputs
             features = layer.inputs
         features = layer.output_features(features)
     return inputs, features
+
+
+def given_by(layers: Sequence[Layer], inputs: int | None) -> int | None:
+    """Features that come out of layers in a row when `inputs` go in."""
+    for layer in layers:
+        inputs = layer.output_features(inputs)
+    return inputs
 
 
 def placed(
@@ -148,9 +156,7 @@ class Chain(Layer):
 
     def output_features(self, inputs: int | None) -> int | None:
         """What the last layer gives."""
-        for layer in self.layers:
-            inputs = layer.output_features(inputs)
-        return inputs
+        return given_by(self.layers, inputs)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """What the last layer gives."""

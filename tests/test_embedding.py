@@ -297,7 +297,7 @@ def test_indices_that_change_between_two_epochs_are_looked_at_again():
 def test_indices_have_no_gradient():
     model = words()
     y = model.forward(GOOD)
-    with pytest.raises(ValueError, match="indices have no gradient.*input_grad=False"):
+    with pytest.raises(ValueError, match=r"indices have no gradient.*input_grad=False"):
         model.backward(y)
     assert model.backward(y, input_grad=False) is None
 
