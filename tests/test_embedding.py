@@ -187,6 +187,20 @@ def test_it_trains_as_a_dense_layer_of_one_hot_rows_does(engine, rng, optimizer)
     assert loss == pytest.approx(other, rel=1e-11)
 
 
+def test_gradients_of_several_minibatches_make_one_step(engine, rng):
+    """What adds them up leaves gradients in rows that the next minibatch does not use."""
+    x, y = texts(rng)
+    found = []
+    for size, accumulate in ((20, 1), (5, 4)):
+        model = words()
+        trainer = fg.Trainer(model, "cross_entropy", accumulate=accumulate, rng=0)
+        for _ in range(3):
+            trainer.epoch(x, y, size)
+        assert trainer.steps == 9
+        found.append(model.flat_params.copy())
+    assert_close(*found, np.float64, 10_000)
+
+
 def test_threads_change_nothing(threads, dtype):
     rng = np.random.default_rng(0)
     x = (3000 * rng.beta(0.3, 3, size=(600, 8))).astype(np.int64)  # some are much more frequent
