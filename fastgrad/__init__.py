@@ -6,6 +6,7 @@ from fastgrad.batch_norm import BatchNorm
 from fastgrad.checkpoints import Checkpoint, resume
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
 from fastgrad.containers import Residual
+from fastgrad.embedding import Embedding, Flatten
 from fastgrad.errors import GradientError
 from fastgrad.fitting import fit
 from fastgrad.gradcheck import gradcheck
@@ -22,10 +23,12 @@ from fastgrad.losses import (
 )
 from fastgrad.model import Sequential
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
+from fastgrad.parallel import Concat, Parallel
 from fastgrad.policies import RollBack, Skip
 from fastgrad.range_test import RangeTest, lr_range_test
 from fastgrad.regularization import Dropout
 from fastgrad.run import EarlyStopping, Run
+from fastgrad.standardize import Standardize
 from fastgrad.system import info
 from fastgrad.train import Trainer
 
@@ -43,15 +46,19 @@ __all__ = [
     "ClipPerLayer",
     "ClipReport",
     "ClipValue",
+    "Concat",
     "CrossEntropy",
     "Dense",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
+    "Flatten",
     "GradFloor",
     "GradientError",
     "Huber",
     "Layer",
     "LayerNorm",
+    "Parallel",
     "RMSNorm",
     "RMSprop",
     "RangeTest",
@@ -61,6 +68,7 @@ __all__ = [
     "Sequential",
     "Skip",
     "SoftCrossEntropy",
+    "Standardize",
     "Trainer",
     "callbacks",
     "fit",

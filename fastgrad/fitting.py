@@ -48,7 +48,8 @@ def fit(
     Parameters
     ----------
     model : Sequential
-    X : array-like, (N, inputs) or (N, T, inputs)
+    X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T)
+        The rows that are trained on give `Standardize` its statistics, if it has none yet.
     y : array-like
         Targets, as the loss takes them.
     loss, optimizer, clip, schedule, per_layer, accumulate, average, on_nonfinite
@@ -105,6 +106,7 @@ def fit(
         on_nonfinite=on_nonfinite,
     )
     data = prepared(trainer, X, y, sample_weight, validation, generator)
+    model.fit_input(data.X, again=False)
     run = Run(model, trainer, settings)
     return train(run, data, callbacks, progress)
 
@@ -124,8 +126,8 @@ def prepared(
 ) -> Data:
     """Training rows, their targets and weights, and what is held out; all checked."""
     model = trainer.model
-    X = checks.rows("X", X, model.inputs, model.dtype)
-    _, y = trainer._targets(y, trainer._output_shape(X))
+    X = model.checked("X", X)
+    _, y = trainer._targets(y, model.output_shape(X.shape))
     if weight is not None:
         weight = checks.weights("sample_weight", weight, len(X), model.dtype)
     if validation is None:
@@ -135,8 +137,8 @@ def prepared(
             raise ValueError(
                 f"validation must be (X, y) or a fraction, got {len(validation)} items"
             )
-        X_val = checks.rows("validation X", validation[0], model.inputs, model.dtype)
-        _, y_val = trainer._targets(validation[1], trainer._output_shape(X_val))
+        X_val = model.checked("validation X", validation[0])
+        _, y_val = trainer._targets(validation[1], model.output_shape(X_val.shape))
         return Data(X, y, weight, (X_val, y_val))
     fraction = checks.number("validation", validation, 0, 1, open_low=True, open_high=True)
     count = round(len(X) * fraction)
