@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad import frames
 from fastgrad.arena import Array
 
 
@@ -86,7 +87,9 @@ def seed_of(generator: np.random.Generator) -> int:
 
 
 def real_array(name: str, value: Any) -> Array:
-    """An array of real numbers, as it is."""
+    """An array of real numbers, as it is; a data frame as its numbers."""
+    if not isinstance(value, np.ndarray) and frames.is_frame(value):
+        value = frames.to_array(name, value)
     try:
         found = np.asarray(value)
     except ValueError as why:
