@@ -99,20 +99,24 @@ def real_array(name: str, value: Any) -> Array:
     return found
 
 
-def finite(name: str, values: Array) -> None:
-    """Raise ValueError with the place of the first value that is not finite."""
+def finite(name: str, values: Array, first: int = 0) -> None:
+    """Raise ValueError with the place of the first value that is not finite.
+
+    `first` is the number of the first row, where the values are part of more.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.add.reduce(values, axis=None, dtype=np.float64)):
             return  # no mask as large as the data
     good = np.isfinite(values)
     if not good.all():
-        place = tuple(int(i) for i in np.argwhere(~good)[0])
+        found = tuple(int(i) for i in np.argwhere(~good)[0])
+        place = (first + found[0], *found[1:])
         what = ", ".join(f"{n} {i}" for n, i in zip(("row", "column"), place, strict=False))
         if len(place) > 2:
             what = f"index {place}"
         bad = int(good.size - good.sum())
         raise ValueError(
-            f"{name} has {bad} values that are not finite; the first is {values[place]} at {what}"
+            f"{name} has {bad} values that are not finite; the first is {values[found]} at {what}"
         )
 
 
