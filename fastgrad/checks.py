@@ -133,16 +133,21 @@ def _as(kind: Any, values: Array) -> Array:
         return np.ascontiguousarray(values, kind)
 
 
+def row_shape(name: str, shape: tuple[int, ...], features: int | None) -> None:
+    """(N, features) or (N, T, features), with no axis of length 0."""
+    if len(shape) < 2 or (features is not None and shape[-1] != features):
+        wanted = "features" if features is None else str(features)
+        raise ValueError(f"{name} has shape {shape}, needs (N, {wanted})")
+    if 0 in shape:
+        raise ValueError(f"{name} has shape {shape}, needs no axis of length 0")
+
+
 def rows(
     name: str, value: Any, features: int | None, kind: Any, check_finite: bool = True
 ) -> Array:
     """A batch: (N, features) or (N, T, features), at least one row, finite, of dtype `kind`."""
     found = real_array(name, value)
-    if found.ndim < 2 or (features is not None and found.shape[-1] != features):
-        wanted = "features" if features is None else str(features)
-        raise ValueError(f"{name} has shape {found.shape}, needs (N, {wanted})")
-    if 0 in found.shape:
-        raise ValueError(f"{name} has shape {found.shape}, needs no axis of length 0")
+    row_shape(name, found.shape, features)
     found = _as(kind, found)
     if check_finite:
         finite(name, found)
@@ -161,3 +166,21 @@ def weights(name: str, value: Any, length: int | None, kind: Any) -> Array:
     if low < 0 or high == 0:
         raise ValueError(f"{name} must not be negative and not all 0, got {low:g} to {high:g}")
     return found
+
+
+def output(name: str, value: Any, shape: tuple[int, ...]) -> None:
+    """A writable array of real floats of exactly that shape."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        what = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"{name} must be an array of floats, got {what}")
+    if value.shape != shape:
+        raise ValueError(f"{name} has shape {value.shape}, needs {shape}")
+    if not value.flags.writeable:
+        raise ValueError(f"{name} must be writable")
+
+
+def only(what: str, **others: Any) -> None:
+    """None of these arguments is given beside such data."""
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(f"{name} must not be given with {what}")

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import backends, checks, clipping, losses, policies
+from fastgrad import backends, checks, clipping, losses, policies, streaming
 from fastgrad.arena import Array
 from fastgrad.clipping import ClipReport
+from fastgrad.data.file_rows import FileRows
 from fastgrad.feeding import Batch, Feed, Held
 from fastgrad.locate import find_not_finite
 from fastgrad.losses import Loss
@@ -209,7 +210,7 @@ class Trainer:
     def epoch(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int = 64,
         shuffle: bool = True,
         sample_weight: Any = None,
@@ -218,8 +219,9 @@ class Trainer:
 
         Parameters
         ----------
-        X : array-like, (N, inputs) or (N, T, inputs)
-            Not copied where it is C-contiguous and of the model's dtype.
+        X : array-like, (N, inputs) or (N, T, inputs), or FileRows
+            Not copied where it is C-contiguous and of the model's dtype. `FileRows` bring their
+            targets with them, and are trained on window by window.
         y : array-like
         batch_size : int
             The last minibatch may be smaller.
@@ -237,8 +239,11 @@ class Trainer:
         ValueError, TypeError, GradientError
             As `step`. KeyboardInterrupt stops between two steps and leaves a usable model.
         """
-        rows = checks.rows("X", X, self.model.inputs, self.model.dtype, check_finite=False)
         size = checks.count("batch_size", batch_size)
+        if isinstance(X, FileRows):
+            checks.only("FileRows", y=y, sample_weight=sample_weight)
+            return streaming.epoch(self, X, size, shuffle)
+        rows = checks.rows("X", X, self.model.inputs, self.model.dtype, check_finite=False)
         loss, target = self._targets(y, self._output_shape(rows))
         weight = self._weights(sample_weight, rows, target)
         self._check_finite_once(X, rows)
@@ -248,12 +253,8 @@ class Trainer:
         target = self._held.hold("y", None if loss.labels else y, target)
         if weight is not None:
             weight = self._held.hold("sample_weight", sample_weight, weight)
-        feed = self._recorder.feed(rows, target, weight, size, loss)
-        feed.order[...] = np.arange(len(rows))
-        if shuffle:
-            self.rng.shuffle(feed.order)
         self._recorder.total[...] = 0
-        self._pass(feed)
+        self._pass(self._ordered(rows, target, weight, size, loss, shuffle))
         return self.mean_loss()
 
     def mean_loss(self) -> float:
@@ -310,6 +311,16 @@ class Trainer:
         if seen != self._finite or rows is not given:
             checks.finite("X", rows)
             self._finite = seen
+
+    def _ordered(
+        self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss, shuffle: bool
+    ) -> Feed:
+        """The program of a pass over these arrays, with the order of rows."""
+        feed = self._recorder.feed(rows, target, weight, size, loss)
+        feed.order[...] = np.arange(len(rows))
+        if shuffle:
+            self.rng.shuffle(feed.order)
+        return feed
 
     def _single(self, batch: Batch) -> None:
         """One minibatch given to `step`: an update, where enough of them have come."""

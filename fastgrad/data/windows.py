@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from io import FileIO
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ from fastgrad import checks
 from fastgrad.arena import Array, aligned
 from fastgrad.data.file_rows import FileRows, Runs
 
-__all__ = ["Convert", "Window", "Windows"]
+__all__ = ["Convert", "Window", "Windows", "parts"]
 
 Window: TypeAlias = tuple[Array, Array | None]
 """Inputs and targets of the same rows."""
@@ -45,8 +45,7 @@ class Windows:
         self._files = [rows.X]
         shapes = [(rows.shape[1:], np.dtype(dtype))]
         if convert is not None:
-            if rows.y is None:
-                raise ValueError("y is needed to train: FileRows(X, y)")
+            assert rows.y is not None
             self._files.append(rows.y)
             # targets of zeros are good ones for every loss
             sample = convert(np.zeros((1, *rows.y.shape[1:]), rows.y.dtype))
@@ -73,7 +72,7 @@ class Windows:
         arrays = [array for slot in self._slots for array in slot]
         return sum(array.nbytes for array in (*arrays, *self._raw) if array is not None)
 
-    def read(self, rng: np.random.Generator | None) -> Iterator[Window]:
+    def read(self, rng: np.random.Generator | None) -> Generator[Window, None, None]:
         """All rows once, window by window, each of which is overwritten by the next but one.
 
         Parameters
@@ -135,3 +134,17 @@ class Windows:
         except ValueError as why:
             last = start + len(out) - 1
             raise ValueError(f"{why}, in rows {start} to {last} of {file.path}") from None
+
+
+@contextmanager
+def parts(
+    X: Any, features: int | None, dtype: Any, batch_size: int
+) -> Iterator[tuple[int, Iterator[Array]]]:
+    """How many rows there are, and the rows in their order: an array at once, files by windows."""
+    if not isinstance(X, FileRows):
+        found = checks.rows("X", X, features, dtype)
+        yield len(found), iter([found])
+        return
+    checks.row_shape("X", X.shape, features)
+    with closing(Windows(X, dtype, batch_size).read(None)) as windows:
+        yield len(X), (window for window, _ in windows)
