@@ -6,6 +6,7 @@ from fastgrad.batch_norm import BatchNorm
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
 from fastgrad.containers import Residual
 from fastgrad.errors import GradientError
+from fastgrad.fitting import fit
 from fastgrad.gradcheck import gradcheck
 from fastgrad.io import load
 from fastgrad.layer_norm import LayerNorm, RMSNorm
@@ -21,7 +22,7 @@ from fastgrad.losses import (
 from fastgrad.model import Sequential
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
 from fastgrad.regularization import Dropout
-from fastgrad.run import EarlyStopping, Run, fit
+from fastgrad.run import EarlyStopping, Run
 from fastgrad.system import info
 from fastgrad.train import Trainer
 

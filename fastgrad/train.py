@@ -174,6 +174,12 @@ class Trainer:
             swap(params, mean)
             self._averaged = False
 
+    def keep_average(self) -> None:
+        """Have the parameters be their average, if there is one, from now on."""
+        mean = self._update.mean
+        if mean is not None and self.steps:
+            self.model.flat_params[...] = mean
+
     def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """Train on one minibatch.
 
