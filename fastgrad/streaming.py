@@ -71,13 +71,19 @@ class Batches:
         Batches of an epoch; without it an epoch ends where the batches do.
     epochs : int
         How many are wanted.
+
+    Attributes
+    ----------
+    rows : int
+        Those of the last epoch.
     """
 
     def __init__(
         self, source: Callable[[], Any] | Iterable[Any], steps: int | None, epochs: int
     ) -> None:
         self._source = source
-        self._steps = None if steps is None else checks.count("steps_per_epoch", steps)
+        self.steps = None if steps is None else checks.count("steps_per_epoch", steps)
+        self.rows = 0
         self._epoch = 0
         self._once: Iterator[Any] | None = None
         if not callable(source) and iter(source) is source:
@@ -99,8 +105,8 @@ class Batches:
         self._epoch += 1
         trainer._recorder.total[...] = 0
         batches = self._once or iter(self._source() if callable(self._source) else self._source)
-        done = 0
-        while done != self._steps:
+        done = self.rows = 0
+        while done != self.steps:
             try:
                 batch = next(batches)
             except StopIteration:
@@ -112,9 +118,10 @@ class Batches:
             except (ValueError, TypeError) as error:
                 error.add_note(f"in batch {done} of epoch {self._epoch}")
                 raise
-        wanted = self._steps or 1
+            self.rows += len(x)
+        wanted = self.steps or 1
         if done < wanted:
-            least = "" if self._steps is None else f", needs steps_per_epoch {wanted}"
+            least = "" if self.steps is None else f", needs steps_per_epoch {wanted}"
             raise ValueError(f"the batches ended after {done} in epoch {self._epoch}{least}")
         return trainer.mean_loss()
 

@@ -81,7 +81,8 @@ class ArrayFile:
         while rest:
             count = file.readinto(rest)
             if not count:
-                raise ValueError(f"{self.path} ends at byte {file.tell()}: it has been cut since")
+                size = os.fstat(file.fileno()).st_size
+                raise ValueError(f"{self.path} has been cut to {size} bytes since it was opened")
             rest = rest[count:]
 
 
