@@ -1,6 +1,6 @@
 """fastgrad: fast and honest training of dense networks on a CPU."""
 
-from fastgrad import initializers
+from fastgrad import initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
@@ -21,6 +21,8 @@ from fastgrad.losses import (
 )
 from fastgrad.model import Sequential
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
+from fastgrad.policies import RollBack, Skip
+from fastgrad.range_test import RangeTest, lr_range_test
 from fastgrad.regularization import Dropout
 from fastgrad.run import EarlyStopping, Run
 from fastgrad.system import info
@@ -50,9 +52,12 @@ __all__ = [
     "LayerNorm",
     "RMSNorm",
     "RMSprop",
+    "RangeTest",
     "Residual",
+    "RollBack",
     "Run",
     "Sequential",
+    "Skip",
     "SoftCrossEntropy",
     "Trainer",
     "fit",
@@ -60,7 +65,9 @@ __all__ = [
     "info",
     "initializers",
     "load",
+    "lr_range_test",
     "num_threads",
+    "schedules",
     "set_num_threads",
     "use_backend",
 ]

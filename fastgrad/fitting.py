@@ -207,6 +207,7 @@ def train(run: Run, data: Data, callbacks: Sequence[Callback], progress: bool | 
             with trainer.averaged():
                 _note(run, mean_loss, seconds, trainer.guard.bad - bad, data)
                 run.epoch_start = None
+                _reduce(run)
                 bar.update(1)
                 bar.set_postfix_str(_postfix(run), refresh=False)
                 # every callback sees the epoch, even if an earlier one has stopped the run
@@ -264,6 +265,13 @@ def _note(
         run.record(val_loss=trainer.loss_of(z, y))
         if trainer.loss.labels and y.ndim == 1:
             run.record(val_accuracy=float((z.argmax(axis=-1) == y).mean()))
+
+
+def _reduce(run: Run) -> None:
+    """Tell the schedule how the epoch went."""
+    if run.trainer.schedule is not None:
+        for plateau in run.trainer.schedule.plateaus():
+            plateau.update(run.latest(plateau.monitor or run.usual_monitor))
 
 
 def _postfix(run: Run) -> str:

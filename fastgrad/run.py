@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -64,10 +64,25 @@ class Run:
         self.settings = settings
         self.callbacks: Sequence[Callback] = ()
         self.data: Data | None = None
+        self.fingerprint: list[Any] | None = None  # of the data, once something needs it
         self.epoch_start: np.random.Generator | None = None  # the trainer's, within an epoch
         self.epoch = 0
         self.history: dict[str, list[Any]] = {}
         self.stopped: str | None = None
+
+    @property
+    def usual_monitor(self) -> str:
+        """What most callbacks look at: `val_loss` where there is one, else `loss`."""
+        return "val_loss" if "val_loss" in self.history else "loss"
+
+    def latest(self, name: str) -> float:
+        """The last value of a name in the history that is a number per epoch."""
+        if name not in self.history:
+            raise ValueError(f"monitor {name!r} is none of {', '.join(self.history)}")
+        value = self.history[name][-1]
+        if not isinstance(value, (int, float)):
+            raise TypeError(f"monitor {name!r} must be a number per epoch, got {value!r}")
+        return value
 
     def record(self, **values: Any) -> None:
         """Append to the history, a value to each of these lists."""
@@ -116,14 +131,10 @@ class EarlyStopping:
 
     def __call__(self, run: Run) -> bool:
         """Look at the epoch just done; True stops the run."""
-        name = self.monitor or ("val_loss" if "val_loss" in run.history else "loss")
-        if name not in run.history:
-            raise ValueError(f"monitor {name!r} is none of {', '.join(run.history)}")
+        name = self.monitor or run.usual_monitor
+        value = run.latest(name)
         if run.epoch == 1:  # a new run: what an earlier one left does not count
             self.best, self._params = np.inf, None
-        value = run.history[name][-1]
-        if not isinstance(value, (int, float)):
-            raise TypeError(f"monitor {name!r} must be a number per epoch, got {value!r}")
         if value < self.best - self.min_delta or self._params is None:
             self.best, self.best_epoch = value, run.epoch
             self._params = run.model.flat_params.copy()
@@ -135,6 +146,18 @@ class EarlyStopping:
             )
             return True
         return False
+
+    def state(self) -> dict[str, Any]:
+        """The best epoch so far, for checkpoints."""
+        found: dict[str, Any] = {"best": self.best, "best_epoch": self.best_epoch}
+        if self._params is not None:
+            found |= {"params": self._params, "buffers": self._buffers}
+        return found
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self._params, self._buffers = state.get("params"), state.get("buffers")
 
     def finish(self, run: Run) -> None:
         """Go back to the best epoch, whether or not the run was stopped."""

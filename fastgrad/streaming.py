@@ -12,6 +12,7 @@ from fastgrad import checks, frames, losses
 from fastgrad.arena import Array
 from fastgrad.data.file_rows import FileRows
 from fastgrad.data.windows import Windows
+from fastgrad.recording import planned
 
 if TYPE_CHECKING:
     from fastgrad.train import Trainer
@@ -40,15 +41,18 @@ def windows(trainer: Trainer, rows: FileRows, batch_size: int) -> tuple[losses.L
 def epoch(trainer: Trainer, rows: FileRows, batch_size: int, shuffle: bool) -> float:
     """Train on all rows once, window by window; return the mean loss as `Trainer.epoch` does."""
     loss, source = windows(trainer, rows, batch_size)
-    recorder = trainer._recorder
-    recorder.total[...] = 0
+    steps = sum(count for _, count in planned(len(rows), batch_size, trainer.accumulate))
+    first = 0
     try:
-        with closing(source.read(trainer.rng if shuffle else None)) as reading:
+        with trainer._epoch(), closing(source.read(trainer.rng if shuffle else None)) as reading:
             for x, target in reading:
                 assert target is not None
-                trainer._pass(trainer._ordered(x, target, None, batch_size, loss, shuffle))
+                # drawn anew where an epoch is resumed, so that the rest of it is the same
+                feed = trainer._ordered(x, target, None, batch_size, loss, shuffle)
+                trainer._go_through(feed, first, steps)
+                first += feed.steps
     finally:
-        recorder.release()
+        trainer._recorder.release()
     return trainer.mean_loss()
 
 

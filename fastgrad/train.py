@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from fastgrad.optimizers import Optimizer
 from fastgrad.policies import Guard
 from fastgrad.program import Tape, Workspace
 from fastgrad.recording import Recorder
+from fastgrad.schedules import ReduceOnPlateau, Schedule
 from fastgrad.updates import AHEAD, Update
 
 
@@ -62,6 +63,8 @@ class Trainer:
         The optimizer's state vectors.
     rate : float
         The learning rate of the last step.
+    done : int
+        Steps of the present epoch, those left out included; 0 between epochs.
     guard : Guard
         The account of steps that were not finite.
     """
@@ -97,7 +100,7 @@ class Trainer:
         self._averaged = False
         self._held = Held()
         self._finite: tuple[Any, ...] = ()
-        self._done = 0  # steps of the present pass over the data, left out ones included
+        self.done = 0
         self._pauses: list[tuple[int, Callable[[], object]]] = []
 
     # Recorded programs hold on to these: others need another trainer.
@@ -118,9 +121,19 @@ class Trainer:
         return self._update.clips
 
     @property
-    def schedule(self) -> Any:
+    def schedule(self) -> Schedule | None:
         """What the learning rate follows."""
         return self._update.schedule
+
+    @property
+    def per_layer(self) -> Mapping[str, Any]:
+        """Settings of the optimizer for some parameters, by name."""
+        return self._update.per_layer
+
+    @property
+    def average_decay(self) -> float | None:
+        """Decay of the average of the parameters, if there is one."""
+        return self._update.decay
 
     @property
     def state(self) -> dict[str, Array]:
@@ -152,8 +165,8 @@ class Trainer:
         }
         if update.mean is not None:
             found["average"] = update.mean
-            if self._averaged:
-                found["params"], found["average"] = found["average"], found["params"]
+        if self.accumulate > 1:
+            found["sum"] = self._recorder.sum
         found |= {f"optimizer.{name}": array for name, array in update.state.items()}
         for i, state in enumerate(update.clip_state):
             found |= {f"clip.{i}.{name}": array for name, array in state.items()}
@@ -162,17 +175,63 @@ class Trainer:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Have the model's parameters be their average, if there is one, until the block ends."""
+        with self._swapped(self.steps > 0 and not self._averaged):
+            yield
+
+    @contextmanager
+    def raw(self) -> Iterator[None]:
+        """Within `averaged`, have the parameters be themselves until this block ends."""
+        with self._swapped(self._averaged):
+            yield
+
+    @contextmanager
+    def _swapped(self, wanted: bool) -> Iterator[None]:
         params, mean = self.model.flat_params, self._update.mean
-        if mean is None or self._averaged or not self.steps:
+        if mean is None or not wanted:
             yield
             return
         swap(params, mean)
-        self._averaged = True
+        self._averaged = not self._averaged
         try:
             yield
         finally:
             swap(params, mean)
-            self._averaged = False
+            self._averaged = not self._averaged
+
+    def numbers(self) -> dict[str, Any]:
+        """What hangs on the steps done besides `arrays`, ready for JSON."""
+        recorder = self._recorder
+        return {
+            "seed": recorder.seed,
+            "batches": int(recorder.batches[0]),
+            "total": recorder.total.tolist(),
+            "waiting": self._waiting,
+            "scale": self._update.scale,
+            "plateaus": [plateau.state() for plateau in self._plateaus()],
+            "guard": self.guard.numbers(),
+            "model": [self.model._seed, int(self.model._count[0])],
+        }
+
+    def set_numbers(self, numbers: Mapping[str, Any], kept: dict[str, Array], done: int) -> None:
+        """Go on from there, with what the guard has kept and the steps of the epoch done."""
+        recorder = self._recorder
+        recorder.seed = numbers["seed"]
+        recorder.batches[0] = numbers["batches"]
+        recorder.total[...] = numbers["total"]
+        self._waiting = numbers["waiting"]
+        self._update.scale = numbers["scale"]
+        for plateau, state in zip(self._plateaus(), numbers["plateaus"], strict=True):
+            plateau.set_state(state)
+        self.guard.set_numbers(numbers["guard"], kept)
+        self.model._seed, self.model._count[0] = numbers["model"]
+        self.done = done
+
+    def _plateaus(self) -> list[ReduceOnPlateau]:
+        return [] if self.schedule is None else self.schedule.plateaus()
+
+    def every(self, steps: int, function: Callable[[], object]) -> None:
+        """Have a function called within epochs, after each so many steps of one."""
+        self._pauses.append((checks.count("steps", steps), function))
 
     def keep_average(self) -> None:
         """Have the parameters be their average, if there is one, from now on."""
@@ -259,8 +318,9 @@ class Trainer:
         target = self._held.hold("y", None if loss.labels else y, target)
         if weight is not None:
             weight = self._held.hold("sample_weight", sample_weight, weight)
-        self._recorder.total[...] = 0
-        self._pass(self._ordered(rows, target, weight, size, loss, shuffle))
+        feed = self._ordered(rows, target, weight, size, loss, shuffle)
+        with self._epoch():
+            self._go_through(feed, 0, feed.steps)
         return self.mean_loss()
 
     def mean_loss(self) -> float:
@@ -339,27 +399,41 @@ class Trainer:
             self._bad(batch)
         else:
             self._waiting = 0 if last else self._waiting + 1
-            self.guard.passed(int(last))
+            if last:
+                self.guard.passed(1, float(self._recorder.loss[0]), self.arrays())
 
-    def _pass(self, feed: Feed, done: int = 0) -> None:
-        """All steps of a feed after the first `done`."""
-        self._done = done
-        while self._done < feed.steps:
-            count = self.guard.stretch(min(feed.steps - self._done, AHEAD))
+    @contextmanager
+    def _epoch(self) -> Iterator[None]:
+        """From its start, or from the steps that are done, to its end, good or bad."""
+        if not self.done:
+            self._recorder.total[...] = 0
+        try:
+            yield
+        finally:
+            self.done = 0
+
+    def _go_through(self, feed: Feed, first: int, steps: int) -> None:
+        """Steps of a feed that are not done yet; its first one is step `first` of the epoch's."""
+        end = first + feed.steps
+        while self.done < end:
+            here = self.done - first
+            count = self.guard.stretch(min(end - self.done, AHEAD))
             for every, _ in self._pauses:
-                count = min(count, every - self._done % every)
+                count = min(count, every - self.done % every)
             self._prepare(count)
-            before = self.steps
-            self._recorder.cursor[0] = feed.row(self._done)
-            feed.program.run(feed.times(self._done, count), backends.num_threads())
+            before, total = self.steps, self._recorder.total.copy()
+            self._recorder.cursor[0] = feed.row(here)
+            feed.program.run(feed.times(here, count), backends.num_threads())
             good = self.steps - before
-            self._done += good
-            self.guard.passed(good)
+            self.done += good
+            if good:
+                loss, rows = self._recorder.total - total
+                self.guard.passed(good, float(loss / rows), self.arrays())
             if self._recorder.status[0]:
-                self._bad(feed.batch(self._done, int(self._recorder.cursor[0])))
-                self._done += 1
+                self._bad(feed.batch(self.done - first, int(self._recorder.cursor[0])))
+                self.done += 1
             for every, function in self._pauses:
-                if self._done % every == 0 and self._done < feed.steps:
+                if self.done % every == 0 and self.done < steps:
                     function()
 
     def _prepare(self, count: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import checks, clipping, naming, optimizers
+from fastgrad import checks, clipping, naming, optimizers, schedules
 from fastgrad.arena import Array, Part, aligned
 from fastgrad.model import Sequential
 from fastgrad.optimizers import Optimizer
@@ -53,6 +53,9 @@ class Update:
     optimizer : Optimizer
     clips : tuple of Clip
     schedule : Schedule or None
+    per_layer : mapping
+    decay : float or None
+        Of the average.
     groups : list of Group
     state : dict of str to ndarray
         All state of the optimizer, by name; with several groups the name starts with the group's
@@ -79,13 +82,14 @@ class Update:
         self.model = model
         self.optimizer: Optimizer = optimizers.get(optimizer)
         self.clips = clipping.get(clip)
-        self.schedule = schedule
+        self.schedule = None if schedule is None else schedules.get(schedule)
         self.decay = (
             None
             if average is None
             else checks.number("average", average, 0, 1, open_low=True, open_high=True)
         )
-        self.groups = self._grouped(per_layer)
+        self.per_layer: Mapping[str, Any] = {} if per_layer is None else per_layer
+        self.groups = self._grouped()
         self.state = {
             name if len(self.groups) == 1 else f"{i}.{name}": array
             for i, group in enumerate(self.groups)
@@ -103,11 +107,10 @@ class Update:
         self._places = self._scheduled_places()
         self._table = np.zeros((AHEAD, len(self._places)))
 
-    def _grouped(self, per_layer: Any) -> list[Group]:
+    def _grouped(self) -> list[Group]:
         """One group where all parameters are treated alike."""
         model, optimizer = self.model, self.optimizer
-        given: Mapping[str, Any] = {} if per_layer is None else per_layer
-        chosen = naming.select(given, [part.name for part in model.parts])
+        chosen = naming.select(self.per_layer, [part.name for part in model.parts])
         groups = []
         runs = itertools.groupby(model.parts, lambda part: chosen.get(part.name, {}))
         found = [(_checked(optimizer, overrides), list(parts)) for overrides, parts in runs]
@@ -127,7 +130,7 @@ class Update:
         """Where in the hyperparameters of all groups a schedule writes."""
         rows, columns = self._hyper.shape
         places = [row * columns for row in range(rows)]
-        if self.schedule is not None and self.schedule.cycles_momentum:
+        if self.schedule is not None and self.schedule.momentum(0, AHEAD) is not None:
             place = self.optimizer.momentum_place
             if place is None:
                 raise ValueError(f"{self.schedule!r} needs momentum, {self.optimizer!r} has none")
@@ -156,8 +159,9 @@ class Update:
         groups = len(self.groups)
         self._first[0] = step
         self._table[:count, :groups] = factors[:, None] * self._hyper[:, 0]
-        if self.schedule.cycles_momentum:
-            self._table[:count, groups:] = self.schedule.momentum(steps, total)[:, None]
+        momentum = self.schedule.momentum(steps, total)
+        if momentum is not None:
+            self._table[:count, groups:] = momentum[:, None]
         self.rate *= float(factors[-1])
 
     def record_clips(self, tape: Tape) -> None:

@@ -174,6 +174,27 @@ def test_shuffled_epochs_are_all_rows_in_other_orders(saved):
     assert np.abs(np.diff(order)).mean() > 10
 
 
+def test_an_epoch_can_be_stopped_in_a_later_window_and_gone_on_with(saved):
+    """As from memory: by the steps that are done, and the generator from before the epoch."""
+    rows, kept = small(*saved(X, Y)), []
+
+    def keep():
+        arrays = {name: array.copy() for name, array in trainer.arrays().items()}
+        kept.append((trainer.done, arrays, trainer.numbers()))
+
+    trainer = fg.Trainer(chain(5, 8, 3), "cross_entropy", fg.Adam(0.01), rng=3)
+    trainer.every(3, keep)
+    loss = trainer.epoch(rows, batch_size=5)
+    assert [done for done, _, _ in kept] == [3, 6, 9, 12, 15, 18]
+    for done, arrays, numbers in kept:
+        other = fg.Trainer(chain(5, 8, 3), "cross_entropy", fg.Adam(0.01), rng=3)
+        for name, array in other.arrays().items():
+            array[...] = arrays[name]
+        other.set_numbers(numbers, {}, done)
+        assert other.epoch(rows, batch_size=5) == loss
+        assert bits(*other.arrays().values()) == bits(*trainer.arrays().values())
+
+
 def test_fit_is_repeatable_and_validates(saved):
     rows = small(*saved(X, Y))
     options = {"loss": "cross_entropy", "epochs": 3, "batch_size": 5, "rng": 0, "progress": False}

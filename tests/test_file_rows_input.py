@@ -57,11 +57,11 @@ BAD = {  # what is done with a folder, the error and what it says
     ),
     "a window below a minibatch": (
         lambda d: small_epoch(d, block_bytes=28, window_blocks=4),
-        ValueError, "a window of 4 blocks of 28 bytes holds 4 rows, needs batch_size 5",
+        ValueError, "a window of 4 blocks of 28 bytes holds 4 rows, a step needs 5",
     ),
     "a window below a step": (
         lambda d: small_epoch(d, accumulate=3, block_bytes=28, window_blocks=14),
-        ValueError, "holds 14 rows, needs batch_size 15",
+        ValueError, "holds 14 rows, a step needs 15",
     ),
     "other features": (
         lambda d: fg.Trainer(chain(4, 3), "mse").epoch(FileRows(d / "x.npy", d / "y.npy")),

@@ -84,7 +84,7 @@ class FileRows:
         if room < min(batch_size, len(self)):
             raise ValueError(
                 f"a window of {self.window_blocks} blocks of {self.block_bytes} bytes holds {room} "
-                f"rows, needs batch_size {batch_size}: raise window_blocks or block_bytes"
+                f"rows, a step needs {batch_size}: raise window_blocks or block_bytes"
             )
         return min(room - room % batch_size, len(self)) if room >= batch_size else len(self)
 
