@@ -17,9 +17,11 @@ import numpy as np
 
 from fastgrad import checks, clipping, fitting, io, losses, optimizers, policies, schedules
 from fastgrad.arena import Array
+from fastgrad.data.file_rows import FileRows
 from fastgrad.layers import Layer
 from fastgrad.model import Sequential
 from fastgrad.run import Callback, Run, Settings
+from fastgrad.streaming import Batches
 from fastgrad.train import Trainer
 
 _FORMAT = 1
@@ -83,6 +85,7 @@ class Checkpoint:
                 raise FileNotFoundError(
                     f"there is no folder {str(path.parent)!r} to write {path.name!r} in"
                 )
+        fingerprint(run)
         if run.epoch == 0 and run.trainer.steps == 0:
             self.best_value = None
         if self.every_steps is not None:
@@ -145,7 +148,8 @@ def _callback_states(
     callbacks: Sequence[Callback],
 ) -> tuple[dict[str, Array], list[dict[str, Any]]]:
     """The arrays of all callbacks' states, and all else that is in them."""
-    arrays, notes = {}, []
+    arrays: dict[str, Array] = {}
+    notes = []
     for i, callback in enumerate(callbacks):
         state = callback.state() if hasattr(callback, "state") else {}
         held = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
@@ -284,16 +288,24 @@ def rebuilt(model: Sequential, found: dict[str, Any], rng: np.random.Generator) 
 
 
 def fingerprint(run: Run) -> list[Any]:
-    """What tells data from others: shapes, and a checksum over all numbers."""
+    """What tells data from others: shapes, and of arrays a checksum over all numbers."""
     if run.fingerprint is None:
         assert run.data is not None
-        found: list[Any] = []
-        for array in (run.data.X, run.data.y, run.data.weight):
-            if array is not None:
-                flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-                found.append([list(array.shape), zlib.crc32(flat.data)])
-        run.fingerprint = found
+        X = run.data.X
+        if isinstance(X, Batches):
+            raise ValueError("Checkpoint needs data that can be read again: arrays, or FileRows")
+        if isinstance(X, FileRows):
+            files = [X.X] if X.y is None else [X.X, X.y]
+            run.fingerprint = [[list(file.shape), str(file.dtype)] for file in files]
+        else:
+            arrays = (X, run.data.y, run.data.weight)
+            run.fingerprint = [_checksum(array) for array in arrays if array is not None]
     return run.fingerprint
+
+
+def _checksum(array: Array) -> list[Any]:
+    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return [list(array.shape), zlib.crc32(flat.data)]
 
 
 def random_state(rng: np.random.Generator) -> dict[str, Any]:
