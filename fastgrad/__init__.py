@@ -1,10 +1,12 @@
 """fastgrad: fast and honest training of dense networks on a CPU."""
 
-from fastgrad import initializers, schedules
+from fastgrad import callbacks, initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
+from fastgrad.checkpoints import Checkpoint, resume
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
 from fastgrad.containers import Residual
+from fastgrad.embedding import Embedding, Flatten
 from fastgrad.errors import GradientError
 from fastgrad.fitting import fit
 from fastgrad.gradcheck import gradcheck
@@ -37,10 +39,12 @@ from fastgrad.optimizers import (
     RMSprop,
     Rprop,
 )
+from fastgrad.parallel import Concat, Parallel
 from fastgrad.policies import RollBack, Skip
 from fastgrad.range_test import RangeTest, lr_range_test
 from fastgrad.regularization import Dropout
 from fastgrad.run import EarlyStopping, Run
+from fastgrad.standardize import Standardize
 from fastgrad.system import info
 from fastgrad.train import Trainer
 
@@ -53,14 +57,18 @@ __all__ = [
     "Adamax",
     "BatchNorm",
     "BinaryCrossEntropy",
+    "Checkpoint",
     "ClipNorm",
     "ClipPerLayer",
     "ClipReport",
     "ClipValue",
+    "Concat",
     "CrossEntropy",
     "Dense",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
+    "Flatten",
     "GradFloor",
     "GradientError",
     "Huber",
@@ -74,6 +82,7 @@ __all__ = [
     "MSE",
     "Muon",
     "NAdam",
+    "Parallel",
     "RAdam",
     "RMSNorm",
     "RMSprop",
@@ -86,7 +95,9 @@ __all__ = [
     "Sequential",
     "Skip",
     "SoftCrossEntropy",
+    "Standardize",
     "Trainer",
+    "callbacks",
     "fit",
     "gradcheck",
     "info",
@@ -94,6 +105,7 @@ __all__ = [
     "load",
     "lr_range_test",
     "num_threads",
+    "resume",
     "schedules",
     "set_num_threads",
     "use_backend",

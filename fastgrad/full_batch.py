@@ -6,7 +6,6 @@ import numpy as np
 
 from fastgrad import backends
 from fastgrad.arena import Array
-from fastgrad.clipping import Clip
 from fastgrad.feeding import Batch
 from fastgrad.locate import find_not_finite
 from fastgrad.optimizers import LBFGS
@@ -18,9 +17,8 @@ from fastgrad.updates import Update
 
 def refuse(update: Update, guard: Guard, accumulate: int) -> None:
     """Raise ValueError where a trainer was given what only steps on minibatches can use."""
-    clips: tuple[Clip, ...] = update.clips
     given = {
-        "clip": clips,
+        "clip": update.clips,
         "schedule": update.schedule is not None,
         "per_layer": update.per_layer,
         "accumulate": accumulate > 1,
@@ -32,8 +30,8 @@ def refuse(update: Update, guard: Guard, accumulate: int) -> None:
         raise ValueError(f"{update.optimizer} takes no {', '.join(named)}")
 
 
-def epoch(recorder: Recorder, optimizer: LBFGS, batch: Batch) -> float:
-    """Minimize the loss of a recorded batch that holds all rows; the loss at the end.
+def epoch(recorder: Recorder, optimizer: LBFGS, batch: Batch) -> None:
+    """Minimize the loss of a recorded batch that holds all rows.
 
     Raises
     ------
@@ -59,7 +57,7 @@ def epoch(recorder: Recorder, optimizer: LBFGS, batch: Batch) -> float:
 
     try:
         end = optimizer.minimize(loss_and_gradient, params.astype(np.float64), accept)
-        loss, _ = loss_and_gradient(end)  # the line search may have looked elsewhere since
+        loss_and_gradient(end)  # the line search may have looked elsewhere since
     except BaseException:
         params[...] = good
         raise
@@ -67,4 +65,3 @@ def epoch(recorder: Recorder, optimizer: LBFGS, batch: Batch) -> float:
     tape.call("end_step", recorder.step)
     closing = backend.program([batch.closing + tape.take()], recorder.status, batch.tape.keep)
     closing.run([1], threads)
-    return loss

@@ -114,8 +114,8 @@ class Update:
         groups = []
         runs = itertools.groupby(model.parts, lambda part: chosen.get(part.name, {}))
         found = [(_checked(optimizer, overrides), list(parts)) for overrides, parts in runs]
-        stops = [parts[0].start for _, parts in found[1:]] + [model.flat_params.size]
-        for (overrides, parts), stop in zip(found, stops, strict=True):
+        edges = [*(parts[0].start for _, parts in found), model.flat_params.size]
+        for (overrides, parts), stop in zip(found, edges[1:], strict=True):
             start = parts[0].start
             own = [replace(part, start=part.start - start) for part in parts]
             group = Group(overrides, own, start, stop, {})

@@ -152,7 +152,7 @@ def test_a_step_is_refused():
     model = chain(5, 2)
     before = bits(model.flat_params)
     trainer = fg.Trainer(model, "mse", "lbfgs")
-    with pytest.raises(TypeError, match=r"LBFGS trains on whole data sets: call fit"):
+    with pytest.raises(TypeError, match=r"LBFGS needs all rows at once"):
         trainer.step(x, y)
     assert bits(model.flat_params) == before
     assert trainer.epoch(x, y) > 0
@@ -181,6 +181,18 @@ def test_without_scipy(monkeypatch):
     with pytest.raises(ImportError, match=r'LBFGS needs SciPy: pip install "fastgrad\[lbfgs\]"'):
         fg.Trainer(model, "mse", "lbfgs").epoch(*regression("float32"))
     assert bits(model.flat_params) == before
+
+
+def test_a_checkpoint_goes_on(tmp_path):
+    x, y = regression("float32")
+    given = {"loss": "mse", "optimizer": fg.LBFGS(max_iter=2), "rng": 0}
+    whole = fg.fit(chain(5, 8, 2), x, y, epochs=4, **given)
+    path = tmp_path / "run.safetensors"
+    fg.fit(chain(5, 8, 2), x, y, epochs=2, callbacks=[fg.Checkpoint(path)], **given)
+    again = fg.resume(path, x, y, callbacks=[fg.Checkpoint(path)], epochs=4)
+    assert bits(again.model.flat_params) == bits(whole.model.flat_params)
+    assert again.history["loss"] == whole.history["loss"]
+    assert again.trainer.steps == 4
 
 
 def test_threads_change_nothing(threads):

@@ -70,7 +70,10 @@ class LBFGS(Optimizer):
         parts: Sequence[Part],
     ) -> None:
         """There is no update that minibatches could share."""
-        raise TypeError("LBFGS trains on whole data sets: call fit or Trainer.epoch, not step")
+        raise TypeError(
+            "LBFGS needs all rows at once: give fit or Trainer.epoch an array of them; "
+            "step, batches and FileRows are not for it"
+        )
 
     def minimize(
         self,
