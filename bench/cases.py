@@ -109,9 +109,9 @@ OPTIMIZERS: dict[str, tuple[Optimizer, int]] = {
 
 
 def optimizer_step(
-    optimizer: Optimizer, backend: str, size: int, dtype: str = "float32"
+    optimizer: Optimizer, backend: str, size: int, dtype: str = "float32", done: int = 1
 ) -> tuple[Array, Replay]:
-    """Parameters, and what updates them once with a fixed gradient."""
+    """Parameters, and what updates them once with a fixed gradient, as if after `done` steps."""
     rng = np.random.default_rng(0)
     params, grads = (aligned(size, dtype) for _ in range(2))
     for vector in (params, grads):
@@ -119,7 +119,7 @@ def optimizer_step(
     parts = (Part("0.bias", 0, (size,)),)
     tape = Tape(backends.load(backend), Workspace(), dtype)
     state, hyper = optimizer.state(params, parts), np.array(optimizer.hyper())
-    optimizer.record(tape, grads, params, state, hyper, np.ones(1, np.int64), parts)
+    optimizer.record(tape, grads, params, state, hyper, np.array([done]), parts)
     program = tape.backend.program([tape.take()], np.zeros(1, np.int64), tape.keep)
     threads = backends.num_threads()
     return params, lambda: program.run([1], threads)

@@ -20,7 +20,8 @@ cdef void run_sgd(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef real *velocity = <real *>a.first
     cdef double lr = a.hyper[0], momentum = a.hyper[1]
     cdef bint begins = a.step[0] == 0  # the first velocity is the gradient itself
-    cdef real keep = <real>(0 if begins else momentum), add = <real>(1 if begins else 1 - a.hyper[2])
+    cdef real keep = <real>(0 if begins else momentum)
+    cdef real add = <real>(1 if begins else 1 - a.hyper[2])
     cdef real decay = <real>a.hyper[3], rate = <real>lr, look = 0, d, v
     cdef ptrdiff_t i, low, high
     team_share(team, a.P, BLOCK, &low, &high)

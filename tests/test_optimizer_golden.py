@@ -38,9 +38,7 @@ class Steps:
         self.state = self.optimizer.state(flat, parts)
         self.hyper, self.step = np.array(self.optimizer.hyper()), np.zeros(1, np.int64)
         tape = Tape(ops, Workspace(), dtype)
-        self.optimizer.record(
-            tape, self.grads.flat, flat, self.state, self.hyper, self.step, parts
-        )
+        self.optimizer.record(tape, self.grads.flat, flat, self.state, self.hyper, self.step, parts)
         self.program = ops.program([tape.take()], np.zeros(1, np.int64), tape.keep)
         self.vectors = [flat, *self.state.values()]
 
@@ -116,7 +114,9 @@ def bounds(case, dtype, count):
 def test_golden(ops, case, dtype):
     own = Steps(ops, case, dtype)
     count = ROUNDINGS.get(type(own.optimizer).__name__, 20)
-    expected = zip(VALUES["grads"], VALUES[f"{case}.params"], bounds(case, dtype, count), strict=True)
+    expected = zip(
+        VALUES["grads"], VALUES[f"{case}.params"], bounds(case, dtype, count), strict=True
+    )
     for step, (g, params, bound) in enumerate(expected):
         own.set_step(step)
         got = own.updated(own.values(), g)

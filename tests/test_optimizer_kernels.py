@@ -80,7 +80,9 @@ def assert_step(run, kernel, given, dtype, what):
             continue
         array = getattr(true, name)
         moved = np.abs(given["p"]) + np.abs(array - given["p"]) if name == "p" else 0
-        assert_within(getattr(out, name), array, rounding(np.abs(array) + moved, dtype), what + name)
+        assert_within(
+            getattr(out, name), array, rounding(np.abs(array) + moved, dtype), what + name
+        )
 
 
 @pytest.mark.parametrize(("kernel", "hyper", "without"), ELEMENTWISE.values(), ids=ELEMENTWISE)
@@ -176,7 +178,7 @@ def test_the_room_of_muon_must_fit(ops):
 
 
 def test_mu_is_a_function_of_the_step(run):
-    """NAdam's product of all mu so far, where it is nothing, where mu no longer grows, and before."""
+    """NAdam's product of all mu so far: where it is nothing, where mu has grown, and before."""
     for beta1, decay in [(0.9, 4e-3), (0.9, 0.0), (0.999, 5.0), (0.9999, 0.3), (0.0, 4e-3)]:
         for step in (0, 1, 2, 50, 3_000, 200_000):
             given = {name: np.ones(3) for name in ("g", "p", "mean", "square")}

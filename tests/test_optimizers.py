@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import bits, chain
+from rounding import assert_within, rounding
 
 import fastgrad as fg
 from fastgrad import backends, optimizers
@@ -280,11 +281,12 @@ def moved(optimizer, g, dtype="float64", steps=3):
     ids=lambda optimizer: type(optimizer).__name__,
 )
 def test_the_unit_of_the_gradient_does_not_matter(optimizer, size, seed, power):
-    """Powers of two round nothing; they leave eps far below or above."""
+    """Powers of two round nothing, and eps is less than the rounding of any of these gradients."""
     g = gradients(3, size, seed)
     g[abs(g) < 1e-3] = 1.0
+    bound = rounding(3, np.float64, 60)  # three steps of at most lr, from parameters of about 1
     for one, scaled in zip(moved(optimizer, g), moved(optimizer, g * 2.0**power), strict=True):
-        np.testing.assert_allclose(one, scaled, rtol=1e-12, atol=1e-15)
+        assert_within(scaled, one, bound)
 
 
 @settings(max_examples=25, deadline=None)
@@ -303,18 +305,19 @@ def test_a_turned_problem_is_solved_the_other_way(optimizer, size, seed):
 @given(size=SIZES, seed=SEEDS)
 @pytest.mark.parametrize("optimizer", STEPPING, ids=repr)
 def test_the_reference_agrees_on_every_size(optimizer, size, seed):
-    """Three steps on parameters of about 1, which none of these moves by more than 2 a step."""
+    """Three steps on parameters of about 1, which none of these moves by more than 3 a step."""
     g = gradients(3, size, seed)
     shapes = {"0.bias": (size,)}
     own, plain = (Steps(optimizer, "float64", name, shapes) for name in ("cython", "reference"))
     for gradient in g:
-        np.testing.assert_allclose(own(gradient), plain(gradient), rtol=0, atol=1e-12)
+        assert_within(own(gradient), plain(gradient), rounding(10, np.float64, 60))
 
 
 @settings(max_examples=20, deadline=None)
 @given(rows=st.integers(1, 40), columns=st.integers(1, 40), seed=SEEDS)
 def test_muon_turns_with_its_matrix(rows, columns, seed):
-    """The transposed problem has the transposed solution, but for r and for rounding."""
+    """The transposed problem has the transposed solution, but for rounding, which five rounds of
+    three products pass on by a factor below 5 each."""
     optimizer = fg.Muon(0.1, adjust_lr_fn="match_rms_adamw")
     g = np.random.default_rng(seed).standard_normal((rows, columns))
     found = []
@@ -322,7 +325,8 @@ def test_muon_turns_with_its_matrix(rows, columns, seed):
         own = Steps(optimizer, "float64", shapes={"1.weight": gradient.shape})
         own.params[...] = 0
         found.append(own(gradient.ravel()).reshape(gradient.shape))
-    np.testing.assert_allclose(found[0], found[1].T, rtol=0, atol=1e-10)
+    roundings = 5**5 * (3 * max(rows, columns) + 20)
+    assert_within(found[0], found[1].T, rounding(0.1 * 0.2 * 40**0.5, np.float64, roundings))
 
 
 def test_muon_takes_hidden_matrices_only():
@@ -420,14 +424,14 @@ DEFAULTS = [optimizers.get(name.lower()) for name in [*NAMES, "LBFGS"]]
 SETTINGS = [(optimizer, name) for optimizer in DEFAULTS for name in vars(optimizer)]
 
 
-@pytest.mark.parametrize(("optimizer", "name"), SETTINGS, ids=lambda v: getattr(v, "kernel", str(v)))
+@pytest.mark.parametrize(
+    ("optimizer", "name"), SETTINGS, ids=lambda v: getattr(v, "kernel", str(v))
+)
 def test_bad_input(optimizer, name):
-    """Every hyperparameter of every optimizer is refused under its name, and nothing has changed."""
+    """Every hyperparameter of every optimizer is refused by its name; nothing has changed then."""
     kind, config = type(optimizer), {k: v for k, v in optimizer.config().items() if k != "name"}
     for value in BAD[name]:
-        if (kind, name, value) == (fg.LARS, "eps", 0) or (
-            kind is fg.LARS and name == "eps" and value == 1e-40
-        ):
+        if kind is fg.LARS and name == "eps" and value in (0, 1e-40):
             continue  # where no norm is 0, its eps may be
         with pytest.raises((ValueError, TypeError), match=rf"^{name}(\[\d\])? must .* got "):
             kind(**config | {name: value})
@@ -443,6 +447,4 @@ def test_vectors_of_another_kind_are_refused():
     other = {name: aligned(3, np.float32) for name in own.state}
     tape = Tape(backends.load("cython"), Workspace(), np.float32)
     with pytest.raises(ValueError, match="adam: mean has shape"):
-        own.optimizer.record(
-            tape, own.grads, own.params, other, own.hyper, own.step, own.parts
-        )
+        own.optimizer.record(tape, own.grads, own.params, other, own.hyper, own.step, own.parts)

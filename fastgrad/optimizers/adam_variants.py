@@ -47,8 +47,9 @@ class Adamax(Optimizer):
 class NAdam(Optimizer):
     """NAdam (Dozat 2016): Adam with Nesterov's momentum, whose beta1 grows at first.
 
-    ``mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)``, ``M_t = mu_1 ... mu_t``; with Adam's m and v,
-    ``p -= lr (mu_t+1 m / (1 - M_t+1) + (1 - mu_t) g / (1 - M_t)) / (sqrt(v / (1 - beta2^t)) + eps)``
+    ``mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)``, ``M_t = mu_1 ... mu_t``; with Adam's m and
+    v, ``p -= lr u / (sqrt(v / (1 - beta2^t)) + eps)`` where
+    ``u = mu_t+1 m / (1 - M_t+1) + (1 - mu_t) g / (1 - M_t)``.
 
     M is computed from t at every step, so that it is no state and fits the betas of the moment.
 

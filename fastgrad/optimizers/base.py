@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,7 +65,7 @@ class Optimizer:
 
     kernel: ClassVar[str]
     slots: ClassVar[tuple[str, ...]]  # the kernel's state vectors, in its order
-    checks: ClassVar[Mapping[str, Check]] = {  # what most optimizers mean by these names
+    checks: ClassVar[dict[str, Check]] = {  # what most optimizers mean by these names
         "lr": positive,
         "eps": normal,
         "weight_decay": not_negative,

@@ -92,9 +92,7 @@ class LARS(Optimizer):
         update = tape.empty(params.shape)
         squares, ratios = np.zeros((len(blocks) - 1, 2)), np.zeros(len(groups) - 1)
         velocity = state.get("velocity")
-        tape.call(
-            "lars", grads, hyper, blocks, groups, params, velocity, update, squares, ratios
-        )
+        tape.call("lars", grads, hyper, blocks, groups, params, velocity, update, squares, ratios)
         tape.release(update)
 
 

@@ -109,7 +109,7 @@ class LBFGS(Optimizer):
         def iterated(intermediate_result: OptimizeResult) -> None:
             accept(intermediate_result.x)
 
-        options = {"maxiter": self.max_iter, "maxcor": self.history}
+        options: dict[str, float] = {"maxiter": self.max_iter, "maxcor": self.history}
         options |= {"gtol": self.gtol, "ftol": self.ftol, "maxfun": 20 * self.max_iter}
         found = minimize(
             loss_and_gradient,

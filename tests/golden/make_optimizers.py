@@ -41,7 +41,10 @@ CASES = {  # optimizer, options, shapes
     "adagrad_lr_decay": ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1}),
     "adagrad_accumulator": ("Adagrad", {"lr": 0.1, "initial_accumulator_value": 0.5, "eps": 1e-6}),
     "adadelta": ("Adadelta", {}),
-    "adadelta_weight_decay": ("Adadelta", {"lr": 0.5, "rho": 0.7, "eps": 1e-4, "weight_decay": 0.1}),
+    "adadelta_weight_decay": (
+        "Adadelta",
+        {"lr": 0.5, "rho": 0.7, "eps": 1e-4, "weight_decay": 0.1},
+    ),
     "adam": ("Adam", {}),
     "adam_weight_decay": (
         "Adam",
@@ -105,7 +108,7 @@ def join(tensors):
 
 
 def by_torch(make, p0, grads):
-    """The trajectory of optimizers, each with its factor of the learning rate, over their tensors."""
+    """The trajectory of optimizers, each with its factor of the learning rate."""
     tensors = [torch.nn.Parameter(torch.tensor(p)) for p in p0]
     optimizers = [(factor, each, each.param_groups[0]["lr"]) for factor, each in make(tensors)]
     for step, given in enumerate(grads):

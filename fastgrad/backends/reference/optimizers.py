@@ -201,7 +201,9 @@ def muon(
     polynomial: Array,
     squares: Array,
 ) -> None:
-    lr, momentum, nesterov, weight_decay, eps, a, b, c, ns_steps, match_rms = hyper[[0, *range(7, 16)]]
+    lr, momentum, nesterov, weight_decay, eps, a, b, c, ns_steps, match_rms = hyper[
+        [0, *range(7, 16)]
+    ]
     mean[...] = momentum * mean + (1 - momentum) * g
     u = momentum * mean + (1 - momentum) * g if nesterov else mean
     u = (u if len(u) <= len(u.T) else u.T).astype(p.dtype)
