@@ -120,6 +120,7 @@ def is_foreign(layer: Layer) -> bool:
 
 
 def own(views: Mapping[str, Array], i: int) -> dict[str, Array]:
+    """Those of layer i, by the names that it gives them."""
     prefix = f"{i}."
     return {name[len(prefix) :]: view for name, view in views.items() if name.startswith(prefix)}
 

@@ -104,13 +104,15 @@ class Layer:
 
         Additions, multiplications, divisions and comparisons count 1, a function such as exp or
         tanh does, too. Without `input_grad` the backward pass is that of the parameters alone.
+        Layers within this one count for themselves.
         """
         return None
 
     def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
         """Memory for what training keeps from the forward pass to the backward pass, y included.
 
-        Only what grows with the rows of x counts; `itemsize` is that of the model's dtype.
+        Only what grows with the rows of x counts, and not what layers within this one keep;
+        `itemsize` is that of the model's dtype.
         """
         return math.prod(self.output_shape(shape)) * itemsize
 
