@@ -1,8 +1,9 @@
 """fastgrad: fast and honest training of dense networks on a CPU."""
 
-from fastgrad import initializers, schedules
+from fastgrad import callbacks, initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
+from fastgrad.checkpoints import Checkpoint, resume
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
 from fastgrad.containers import Residual
 from fastgrad.embedding import Embedding, Flatten
@@ -40,6 +41,7 @@ __all__ = [
     "AdamW",
     "BatchNorm",
     "BinaryCrossEntropy",
+    "Checkpoint",
     "ClipNorm",
     "ClipPerLayer",
     "ClipReport",
@@ -68,6 +70,7 @@ __all__ = [
     "SoftCrossEntropy",
     "Standardize",
     "Trainer",
+    "callbacks",
     "fit",
     "gradcheck",
     "info",
@@ -75,6 +78,7 @@ __all__ = [
     "load",
     "lr_range_test",
     "num_threads",
+    "resume",
     "schedules",
     "set_num_threads",
     "use_backend",

@@ -12,6 +12,8 @@ import numpy as np
 from fastgrad import backends, checks
 from fastgrad.arena import Arena, Array, Part, Views
 from fastgrad.containers import buffers_of, features_of, own, parameters_of, record_all
+from fastgrad.data.file_rows import FileRows
+from fastgrad.data.windows import parts
 from fastgrad.layers import Backward, Layer
 from fastgrad.program import Tape, Workspace
 from fastgrad.summary import Summary, summarize
@@ -266,29 +268,39 @@ class Sequential:
         program.run([1], backends.num_threads())
         return dx.copy() if input_grad and dx is not None else None
 
-    def predict(self, X: Any, batch_size: int = 1024) -> Array:
+    def predict(self, X: Any, batch_size: int = 1024, out: Array | None = None) -> Array:
         """Outputs for any number of rows, `batch_size` of them at a time.
 
         Parameters
         ----------
-        X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T)
+        X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T); or FileRows
         batch_size : int
+        out : ndarray of the result's shape, optional
+            Where to put the outputs: a memmap, for instance, where they are many.
 
         Returns
         -------
         ndarray, (N, outputs) or (N, T, outputs)
+            `out`, where it is given.
         """
-        rows = self.checked("X", X)
+        given = X if isinstance(X, FileRows) else self.checked("X", X)
         size = checks.count("batch_size", batch_size)
-        outputs: Array | None = None
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            known = self._pass(part.shape, train=False)
-            known.x[...] = part
-            known.forward.run([1], backends.num_threads())
-            if outputs is None:
-                outputs = np.empty((len(rows), *known.y.shape[1:]), self.dtype)
-            outputs[start : start + len(part)] = known.y
+        outputs, done = out, 0
+        with parts(given, self.inputs, self.dtype, size) as (count, windows):
+            for window in windows:
+                for start in range(0, len(window), size):
+                    part = window[start : start + size]
+                    known = self._pass(part.shape, train=False)
+                    known.x[...] = part
+                    known.forward.run([1], backends.num_threads())
+                    if done == 0:
+                        shape = (count, *known.y.shape[1:])
+                        if outputs is None:
+                            outputs = np.empty(shape, self.dtype)
+                        checks.output("out", outputs, shape)
+                    assert outputs is not None
+                    outputs[done : done + len(part)] = known.y
+                    done += len(part)
         assert outputs is not None
         return outputs
 

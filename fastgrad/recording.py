@@ -125,6 +125,10 @@ class Recorder:
             self._feed = Feed(key, order, program, segments)
         return self._feed
 
+    def release(self) -> None:
+        """Hold on to the arrays of the last epoch no longer."""
+        self._feed = None
+
     def single(self, batch: Batch, waiting: int) -> Any:
         """The program of one minibatch that is not gathered, after `waiting` others of its step."""
         first, last = waiting == 0, waiting == self.accumulate - 1

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import backends, checks, clipping, losses, policies
+from fastgrad import backends, checks, clipping, losses, policies, streaming
 from fastgrad.arena import Array
 from fastgrad.clipping import ClipReport
+from fastgrad.data.file_rows import FileRows
 from fastgrad.feeding import Batch, Feed, Held
 from fastgrad.locate import find_not_finite
 from fastgrad.losses import Loss
@@ -275,7 +276,7 @@ class Trainer:
     def epoch(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int = 64,
         shuffle: bool = True,
         sample_weight: Any = None,
@@ -284,8 +285,9 @@ class Trainer:
 
         Parameters
         ----------
-        X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T)
-            Not copied where it is C-contiguous and of the model's dtype.
+        X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T); or FileRows
+            Not copied where it is C-contiguous and of the model's dtype. `FileRows` bring their
+            targets with them, and are trained on window by window.
         y : array-like
         batch_size : int
             The last minibatch may be smaller.
@@ -303,8 +305,11 @@ class Trainer:
         ValueError, TypeError, GradientError
             As `step`. KeyboardInterrupt stops between two steps and leaves a usable model.
         """
-        rows = self.model.checked("X", X, check_finite=False)
         size = checks.count("batch_size", batch_size)
+        if isinstance(X, FileRows):
+            checks.only("FileRows", y=y, sample_weight=sample_weight)
+            return streaming.epoch(self, X, size, shuffle)
+        rows = self.model.checked("X", X, check_finite=False)
         outputs = self.model.output_shape(rows.shape)
         loss, target = self._targets(y, outputs)
         weight = self._weights(sample_weight, outputs)
@@ -315,13 +320,9 @@ class Trainer:
         target = self._held.hold("y", None if loss.labels else y, target)
         if weight is not None:
             weight = self._held.hold("sample_weight", sample_weight, weight)
-        feed = self._recorder.feed(rows, target, weight, size, loss)
-        feed.order[...] = np.arange(len(rows))
-        if shuffle:
-            self.rng.shuffle(feed.order)
-        if not self.done:
-            self._recorder.total[...] = 0
-        self._pass(feed)
+        feed = self._ordered(rows, target, weight, size, loss, shuffle)
+        with self._epoch():
+            self._go_through(feed, 0, feed.steps)
         return self.mean_loss()
 
     def mean_loss(self) -> float:
@@ -375,6 +376,16 @@ class Trainer:
             checks.finite("X", rows)
             self._finite = seen
 
+    def _ordered(
+        self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss, shuffle: bool
+    ) -> Feed:
+        """The program of a pass over these arrays, with the order of rows."""
+        feed = self._recorder.feed(rows, target, weight, size, loss)
+        feed.order[...] = np.arange(len(rows))
+        if shuffle:
+            self.rng.shuffle(feed.order)
+        return feed
+
     def _single(self, batch: Batch) -> None:
         """One minibatch given to `step`: an update, where enough of them have come."""
         last = self._waiting == self.accumulate - 1
@@ -389,32 +400,38 @@ class Trainer:
             if last:
                 self.guard.passed(1, float(self._recorder.loss[0]), self.arrays())
 
-    def _pass(self, feed: Feed) -> None:
-        """All steps of a feed that are not done yet."""
+    @contextmanager
+    def _epoch(self) -> Iterator[None]:
+        """From its start, or from the steps that are done, to its end, good or bad."""
+        if not self.done:
+            self._recorder.total[...] = 0
         try:
-            self._go_through(feed)
+            yield
         finally:
             self.done = 0
 
-    def _go_through(self, feed: Feed) -> None:
-        while self.done < feed.steps:
-            count = self.guard.stretch(min(feed.steps - self.done, AHEAD))
+    def _go_through(self, feed: Feed, first: int, steps: int) -> None:
+        """Steps of a feed that are not done yet; its first one is step `first` of the epoch's."""
+        end = first + feed.steps
+        while self.done < end:
+            here = self.done - first
+            count = self.guard.stretch(min(end - self.done, AHEAD))
             for every, _ in self._pauses:
                 count = min(count, every - self.done % every)
             self._prepare(count)
             before, total = self.steps, self._recorder.total.copy()
-            self._recorder.cursor[0] = feed.row(self.done)
-            feed.program.run(feed.times(self.done, count), backends.num_threads())
+            self._recorder.cursor[0] = feed.row(here)
+            feed.program.run(feed.times(here, count), backends.num_threads())
             good = self.steps - before
             self.done += good
             if good:
                 loss, rows = self._recorder.total - total
                 self.guard.passed(good, float(loss / rows), self.arrays())
             if self._recorder.status[0]:
-                self._bad(feed.batch(self.done, int(self._recorder.cursor[0])))
+                self._bad(feed.batch(self.done - first, int(self._recorder.cursor[0])))
                 self.done += 1
             for every, function in self._pauses:
-                if self.done % every == 0 and self.done < feed.steps:
+                if self.done % every == 0 and self.done < steps:
                     function()
 
     def _prepare(self, count: int) -> None:
