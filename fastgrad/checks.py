@@ -154,6 +154,24 @@ def rows(
     return found
 
 
+def indices(name: str, value: Any, count: int) -> Array:
+    """Integers (N,) or (N, T), at least one of them, all in [0, count), as int64."""
+    found = real_array(name, value)
+    if found.ndim not in (1, 2) or 0 in found.shape:
+        raise ValueError(f"{name} has shape {found.shape}, needs (N,) or (N, T), none of them 0")
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got dtype {found.dtype}")
+    low, high = int(found.min()), int(found.max())
+    if low < 0 or high >= count:
+        worst = low if low < 0 else high
+        place = tuple(int(i) for i in np.argwhere(found == worst)[0])
+        raise ValueError(
+            f"{name} must lie in [0, {count}), got {worst} at "
+            f"{f'index {place}' if len(place) > 1 else f'row {place[0]}'}"
+        )
+    return np.ascontiguousarray(found, np.int64)
+
+
 def weights(name: str, value: Any, length: int | None, kind: Any) -> Array:
     """Weights of rows or classes: (length,), finite, none negative, not all 0."""
     found = real_array(name, value)

@@ -51,9 +51,11 @@ def fit(
     Parameters
     ----------
     model : Sequential
-    X : array-like, (N, inputs) or (N, T, inputs), or FileRows, or batches
+    X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T); FileRows; or batches
         Batches are an iterable, or a function that returns an iterator for each epoch; their items
         are ``(x, y)`` or ``(x, y, sample_weight)``. Each is a minibatch as it is, in that order.
+        The rows of an array that are trained on give `Standardize` its statistics, if it has none
+        yet.
     y : array-like, optional
         Targets, as the loss takes them; `FileRows` and batches have their own.
     loss, optimizer, clip, schedule, per_layer, accumulate, average, on_nonfinite
@@ -118,6 +120,7 @@ def fit(
         on_nonfinite=on_nonfinite,
     )
     data = prepared(trainer, X, y, sample_weight, validation, generator)
+    model.fit_input(data.X, again=False)
     run = Run(model, trainer, settings)
     return train(run, data, callbacks, progress)
 
@@ -156,8 +159,8 @@ def prepared(
             raise ValueError(f"validation must be (X, y) with {what}, got {validation!r}")
         held_out = None if validation is None else own_set(trainer, validation)
         return Data(X, None, None, held_out)
-    X = checks.rows("X", X, model.inputs, model.dtype)
-    _, y = trainer._targets(y, trainer._output_shape(X))
+    X = model.checked("X", X)
+    _, y = trainer._targets(y, model.output_shape(X.shape))
     if weight is not None:
         weight = checks.weights("sample_weight", weight, len(X), model.dtype)
     if validation is None:
@@ -181,8 +184,8 @@ def own_set(trainer: Trainer, validation: Any) -> tuple[Array, Array]:
     if len(validation) != 2:
         raise ValueError(f"validation must be (X, y) or a fraction, got {len(validation)} items")
     model = trainer.model
-    X = checks.rows("validation X", validation[0], model.inputs, model.dtype)
-    return X, trainer._targets(validation[1], trainer._output_shape(X))[1]
+    X = model.checked("validation X", validation[0])
+    return X, trainer._targets(validation[1], model.output_shape(X.shape))[1]
 
 
 def train(run: Run, data: Data, callbacks: Sequence[Callback], progress: bool | None) -> Run:

@@ -84,7 +84,7 @@ class Recorder:
             self.seed,
             self.batches,
         )
-        x = tape.empty(shape)
+        x = tape.empty(shape, self.model.input_dtype)
         wanted = tape.empty((shape[0], *target.shape[1:]), target.dtype)
         weight = tape.empty((shape[0],)) if weighted else None
         z, outputs, backward = self.model.record(tape, x, train=True)

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 def windows(trainer: Trainer, rows: FileRows, batch_size: int) -> tuple[losses.Loss, Windows]:
     """The loss for these targets, and the windows that a trainer can use."""
     model = trainer.model
+    if model.indices is not None:
+        raise TypeError("FileRows hold real numbers; a model that starts with indices needs arrays")
     checks.row_shape("X", rows.shape, model.inputs)
     if rows.y is None:
         raise ValueError("y is needed to train: FileRows(X, y)")
 
     def outputs(count: int) -> tuple[int, ...]:
-        return (count, *rows.shape[1:-1], model.outputs or rows.shape[-1])
+        return model.output_shape((count, *rows.shape[1:]))
 
     sample = np.zeros((1, *rows.y.shape[1:]), rows.y.dtype)
     loss = losses.for_targets(trainer.loss, sample, outputs(1))

@@ -244,7 +244,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array-like, (N, inputs) or (N, T, inputs)
+        x : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T)
         y : array-like
             Targets, as the loss takes them.
         sample_weight : array-like (N,), optional
@@ -261,9 +261,10 @@ class Trainer:
         GradientError
             For a loss or gradient that is not finite; the parameters are those before the step.
         """
-        rows = checks.rows("x", x, self.model.inputs, self.model.dtype)
-        loss, target = self._targets(y, self._output_shape(rows))
-        weight = self._weights(sample_weight, rows, target)
+        rows = self.model.checked("x", x)
+        outputs = self.model.output_shape(rows.shape)
+        loss, target = self._targets(y, outputs)
+        weight = self._weights(sample_weight, outputs)
         batch = self._recorder.batch(rows.shape, target, weight is not None, loss)
         batch.x[...] = rows
         batch.target[...] = target
@@ -284,7 +285,7 @@ class Trainer:
 
         Parameters
         ----------
-        X : array-like, (N, inputs) or (N, T, inputs), or FileRows
+        X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T); or FileRows
             Not copied where it is C-contiguous and of the model's dtype. `FileRows` bring their
             targets with them, and are trained on window by window.
         y : array-like
@@ -308,13 +309,14 @@ class Trainer:
         if isinstance(X, FileRows):
             checks.only("FileRows", y=y, sample_weight=sample_weight)
             return streaming.epoch(self, X, size, shuffle)
-        rows = checks.rows("X", X, self.model.inputs, self.model.dtype, check_finite=False)
-        loss, target = self._targets(y, self._output_shape(rows))
-        weight = self._weights(sample_weight, rows, target)
+        rows = self.model.checked("X", X, check_finite=False)
+        outputs = self.model.output_shape(rows.shape)
+        loss, target = self._targets(y, outputs)
+        weight = self._weights(sample_weight, outputs)
         self._check_finite_once(X, rows)
 
-        rows = self._held.hold("X", X, rows)
-        # classes index memory, so nobody may change them once they have been checked
+        # what indexes memory nobody may change once it has been checked
+        rows = self._held.hold("X", None if self.model.indices is not None else X, rows)
         target = self._held.hold("y", None if loss.labels else y, target)
         if weight is not None:
             weight = self._held.hold("sample_weight", sample_weight, weight)
@@ -343,7 +345,7 @@ class Trainer:
         """Mean loss of outputs z, (N, outputs), for the targets y."""
         loss, target = self._targets(y, z.shape)
         target = target.copy()
-        weight = self._weights(sample_weight, z, target)
+        weight = self._weights(sample_weight, z.shape)
         tape = Tape(backends.active(), Workspace(), self.model.dtype)
         value = np.zeros(1)
         loss.record(tape, z, target, weight, value)
@@ -355,21 +357,17 @@ class Trainer:
         """Norm of the whole gradient of the last step, in float64, after clipping."""
         return math.sqrt(float(np.einsum("i,i->", *[self.model.flat_grads] * 2, dtype=np.float64)))
 
-    def _output_shape(self, rows: Array) -> tuple[int, ...]:
-        features = self.model.outputs or rows.shape[-1]
-        return (*rows.shape[:-1], features)
-
     def _targets(self, y: Any, outputs: tuple[int, ...]) -> tuple[Loss, Array]:
         """The loss for targets of this kind, and the targets as its kernel takes them."""
         loss = losses.for_targets(self.loss, y, outputs)
         return loss, loss.targets(y, outputs, self.model.dtype)
 
-    def _weights(self, given: Any, rows: Array, target: Array) -> Array | None:
+    def _weights(self, given: Any, outputs: tuple[int, ...]) -> Array | None:
         if given is None:
             return None
-        if rows.ndim > 2:
-            raise ValueError(f"sample_weight needs rows (N, features), got sequences {rows.shape}")
-        return checks.weights("sample_weight", given, len(target), self.model.dtype)
+        if len(outputs) > 2:
+            raise ValueError(f"sample_weight needs outputs (N, features), got sequences {outputs}")
+        return checks.weights("sample_weight", given, outputs[0], self.model.dtype)
 
     def _check_finite_once(self, given: Any, rows: Array) -> None:
         """The same array need not be searched at every epoch: training itself would notice."""

@@ -138,12 +138,11 @@ class Windows:
 
 @contextmanager
 def parts(
-    X: Any, features: int | None, dtype: Any, batch_size: int
+    X: Array | FileRows, features: int | None, dtype: Any, batch_size: int
 ) -> Iterator[tuple[int, Iterator[Array]]]:
     """How many rows there are, and the rows in their order: an array at once, files by windows."""
     if not isinstance(X, FileRows):
-        found = checks.rows("X", X, features, dtype)
-        yield len(found), iter([found])
+        yield len(X), iter([X])
         return
     checks.row_shape("X", X.shape, features)
     with closing(Windows(X, dtype, batch_size).read(None)) as windows:
