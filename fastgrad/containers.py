@@ -10,6 +10,7 @@ import numpy as np
 
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
+from fastgrad.data.file_rows import FileRows
 from fastgrad.layers import Backward, Layer, rows_of
 from fastgrad.program import Tape
 
@@ -164,7 +165,7 @@ class Chain(Layer):
             shape = layer.output_shape(shape)
         return shape
 
-    def fit_input(self, x: Array, params: Mapping[str, Array], again: bool) -> None:
+    def fit_input(self, x: Array | FileRows, params: Mapping[str, Array], again: bool) -> None:
         """Have the first layer do it."""
         self.layers[0].fit_input(x, own(params, 0), again)
 
@@ -250,7 +251,7 @@ class Residual(Layer):
         """Those of the layers, named by their number."""
         return buffers_of(self.layers)
 
-    def fit_input(self, x: Array, params: Mapping[str, Array], again: bool) -> None:
+    def fit_input(self, x: Array | FileRows, params: Mapping[str, Array], again: bool) -> None:
         """Have the first of the layers do it."""
         self.layers[0].fit_input(x, own(params, 0), again)
 

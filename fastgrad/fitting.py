@@ -120,7 +120,8 @@ def fit(
         on_nonfinite=on_nonfinite,
     )
     data = prepared(trainer, X, y, sample_weight, validation, generator)
-    model.fit_input(data.X, again=False)
+    if not isinstance(data.X, Batches):
+        model.fit_input(data.X, again=False)
     run = Run(model, trainer, settings)
     return train(run, data, callbacks, progress)
 

@@ -16,6 +16,7 @@ from fastgrad import checks, initializers
 from fastgrad.arena import Array
 from fastgrad.backends.contract import ACTIVATIONS as NAMES
 from fastgrad.backends.contract import NEED_SLOPE
+from fastgrad.data.file_rows import FileRows
 from fastgrad.program import Tape
 
 Backward: TypeAlias = "Callable[[Array, bool], Array | None]"
@@ -96,7 +97,7 @@ class Layer:
         assert features is not None
         return (*shape[:-1], features)
 
-    def fit_input(self, x: Array, params: Mapping[str, Array], again: bool) -> None:
+    def fit_input(self, x: Array | FileRows, params: Mapping[str, Array], again: bool) -> None:
         """Set buffers that depend on the training rows x; those set before, only if `again`."""
 
     def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int] | None:

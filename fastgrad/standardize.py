@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
 from fastgrad.containers import Specs
+from fastgrad.data.file_rows import FileRows
+from fastgrad.data.windows import parts
 from fastgrad.layers import Backward, Layer, rows_of
 from fastgrad.program import Tape
 
@@ -49,8 +52,8 @@ class Standardize(Layer):
         shape = (self.inputs,)
         return {name: (shape, initializers.zeros()) for name in ("mean", "scale")}
 
-    def fit_input(self, x: Array, params: Mapping[str, Array], again: bool) -> None:
-        """Set mean and scale to those of the rows x.
+    def fit_input(self, x: Array | FileRows, params: Mapping[str, Array], again: bool) -> None:
+        """Set mean and scale to those of the rows x; files are read through three times.
 
         Raises
         ------
@@ -59,15 +62,17 @@ class Standardize(Layer):
         """
         if params["scale"].all() and not again:
             return
-        rows = rows_of(x)
-        start = rows[0].astype(np.float64)
+        kind = params["scale"].dtype
+        with closing(_blocks(x, kind)) as blocks:
+            start = next(blocks)[0].astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
-            shift = _column_mean(rows, start, 1)
+            shift = _column_mean(_blocks(x, kind), start, 1)
             mean = start + shift
-            scale = np.sqrt(_column_mean(rows, mean, 2))
+            scale = np.sqrt(_column_mean(_blocks(x, kind), mean, 2))
         if not np.isfinite(scale).all():
             column = int(np.argmin(np.isfinite(scale)))
-            low, high = rows[:, column].min(), rows[:, column].max()
+            ends = [(b[:, column].min(), b[:, column].max()) for b in _blocks(x, kind)]
+            low, high = min(low for low, _ in ends), max(high for _, high in ends)
             raise ValueError(
                 f"column {column} of X reaches from {low} to {high}: too far to be standardized"
             )
@@ -112,9 +117,19 @@ class Standardize(Layer):
         return {"features": self.inputs}
 
 
-def _column_mean(rows: Array, center: Array, power: int) -> Array:
-    """Mean over rows of ``(rows - center)^power``, a block of rows after the other."""
-    total = np.zeros(center.shape)
-    for i in range(0, len(rows), _BLOCK):
-        total += ((rows[i : i + _BLOCK] - center) ** power).sum(axis=0)
-    return total / len(rows)
+def _blocks(x: Array | FileRows, kind: Any) -> Generator[Array, None, None]:
+    """Rows of features, some thousand after the other."""
+    with parts(x, kind, 1) as (_, windows):
+        for window in windows:
+            rows = rows_of(window)
+            for i in range(0, len(rows), _BLOCK):
+                yield rows[i : i + _BLOCK]
+
+
+def _column_mean(blocks: Iterable[Array], center: Array, power: int) -> Array:
+    """Mean over rows of ``(rows - center)^power``."""
+    total, count = np.zeros(center.shape), 0
+    for block in blocks:
+        total += ((block - center) ** power).sum(axis=0)
+        count += len(block)
+    return total / count
