@@ -24,9 +24,9 @@ class Standardize(Layer):
     """``y = (x - mean) / scale``: each input less its mean, divided by its standard deviation.
 
     `fit` takes both from the rows it trains on, before the first epoch, unless the model has them
-    already; with a `Trainer` call ``model.fit_input(X)`` once. They are buffers, ``mean`` and
-    ``scale`` of shape (features,), saved and loaded with the model. It takes the model's input
-    only.
+    already; with a `Trainer`, or batches, call ``model.fit_input(X)`` once. They are buffers,
+    ``mean`` and ``scale`` of shape (features,), saved and loaded with the model. It takes the
+    model's input only.
 
     Parameters
     ----------
