@@ -111,6 +111,9 @@ class Update:
         """One group where all parameters are treated alike."""
         model, optimizer = self.model, self.optimizer
         chosen = naming.select(self.per_layer, [part.name for part in model.parts])
+        if not model.parts:
+            flat = model.flat_params
+            return [Group({}, [], 0, flat.size, optimizer.state(flat))]
         groups = []
         runs = itertools.groupby(model.parts, lambda part: chosen.get(part.name, {}))
         found = [(_checked(optimizer, overrides), list(parts)) for overrides, parts in runs]
@@ -121,9 +124,6 @@ class Update:
             group = Group(overrides, own, start, stop, {})
             group.state = group.configured(optimizer).state(model.flat_params[start:stop])
             groups.append(group)
-        if not groups:  # a model without parameters
-            flat = model.flat_params
-            groups.append(Group({}, [], 0, flat.size, optimizer.state(flat)))
         return groups
 
     def _scheduled_places(self) -> Array:
