@@ -186,17 +186,16 @@ class Sequential:
         given = self._given(X)
 
         def rows() -> Iterator[Array]:
-            with parts(given, self.inputs, self.dtype, 1) as (_, windows):
+            with parts(given, self.input_dtype, 1, self.indices) as (_, windows):
                 yield from windows
 
         self.layers[0].fit_input(rows, own(self.buffers, 0), again)
 
     def _given(self, X: Any) -> Array | FileRows:
-        """Rows in memory, checked; or those in files, which are checked when they are read."""
+        """Rows that the first layer takes; those in files are checked when they are read."""
         if not isinstance(X, FileRows):
             return self.checked("X", X)
-        if self.indices is not None:
-            raise TypeError("FileRows hold real numbers; a model of indices needs arrays")
+        X.check(self.inputs, self.indices)
         return X
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
@@ -299,7 +298,7 @@ class Sequential:
         given = self._given(X)
         size = checks.count("batch_size", batch_size)
         outputs, done = out, 0
-        with parts(given, self.inputs, self.dtype, size) as (count, windows):
+        with parts(given, self.input_dtype, size, self.indices) as (count, windows):
             for window in windows:
                 for start in range(0, len(window), size):
                     part = window[start : start + size]
