@@ -3,7 +3,17 @@
 from fastgrad import initializers
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
-from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
+from fastgrad.clipping import (
+    AGC,
+    AutoClip,
+    ClipNorm,
+    ClipPerLayer,
+    ClipPerTensor,
+    ClipReport,
+    ClipValue,
+    GradFloor,
+    ZClip,
+)
 from fastgrad.containers import Residual
 from fastgrad.errors import GradientError
 from fastgrad.gradcheck import gradcheck
@@ -26,16 +36,19 @@ from fastgrad.system import info
 from fastgrad.train import Trainer
 
 __all__ = [
+    "AGC",
     "MAE",
     "MSE",
     "SGD",
     "Activation",
     "Adam",
     "AdamW",
+    "AutoClip",
     "BatchNorm",
     "BinaryCrossEntropy",
     "ClipNorm",
     "ClipPerLayer",
+    "ClipPerTensor",
     "ClipReport",
     "ClipValue",
     "CrossEntropy",
@@ -54,6 +67,7 @@ __all__ = [
     "Sequential",
     "SoftCrossEntropy",
     "Trainer",
+    "ZClip",
     "fit",
     "gradcheck",
     "info",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,25 @@ def aligned(shape: tuple[int, ...] | int, dtype: Any) -> Array:
     start = -raw.ctypes.data % ALIGNMENT
     result: Array = raw[start : start + nbytes].view(dtype).reshape(dims)
     return result
+
+
+@dataclass(frozen=True)
+class Part:
+    """An array of an arena: its name, where it starts in the flat buffer, and its shape."""
+
+    name: str
+    start: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """How many elements it has."""
+        return math.prod(self.shape)
+
+    @property
+    def stop(self) -> int:
+        """Where it ends."""
+        return self.start + self.size
 
 
 class Views(Mapping[str, Array]):
@@ -82,6 +102,11 @@ class Arena:
             }
         )
         self.starts = starts
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The arrays, in the order in which they lie in the buffer."""
+        return tuple(Part(name, self.starts[name], view.shape) for name, view in self.views.items())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # a copy of its attributes would be one of the views without what they look into

@@ -30,8 +30,10 @@ class Run:
     history : dict of str to list
         One value per epoch: ``epoch``, ``loss``, ``gradient_norm`` (of the epoch's last step, after
         clipping), ``lr``, ``seconds``, ``samples_per_second``; with validation ``val_loss``, and
-        ``val_accuracy`` for integer classes; with clips ``clipped``, the fraction of steps so far
-        in which each acted.
+        ``val_accuracy`` for integer classes; with clips ``clipped`` and ``kept``, which have an
+        entry for every clip: the fraction of the epoch's steps in which it acted, and the mean over
+        the epoch's steps of the norm after clipping over the norm before (`Trainer.clip_reports`
+        has the account of all steps).
     stopped : str or None
         Why the run ended before its last epoch.
     """
@@ -42,6 +44,7 @@ class Run:
         self.epoch = 0
         self.history: dict[str, list[Any]] = {}
         self.stopped: str | None = None
+        self._clip_reports = trainer.clip_reports()
 
     def record(self, **values: Any) -> None:
         """Append to the history, a value to each of these lists."""
@@ -255,7 +258,9 @@ def _note(
         samples_per_second=rows / seconds,
     )
     if run.trainer.clips:
-        run.record(clipped=[report.fraction for report in run.trainer.clip_reports()])
+        before, run._clip_reports = run._clip_reports, run.trainer.clip_reports()
+        reports = [now.since(then) for now, then in zip(run._clip_reports, before, strict=True)]
+        run.record(clipped=[r.fraction for r in reports], kept=[r.mean_kept for r in reports])
     if held_out is not None:
         X, y = held_out
         z = run.model.predict(X)

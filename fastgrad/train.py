@@ -58,7 +58,8 @@ class Trainer:
         # of both, so that a second trainer of the same model does not drop the same again
         self._seed = model._seed ^ checks.seed_of(self.rng)
         self.state = self.optimizer.state(model.flat_params)
-        self._reports = [np.zeros(4) for _ in self.clips]
+        layout = model._param_arena.parts, model.layer_starts()
+        self._clip_states = [clip.state(*layout) for clip in self.clips]
         self._hyper = np.array(self.optimizer.hyper())
         self._step = np.zeros(1, np.int64)
         self._cursor = np.zeros(1, np.int64)
@@ -95,7 +96,7 @@ class Trainer:
 
     def clip_reports(self) -> list[ClipReport]:
         """The account of every clip, in the order in which they act."""
-        return [c.read(report) for c, report in zip(self.clips, self._reports, strict=True)]
+        return [c.read(state) for c, state in zip(self.clips, self._clip_states, strict=True)]
 
     def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """Train on one minibatch.
@@ -259,8 +260,9 @@ class Trainer:
         z, outputs, backward = model.record(tape, x, train=True)
         dz = loss.record(tape, z, wanted, weight, self._loss)
         backward(dz, False)
-        for clip, report in zip(self.clips, self._reports, strict=True):
-            clip.record(tape, model.flat_grads, model.layer_starts(), report)
+        layout = model._param_arena.parts, model.layer_starts()
+        for clip, state in zip(self.clips, self._clip_states, strict=True):
+            clip.record(tape, model.flat_grads, model.flat_params, *layout, state)
         tape.good()
         self.optimizer.record(
             tape, model.flat_grads, model.flat_params, self.state, self._hyper, self._step

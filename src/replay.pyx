@@ -13,8 +13,9 @@ from cython.parallel cimport parallel
 from libc.stdlib cimport free
 
 from _core cimport (
-    Barrier, Call, Mode, Team, cnp, data, flush_denormals, keep_denormals, link, memcpy, memset,
-    ptrdiff_t, raise_flag, read_flag, record, seconds, set_mode, team_meet, team_worth,
+    LONG_WORK, Barrier, Call, Mode, Team, cnp, data, flush_denormals, keep_denormals, link,
+    memcpy, memset, ptrdiff_t, raise_flag, read_flag, record, seconds, set_mode, team_meet,
+    team_worth,
 )
 
 cnp.import_array()
@@ -23,7 +24,6 @@ cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **p, size_t alignment, size_t size)
 
 cdef double SIGNALS_EVERY = 0.05  # seconds between two looks for Ctrl-C
-cdef double LONG = 1e7  # work of a call after which looking at the clock costs nothing
 
 
 def max_threads():
@@ -173,7 +173,7 @@ cdef class Replay:
                     team.used = used
                     calls[i].run(calls[i].args, team, scratch)
                 # Not between the update of the parameters and the end of the step, which counts it.
-                if team.rank == 0 and (i == n - 1 or calls[i].work > LONG and i != n - 2):
+                if team.rank == 0 and (i == n - 1 or calls[i].work > LONG_WORK and i != n - 2):
                     now = seconds()
                     if now - looked > SIGNALS_EVERY:
                         looked = now

@@ -1,0 +1,68 @@
+"""What all clips share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastgrad.arena import Array, Part
+from fastgrad.clipping.report import ClipReport
+from fastgrad.program import Tape
+
+
+class Clip:
+    """The base of all clips. Its attributes are the arguments of its constructor.
+
+    What it remembers belongs to the trainer, so that one clip object may serve several of them.
+    """
+
+    def state(self, parts: Sequence[Part], layer_starts: Sequence[int]) -> dict[str, Array]:
+        """Fresh arrays of what it remembers, the account ``"report"`` among them.
+
+        Parameters
+        ----------
+        parts : sequence of Part
+            Where in the flat gradient each tensor lies.
+        layer_starts : sequence of int
+            Where each layer with parameters starts.
+        """
+        return {"report": np.zeros(6)}
+
+    def record(
+        self,
+        tape: Tape,
+        grads: Array,
+        params: Array,
+        parts: Sequence[Part],
+        layer_starts: Sequence[int],
+        state: dict[str, Array],
+    ) -> None:
+        """Record the clipping of a flat gradient.
+
+        Parameters
+        ----------
+        tape : Tape
+        grads, params : ndarray, (P,)
+        parts, layer_starts
+            As for `state`.
+        state : dict of str to ndarray
+            What `state` returned; the recorded calls keep hold of these arrays.
+        """
+        raise NotImplementedError
+
+    def read(self, state: dict[str, Array]) -> ClipReport:
+        """What the account says."""
+        steps, acted, norm, factor, kept, extreme = state["report"].tolist()
+        if not steps:
+            factor = extreme = 1.0
+        return ClipReport(int(steps), int(acted), norm, factor, kept, extreme)
+
+    def config(self) -> dict[str, Any]:
+        """Its name and arguments, as JSON can hold them; `clipping.from_config` makes it again."""
+        return {"name": type(self).__name__, **vars(self)}
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{key}={value!r}" for key, value in vars(self).items())
+        return f"{type(self).__name__}({values})"

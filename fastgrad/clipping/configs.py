@@ -1,0 +1,58 @@
+"""Clips as a trainer is given them, and as what JSON can hold."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastgrad.clipping.agc import AGC
+from fastgrad.clipping.autoclip import AutoClip
+from fastgrad.clipping.base import Clip
+from fastgrad.clipping.norms import ClipNorm, ClipPerLayer, ClipPerTensor, GradFloor
+from fastgrad.clipping.value import ClipValue
+from fastgrad.clipping.zclip import ZClip
+
+_KINDS = (AGC, AutoClip, ClipNorm, ClipPerLayer, ClipPerTensor, ClipValue, GradFloor, ZClip)
+_KNOWN: dict[str, type[Clip]] = {kind.__name__: kind for kind in _KINDS}
+
+
+def get(clip: Any) -> tuple[Clip, ...]:
+    """None, a clip or any iterable of clips, as a tuple."""
+    if clip is None:
+        return ()
+    single = isinstance(clip, (Clip, str)) or not isinstance(clip, Iterable)
+    clips = (clip,) if single else tuple(clip)
+    for one in clips:
+        if not isinstance(one, Clip):
+            raise TypeError(
+                f"clip must be a Clip such as ClipNorm(1.0), or a list of them, got {one!r}"
+            )
+    return clips
+
+
+def from_config(config: Mapping[str, Any]) -> Clip:
+    """Make the clip that `Clip.config` described.
+
+    Parameters
+    ----------
+    config : mapping
+        The "name" of a clip, and arguments of it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the name is missing or unknown, or the arguments do not suit that clip.
+    """
+    if not isinstance(config, Mapping) or "name" not in config:
+        raise ValueError(f'config: expected a mapping with a "name", got {config!r}')
+    name = config["name"]
+    if name not in _KNOWN:
+        raise ValueError(f"clip: expected one of {', '.join(_KNOWN)}, got {name!r}")
+    arguments = {key: config[key] for key in config if key != "name"}
+    signature = inspect.signature(_KNOWN[name])
+    try:
+        signature.bind(**arguments)
+    except TypeError as why:
+        raise TypeError(f"clip {name}{signature}: {why}") from None
+    return _KNOWN[name](**arguments)
