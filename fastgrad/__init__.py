@@ -1,6 +1,6 @@
 """fastgrad: fast and honest training of dense networks on a CPU."""
 
-from fastgrad import initializers
+from fastgrad import initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.clipping import (
@@ -16,6 +16,7 @@ from fastgrad.clipping import (
 )
 from fastgrad.containers import Residual
 from fastgrad.errors import GradientError
+from fastgrad.fitting import fit
 from fastgrad.gradcheck import gradcheck
 from fastgrad.io import load
 from fastgrad.layer_norm import LayerNorm, RMSNorm
@@ -30,8 +31,10 @@ from fastgrad.losses import (
 )
 from fastgrad.model import Sequential
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
+from fastgrad.policies import RollBack, Skip
+from fastgrad.range_test import RangeTest, lr_range_test
 from fastgrad.regularization import Dropout
-from fastgrad.run import EarlyStopping, Run, fit
+from fastgrad.run import EarlyStopping, Run
 from fastgrad.system import info
 from fastgrad.train import Trainer
 
@@ -62,9 +65,12 @@ __all__ = [
     "LayerNorm",
     "RMSNorm",
     "RMSprop",
+    "RangeTest",
     "Residual",
+    "RollBack",
     "Run",
     "Sequential",
+    "Skip",
     "SoftCrossEntropy",
     "Trainer",
     "ZClip",
@@ -73,7 +79,9 @@ __all__ = [
     "info",
     "initializers",
     "load",
+    "lr_range_test",
     "num_threads",
+    "schedules",
     "set_num_threads",
     "use_backend",
 ]

@@ -25,25 +25,6 @@ def aligned(shape: tuple[int, ...] | int, dtype: Any) -> Array:
     return result
 
 
-@dataclass(frozen=True)
-class Part:
-    """An array of an arena: its name, where it starts in the flat buffer, and its shape."""
-
-    name: str
-    start: int
-    shape: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """How many elements it has."""
-        return math.prod(self.shape)
-
-    @property
-    def stop(self) -> int:
-        """Where it ends."""
-        return self.start + self.size
-
-
 class Views(Mapping[str, Array]):
     """Named views into an arena. ``views[name] = array`` copies into the view."""
 
@@ -73,6 +54,25 @@ class Views(Mapping[str, Array]):
 
     def __repr__(self) -> str:
         return "\n".join(f"{name}: {view.dtype}{list(view.shape)}" for name, view in self.items())
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where an array lies in a flat vector."""
+
+    name: str
+    start: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Its elements."""
+        return math.prod(self.shape)
+
+    @property
+    def stop(self) -> int:
+        """Where it ends."""
+        return self.start + self.size
 
 
 class Arena:
@@ -105,7 +105,7 @@ class Arena:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The arrays, in the order in which they lie in the buffer."""
+        """All arrays in their order."""
         return tuple(Part(name, self.starts[name], view.shape) for name, view in self.views.items())
 
     def __reduce__(self) -> tuple[Any, ...]:

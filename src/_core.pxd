@@ -11,7 +11,6 @@ ctypedef fused real:
     double
 
 cdef extern from "fg_team.h" nogil:
-    double LONG_WORK "FG_LONG_WORK"
     ctypedef struct Barrier "fg_barrier":
         pass
     ctypedef struct Team "fg_team":

@@ -5,14 +5,12 @@
 #     float64, 0 where all elements are, and infinite where one of them is not finite.
 #  b) Work is shared in whole blocks, so that every sum is the same whatever the number of threads.
 #     Histories and accounts are written by the first thread alone.
-#  c) No call counts as a long one, after which a replay may stop for a signal: what a clip
-#     remembers of a step belongs to a step that takes place.
 from libc.float cimport DBL_MAX
 from libc.math cimport INFINITY, floor, hypot, isfinite, sqrt
 
 from _core cimport (
-    LONG_WORK, Mode, Team, cnp, data, int64_t, keep_denormals, ptrdiff_t, real, record,
-    record_real, set_mode, team_share, team_wait,
+    Mode, Team, cnp, data, int64_t, keep_denormals, ptrdiff_t, real, record, record_real,
+    set_mode, team_share, team_wait,
 )
 from _math cimport absolute
 from _reduce cimport all_finite, sum_of_squares
@@ -83,7 +81,7 @@ def group_norms(x, blocks, groups, sums, norms):
                          <double *>data(sums), <double *>data(norms), blocks.size - 1,
                          groups.size - 1)
     return record_real(x, <void *>run_group_norms[float], <void *>run_group_norms[double],
-                       &a, sizeof(a), min(x.size, LONG_WORK))
+                       &a, sizeof(a), <double>x.size)
 
 
 cdef double away(double factor) noexcept nogil:
@@ -181,7 +179,7 @@ def rescale(norms, bounds, blocks, groups, g, report):
                              <const int64_t *>data(blocks), <const int64_t *>data(groups),
                              data(g), <double *>data(report), blocks.size - 1, groups.size - 1)
     return record_real(g, <void *>run_rescale[float], <void *>run_rescale[double], &a, sizeof(a),
-                       min(g.size, LONG_WORK))
+                       <double>g.size)
 
 
 cdef struct Relative:
@@ -344,4 +342,4 @@ def clip_value(limit, blocks, g, sums, report):
     cdef Value a = Value(<const int64_t *>data(blocks), data(g), <double *>data(sums),
                          <double *>data(report), blocks.size - 1, limit)
     return record_real(g, <void *>run_clip_value[float], <void *>run_clip_value[double],
-                       &a, sizeof(a), min(2.0 * g.size, LONG_WORK))
+                       &a, sizeof(a), 2.0 * g.size)

@@ -50,10 +50,6 @@ enum {
 /* Work for which one more thread costs more than it brings: some 0.5 us of AVX-512. */
 #define FG_SERIAL_WORK 100e3
 
-/* Only after a call of more work than this, and at the end of a step, does a replay look for
- * signals, and may stop. */
-#define FG_LONG_WORK 1e7
-
 /* Kernels raise the flag from any thread. Whether it is up, fg_team_meet tells. */
 static inline void fg_raise_flag(long long *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
 static inline long long fg_read_flag(const long long *flag)

@@ -83,8 +83,7 @@ def trainer_of(make, rate):
 
 
 def everything(trainer):
-    clips = [array for state in trainer._clip_states for array in state.values()]
-    return bits(trainer.model.flat_params, *trainer.state.values(), *clips), trainer.steps
+    return bits(*trainer.arrays().values()), trainer.steps
 
 
 def epochs(trainer):

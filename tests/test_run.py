@@ -80,6 +80,24 @@ def test_clips_are_reported_by_epoch():
     assert seen[-1].mean_kept == pytest.approx(kept[:, 0].mean())
 
 
+def test_clips_are_reported_where_steps_are_taken_back():
+    """The account counts them, as that of the policy does."""
+    x = X.copy()
+    x[7] = 3e38
+    run = fit(
+        chain(5, 8, 3, activation="identity"),
+        x,
+        clip=fg.ClipNorm(0.1),
+        on_nonfinite=fg.RollBack(every=2),
+        batch_size=4,
+        shuffle=False,
+    )
+    assert run.history["left_out"] == [1] * 4
+    assert run.trainer.steps < 4 * 9 == run.trainer.clip_reports()[0].steps
+    assert all(0 <= part <= 1 for (part,) in run.history["clipped"])
+    assert all(0 < part <= 1 for (part,) in run.history["kept"])
+
+
 def test_what_is_held_out_is_not_trained_on():
     seen = []
 

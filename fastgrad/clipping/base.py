@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad import configs
 from fastgrad.arena import Array, Part
 from fastgrad.clipping.report import ClipReport
 from fastgrad.program import Tape
@@ -60,8 +61,8 @@ class Clip:
         return ClipReport(int(steps), int(acted), norm, factor, kept, extreme)
 
     def config(self) -> dict[str, Any]:
-        """Its name and arguments, as JSON can hold them; `clipping.from_config` makes it again."""
-        return {"name": type(self).__name__, **vars(self)}
+        """Name and arguments, as JSON can hold them; see `clipping.from_config`."""
+        return configs.described(self)
 
     def __repr__(self) -> str:
         values = ", ".join(f"{key}={value!r}" for key, value in vars(self).items())

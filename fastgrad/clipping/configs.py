@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fastgrad import configs
 from fastgrad.clipping.agc import AGC
 from fastgrad.clipping.autoclip import AutoClip
 from fastgrad.clipping.base import Clip
@@ -14,7 +14,6 @@ from fastgrad.clipping.value import ClipValue
 from fastgrad.clipping.zclip import ZClip
 
 _KINDS = (AGC, AutoClip, ClipNorm, ClipPerLayer, ClipPerTensor, ClipValue, GradFloor, ZClip)
-_KNOWN: dict[str, type[Clip]] = {kind.__name__: kind for kind in _KINDS}
 
 
 def get(clip: Any) -> tuple[Clip, ...]:
@@ -32,27 +31,5 @@ def get(clip: Any) -> tuple[Clip, ...]:
 
 
 def from_config(config: Mapping[str, Any]) -> Clip:
-    """Make the clip that `Clip.config` described.
-
-    Parameters
-    ----------
-    config : mapping
-        The "name" of a clip, and arguments of it.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the name is missing or unknown, or the arguments do not suit that clip.
-    """
-    if not isinstance(config, Mapping) or "name" not in config:
-        raise ValueError(f'config: expected a mapping with a "name", got {config!r}')
-    name = config["name"]
-    if name not in _KNOWN:
-        raise ValueError(f"clip: expected one of {', '.join(_KNOWN)}, got {name!r}")
-    arguments = {key: config[key] for key in config if key != "name"}
-    signature = inspect.signature(_KNOWN[name])
-    try:
-        signature.bind(**arguments)
-    except TypeError as why:
-        raise TypeError(f"clip {name}{signature}: {why}") from None
-    return _KNOWN[name](**arguments)
+    """Make the clip that `Clip.config` described."""
+    return configs.rebuilt("clip", {kind.__name__: kind for kind in _KINDS}, config)
