@@ -218,7 +218,7 @@ cdef struct Percentile:
 cdef void remember(const Percentile *a, double norm) noexcept nogil:
     """Put a norm into both lists; the oldest one leaves them when they are full."""
     cdef double *ordered = a.ordered
-    cdef ptrdiff_t place = a.count[0] % a.W, n = min(a.count[0], a.W), i = n
+    cdef ptrdiff_t seen = max(a.count[0], 0), place = seen % a.W, n = min(seen, a.W), i = n
     if n < a.W:
         n += 1
     else:
@@ -232,7 +232,7 @@ cdef void remember(const Percentile *a, double norm) noexcept nogil:
         ordered[i] = ordered[i + 1]
         i += 1
     ordered[i] = a.arrived[place] = norm
-    a.count[0] += 1
+    a.count[0] = seen + 1
 
 
 cdef void run_percentile_bounds(const void *args, Team *team, void *scratch) noexcept nogil:

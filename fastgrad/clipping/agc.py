@@ -28,6 +28,7 @@ class AGC(Clip):
         Above 0; what the norm of parameters counts as at least, so that a row of zeros can move.
     exclude_last : bool
         Whether the last layer with parameters is left alone, as the paper does with a classifier.
+        For a loss whose gradient has no bound (mse) that layer needs a clip too.
 
     Raises
     ------
