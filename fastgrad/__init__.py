@@ -1,8 +1,9 @@
 """fastgrad: fast and honest training of dense networks on a CPU."""
 
-from fastgrad import initializers, schedules
+from fastgrad import callbacks, initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
+from fastgrad.checkpoints import Checkpoint, resume
 from fastgrad.clipping import (
     AGC,
     AutoClip,
@@ -15,6 +16,7 @@ from fastgrad.clipping import (
     ZClip,
 )
 from fastgrad.containers import Residual
+from fastgrad.embedding import Embedding, Flatten
 from fastgrad.errors import GradientError
 from fastgrad.fitting import fit
 from fastgrad.gradcheck import gradcheck
@@ -31,10 +33,12 @@ from fastgrad.losses import (
 )
 from fastgrad.model import Sequential
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
+from fastgrad.parallel import Concat, Parallel
 from fastgrad.policies import RollBack, Skip
 from fastgrad.range_test import RangeTest, lr_range_test
 from fastgrad.regularization import Dropout
 from fastgrad.run import EarlyStopping, Run
+from fastgrad.standardize import Standardize
 from fastgrad.system import info
 from fastgrad.train import Trainer
 
@@ -49,20 +53,25 @@ __all__ = [
     "AutoClip",
     "BatchNorm",
     "BinaryCrossEntropy",
+    "Checkpoint",
     "ClipNorm",
     "ClipPerLayer",
     "ClipPerTensor",
     "ClipReport",
     "ClipValue",
+    "Concat",
     "CrossEntropy",
     "Dense",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
+    "Flatten",
     "GradFloor",
     "GradientError",
     "Huber",
     "Layer",
     "LayerNorm",
+    "Parallel",
     "RMSNorm",
     "RMSprop",
     "RangeTest",
@@ -72,8 +81,10 @@ __all__ = [
     "Sequential",
     "Skip",
     "SoftCrossEntropy",
+    "Standardize",
     "Trainer",
     "ZClip",
+    "callbacks",
     "fit",
     "gradcheck",
     "info",
@@ -81,6 +92,7 @@ __all__ = [
     "load",
     "lr_range_test",
     "num_threads",
+    "resume",
     "schedules",
     "set_num_threads",
     "use_backend",

@@ -164,6 +164,11 @@ class Update:
             self._table[:count, groups:] = momentum[:, None]
         self.rate *= float(factors[-1])
 
+    def begin_epoch(self) -> None:
+        """Have the clips' accounts of an epoch start here."""
+        for clip, state in zip(self.clips, self.clip_state, strict=True):
+            clip.begin_epoch(state)
+
     def record_clips(self, tape: Tape) -> None:
         """Record what changes the gradient."""
         model = self.model

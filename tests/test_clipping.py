@@ -103,7 +103,7 @@ def test_what_is_no_clip_is_refused(bad):
 
 
 def test_reports_can_be_read():
-    trainer = fg.Trainer(chain(5, 8, 3), "mse", clip=fg.ClipNorm(1e-3))
+    trainer = fg.Trainer(chain(5, 8, 3), "mse", clip=fg.ClipNorm(1e-3), rng=0)
     before = trainer.clip_reports()[0]
     assert (before.fraction, before.mean_kept, before.extreme_factor) == (0, 1, 1)
     assert "acted in 0 of 0 steps" in repr(before)
@@ -113,6 +113,10 @@ def test_reports_can_be_read():
     assert report.since(before) == report
     assert (report.since(report).steps, report.since(report).mean_kept) == (0, 1)
     assert 0 < report.extreme_factor <= report.mean_kept < 1
+    trainer.epoch(np.ones((8, 5)), np.ones((8, 3)), 4)
+    now, epoch = trainer.clip_reports()[0], trainer.clip_reports(epoch=True)[0]
+    assert epoch == now.since(report)
+    assert (now.steps, epoch.steps, epoch.acted) == (5, 2, 2)
     for word in ("3 of 3 steps (100.0%)", "kept 0.0", f"x {report.last_factor:.3g}"):
         assert word in repr(report)
 
@@ -245,6 +249,8 @@ def test_a_restored_state_continues_bit_for_bit(clip, engine, rng):
     for _ in range(3):
         old.epoch(x, y, 8, shuffle=False)
     for k in range(3 * 12):
+        if k % 12 == 0:
+            by_steps._begin_epoch()
         by_steps.step(x[8 * (k % 12) :][:8], y[8 * (k % 12) :][:8])
     assert everything(by_steps) == everything(old)
 

@@ -13,8 +13,9 @@ from fastgrad.backends import contract
 
 LEVELS = ("base", "v3", "v4")
 _MODULES = (
-    "product", "dense", "elementwise", "residual", "batch_norm", "layer_norm", "dropout", "losses",
-    "arena", "clipping", "flat", "batch",
+    "product", "dense", "elementwise", "residual", "columns", "embedding", "standardize",
+    "batch_norm", "layer_norm", "dropout", "losses", "arena", "clipping", "flat",
+    "batch",
 )  # fmt: skip
 
 

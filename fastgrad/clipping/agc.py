@@ -70,4 +70,4 @@ class AGC(Clip):
         groups = Groups([*starts, stop])
         sizes, bounds = groups.norms(tape, params), groups.bounds()
         tape.call("relative_bounds", sizes, self.factor, self.eps, bounds)
-        groups.rescale(tape, grads, groups.norms(tape, grads), bounds, state["report"])
+        groups.rescale(tape, grads, groups.norms(tape, grads), bounds, state["report"][0])

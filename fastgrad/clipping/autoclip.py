@@ -55,4 +55,4 @@ class AutoClip(Clip):
         norms, bounds = groups.norms(tape, grads), groups.bounds()
         history = state["arrived"], state["ordered"], state["count"]
         tape.call("percentile_bounds", norms, self.percentile, bounds, *history)
-        groups.rescale(tape, grads, norms, bounds, state["report"])
+        groups.rescale(tape, grads, norms, bounds, state["report"][0])

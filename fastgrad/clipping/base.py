@@ -20,7 +20,9 @@ class Clip:
     """
 
     def state(self, parts: Sequence[Part], layer_starts: Sequence[int]) -> dict[str, Array]:
-        """Fresh arrays of what it remembers, the account ``"report"`` among them.
+        """Fresh arrays of what it remembers.
+
+        ``"report"``, (2, 6), is the account as it is and as it was at the start of the epoch.
 
         Parameters
         ----------
@@ -29,7 +31,7 @@ class Clip:
         layer_starts : sequence of int
             Where each layer with parameters starts.
         """
-        return {"report": np.zeros(6)}
+        return {"report": np.zeros((2, 6))}
 
     def record(
         self,
@@ -53,12 +55,14 @@ class Clip:
         """
         raise NotImplementedError
 
-    def read(self, state: dict[str, Array]) -> ClipReport:
-        """What the account says."""
-        steps, acted, norm, factor, kept, extreme = state["report"].tolist()
-        if not steps:
-            factor = extreme = 1.0
-        return ClipReport(int(steps), int(acted), norm, factor, kept, extreme)
+    def begin_epoch(self, state: dict[str, Array]) -> None:
+        """Have the account of an epoch start here."""
+        state["report"][1] = state["report"][0]
+
+    def read(self, state: dict[str, Array], epoch: bool = False) -> ClipReport:
+        """What the account says, of all steps or of those of the epoch."""
+        now, start = (ClipReport.of(row) for row in state["report"].tolist())
+        return now.since(start) if epoch else now
 
     def config(self) -> dict[str, Any]:
         """Name and arguments, as JSON can hold them; see `clipping.from_config`."""

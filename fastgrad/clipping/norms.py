@@ -110,4 +110,4 @@ def _bound(
     """Record groups that start there, and whose norms are to lie in [low, high]."""
     groups = Groups([*starts, grads.size])
     norms = groups.norms(tape, grads)
-    groups.rescale(tape, grads, norms, groups.bounds(low, high), state["report"])
+    groups.rescale(tape, grads, norms, groups.bounds(low, high), state["report"][0])

@@ -33,6 +33,14 @@ class ClipReport:
     kept_sum: float
     extreme_factor: float
 
+    @classmethod
+    def of(cls, account: list[float]) -> ClipReport:
+        """The report of an account as the kernels keep it."""
+        steps, acted, norm, factor, kept, extreme = account
+        if not steps:
+            factor = extreme = 1.0
+        return cls(int(steps), int(acted), norm, factor, kept, extreme)
+
     @property
     def fraction(self) -> float:
         """The fraction of steps in which it acted."""

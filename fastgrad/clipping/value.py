@@ -37,4 +37,4 @@ class ClipValue(Clip):
         """Record clip_value."""
         blocks = Groups([0, grads.size]).blocks
         sums = np.zeros((len(blocks) - 1, 5))
-        tape.call("clip_value", self.limit, blocks, grads, sums, state["report"])
+        tape.call("clip_value", self.limit, blocks, grads, sums, state["report"][0])

@@ -76,4 +76,4 @@ class ZClip(Clip):
         most = np.inf if self.max_norm is None else self.max_norm
         settings = self.threshold, self.alpha, self.warmup, self.min_std, most
         tape.call("z_score_bounds", norms, *settings, bounds, state["moments"])
-        groups.rescale(tape, grads, norms, bounds, state["report"])
+        groups.rescale(tape, grads, norms, bounds, state["report"][0])

@@ -1,0 +1,6 @@
+"""Callbacks for `fit`: what is called with the run after every epoch."""
+
+from fastgrad.callbacks.logs import CSVLog, JSONLog
+from fastgrad.callbacks.tensorboard import TensorBoard
+
+__all__ = ["CSVLog", "JSONLog", "TensorBoard"]
