@@ -4,7 +4,17 @@ from fastgrad import callbacks, initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.checkpoints import Checkpoint, resume
-from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
+from fastgrad.clipping import (
+    AGC,
+    AutoClip,
+    ClipNorm,
+    ClipPerLayer,
+    ClipPerTensor,
+    ClipReport,
+    ClipValue,
+    GradFloor,
+    ZClip,
+)
 from fastgrad.containers import Residual
 from fastgrad.embedding import Embedding, Flatten
 from fastgrad.errors import GradientError
@@ -33,17 +43,20 @@ from fastgrad.system import info
 from fastgrad.train import Trainer
 
 __all__ = [
+    "AGC",
     "MAE",
     "MSE",
     "SGD",
     "Activation",
     "Adam",
     "AdamW",
+    "AutoClip",
     "BatchNorm",
     "BinaryCrossEntropy",
     "Checkpoint",
     "ClipNorm",
     "ClipPerLayer",
+    "ClipPerTensor",
     "ClipReport",
     "ClipValue",
     "Concat",
@@ -70,6 +83,7 @@ __all__ = [
     "SoftCrossEntropy",
     "Standardize",
     "Trainer",
+    "ZClip",
     "callbacks",
     "fit",
     "gradcheck",

@@ -72,6 +72,13 @@ def number(
     return float(value)
 
 
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def generator(rng: Any) -> np.random.Generator:
     """The generator, or one with that seed."""
     try:

@@ -108,7 +108,7 @@ class Batches:
             When the batches end too early; what has been trained on by then stays learnt.
         """
         self._epoch += 1
-        trainer._recorder.total[...] = 0
+        trainer._begin_epoch()
         batches = self._once or iter(self._source() if callable(self._source) else self._source)
         done = self.rows = 0
         while done != self.steps:
