@@ -4,7 +4,17 @@ from fastgrad import callbacks, initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.checkpoints import Checkpoint, resume
-from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
+from fastgrad.clipping import (
+    AGC,
+    AutoClip,
+    ClipNorm,
+    ClipPerLayer,
+    ClipPerTensor,
+    ClipReport,
+    ClipValue,
+    GradFloor,
+    ZClip,
+)
 from fastgrad.containers import Residual
 from fastgrad.embedding import Embedding, Flatten
 from fastgrad.errors import GradientError
@@ -49,6 +59,7 @@ from fastgrad.system import info
 from fastgrad.train import Trainer
 
 __all__ = [
+    "AGC",
     "LAMB",
     "LARS",
     "LBFGS",
@@ -61,11 +72,13 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "AutoClip",
     "BatchNorm",
     "BinaryCrossEntropy",
     "Checkpoint",
     "ClipNorm",
     "ClipPerLayer",
+    "ClipPerTensor",
     "ClipReport",
     "ClipValue",
     "Concat",
@@ -97,6 +110,7 @@ __all__ = [
     "SoftCrossEntropy",
     "Standardize",
     "Trainer",
+    "ZClip",
     "callbacks",
     "fit",
     "gradcheck",

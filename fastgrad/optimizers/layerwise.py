@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 
 from fastgrad.arena import Array, Part
+from fastgrad.clipping.groups import Groups
 from fastgrad.optimizers.base import Hyper, Optimizer, not_negative, positive
 from fastgrad.program import Tape
 
-_BLOCK = 4096  # elements whose squares are summed in one go; the order of sums hangs on it
 
-
-def _blocks(parts: Sequence[Part], size: int) -> tuple[Array, Array]:
-    """Where the blocks start, the zeros after a tensor included, and the blocks of each tensor."""
-    blocks: list[int] = []
-    groups = [0]
-    for start, stop in pairwise([*(part.start for part in parts), size]):
-        blocks.extend(range(start, stop, _BLOCK))
-        groups.append(len(blocks))
-    blocks.append(size)
-    return np.array(blocks, np.int64), np.array(groups, np.int64)
+def _tensors(parts: Sequence[Part], size: int) -> tuple[Array, Array]:
+    """The blocks of the tensors, each with the zeros after it, and which are whose."""
+    found = Groups([*(part.start for part in parts), size])
+    return found.blocks, found.groups
 
 
 class LARS(Optimizer):
@@ -88,7 +81,7 @@ class LARS(Optimizer):
         parts: Sequence[Part],
     ) -> None:
         """Record lars over the tensors."""
-        blocks, groups = _blocks(parts, params.size)
+        blocks, groups = _tensors(parts, params.size)
         update = tape.empty(params.shape)
         squares, ratios = np.zeros((len(blocks) - 1, 2)), np.zeros(len(groups) - 1)
         velocity = state.get("velocity")
@@ -146,7 +139,7 @@ class LAMB(Optimizer):
         parts: Sequence[Part],
     ) -> None:
         """Record lamb over the tensors."""
-        blocks, groups = _blocks(parts, params.size)
+        blocks, groups = _tensors(parts, params.size)
         update = tape.empty(params.shape)
         squares, ratios = np.zeros((len(blocks) - 1, 2)), np.zeros(len(groups) - 1)
         slots = (state[slot] for slot in self.slots)
