@@ -1,11 +1,12 @@
 """fastgrad: fast and honest training of dense networks on a CPU."""
 
-from fastgrad import initializers
+from fastgrad import initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
 from fastgrad.containers import Residual
 from fastgrad.errors import GradientError
+from fastgrad.fitting import fit
 from fastgrad.gradcheck import gradcheck
 from fastgrad.io import load
 from fastgrad.layer_norm import LayerNorm, RMSNorm
@@ -20,8 +21,10 @@ from fastgrad.losses import (
 )
 from fastgrad.model import Sequential
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
+from fastgrad.policies import RollBack, Skip
+from fastgrad.range_test import RangeTest, lr_range_test
 from fastgrad.regularization import Dropout
-from fastgrad.run import EarlyStopping, Run, fit
+from fastgrad.run import EarlyStopping, Run
 from fastgrad.system import info
 from fastgrad.train import Trainer
 
@@ -49,9 +52,12 @@ __all__ = [
     "LayerNorm",
     "RMSNorm",
     "RMSprop",
+    "RangeTest",
     "Residual",
+    "RollBack",
     "Run",
     "Sequential",
+    "Skip",
     "SoftCrossEntropy",
     "Trainer",
     "fit",
@@ -59,7 +65,9 @@ __all__ = [
     "info",
     "initializers",
     "load",
+    "lr_range_test",
     "num_threads",
+    "schedules",
     "set_num_threads",
     "use_backend",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,25 @@ class Views(Mapping[str, Array]):
         return "\n".join(f"{name}: {view.dtype}{list(view.shape)}" for name, view in self.items())
 
 
+@dataclass(frozen=True)
+class Part:
+    """Where an array lies in a flat vector."""
+
+    name: str
+    start: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Its elements."""
+        return math.prod(self.shape)
+
+    @property
+    def stop(self) -> int:
+        """Where it ends."""
+        return self.start + self.size
+
+
 class Arena:
     """A flat buffer of zeros cut into arrays of given shapes.
 
@@ -82,6 +102,11 @@ class Arena:
             }
         )
         self.starts = starts
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All arrays in their order."""
+        return tuple(Part(name, self.starts[name], view.shape) for name, view in self.views.items())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # a copy of its attributes would be one of the views without what they look into

@@ -1,4 +1,4 @@
-"""Recorded steps, and how minibatches of a data set come into them."""
+"""Recorded minibatches, and how those of a data set follow each other."""
 
 from __future__ import annotations
 
@@ -12,27 +12,77 @@ from fastgrad.program import Tape
 
 
 @dataclass
-class Step:
-    """The recorded step for one minibatch shape."""
+class Batch:
+    """The recorded passes over one minibatch shape."""
 
     x: Array
     target: Array
     weight: Array | None
     outputs: list[Array]  # of every layer
-    calls: list[Any]
+    calls: list[Any]  # forward, loss, backward
+    closing: list[Any]  # what a good minibatch leaves behind: running statistics, counts
     tape: Tape
-    program: Any = None  # of this one step alone
+
+
+@dataclass
+class Segment:
+    """Training steps of the same minibatches."""
+
+    batches: list[Batch]
+    count: int  # of steps
+
+    @property
+    def rows(self) -> int:
+        """Rows of a step."""
+        return sum(len(batch.x) for batch in self.batches)
 
 
 @dataclass
 class Feed:
-    """The program of whole epochs over given arrays."""
+    """The program of a pass over given arrays."""
 
     key: Any
     order: Array
     program: Any
-    times: list[int]
-    steps: list[Step]
+    segments: list[Segment]
+
+    @property
+    def steps(self) -> int:
+        """Training steps of the whole pass."""
+        return sum(segment.count for segment in self.segments)
+
+    def times(self, done: int, count: int) -> list[int]:
+        """How often each segment runs in the `count` steps after the first `done`."""
+        found = []
+        for segment in self.segments:
+            skipped = min(done, segment.count)
+            now = min(count, segment.count - skipped)
+            found.append(now)
+            done -= skipped
+            count -= now
+        return found
+
+    def row(self, done: int) -> int:
+        """Where in the order the step after the first `done` starts."""
+        row = 0
+        for segment in self.segments:
+            now = min(done, segment.count)
+            row += now * segment.rows
+            done -= now
+        return row
+
+    def batch(self, done: int, row: int) -> Batch:
+        """The minibatch at this row of the step after the first `done`."""
+        at = self.row(done)
+        for segment in self.segments:
+            if done < segment.count:
+                break
+            done -= segment.count
+        for batch in segment.batches:
+            if row < at + len(batch.x):
+                break
+            at += len(batch.x)
+        return batch
 
 
 class Held:
@@ -52,22 +102,22 @@ class Held:
         return copy
 
 
-def gather(step: Step, arrays: list[Array], order: Array, cursor: Array) -> list[Any]:
-    """Calls that fill the step's inputs with the rows at the cursor.
+def gather(batch: Batch, arrays: list[Array], order: Array, cursor: Array) -> list[Any]:
+    """Calls that fill the minibatch with the rows at the cursor.
 
     Parameters
     ----------
-    step : Step
+    batch : Batch
     arrays : list of ndarray
-        Inputs, targets and, if the step has them, weights; a row for each sample.
+        Inputs, targets and, if the minibatch has them, weights; a row for each sample.
     order : int64 (N,)
         Row numbers in the order of training.
     cursor : int64 (1,)
         Where in `order` the next minibatch starts.
     """
-    record, dtype = step.tape.backend.record, step.tape.dtype
+    record, dtype = batch.tape.backend.record, batch.tape.dtype
     calls = []
-    for source, out in zip(arrays, (step.x, step.target, step.weight), strict=False):
+    for source, out in zip(arrays, (batch.x, batch.target, batch.weight), strict=False):
         assert out is not None
         if source.dtype == np.int64 and source.ndim == 1:
             calls.append(record("gather_labels", source, order, cursor, out))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.arena import Array
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.containers import Chain, Residual, buffers_of, parameters_of
 from fastgrad.layer_norm import LayerNorm, RMSNorm
@@ -19,14 +21,13 @@ from fastgrad.model import Sequential
 from fastgrad.regularization import Dropout
 
 _FORMAT = 1
+TRAINING = "training."  # what tensors of a checkpoint are named that are not of the model
 _KINDS = (Activation, BatchNorm, Chain, Dense, Dropout, LayerNorm, RMSNorm, Residual)
 _KNOWN: dict[str, type[Layer]] = {kind.__name__: kind for kind in _KINDS}
 
 
 def save(model: Sequential, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write a model whole or not at all: to a temporary file beside it, synced, then renamed."""
-    from safetensors.numpy import save as to_bytes
-
     if metadata is not None:
         if not isinstance(metadata, Mapping):
             raise TypeError(f"metadata must map str to str, got {metadata!r}")
@@ -34,16 +35,27 @@ def save(model: Sequential, path: str | Path, metadata: Mapping[str, str] | None
             if not isinstance(key, str) or not isinstance(value, str):
                 raise TypeError(f"metadata must map str to str, got {key!r}: {value!r}")
         model.metadata = dict(metadata)
+    write(Path(path), *packed(model))
+
+
+def packed(model: Sequential) -> tuple[dict[str, Array], dict[str, str]]:
+    """The tensors of a model's file, views of its arenas, and the file's metadata."""
     description = {
         "format": _FORMAT,
         "dtype": str(model.dtype),
         "layers": [_described(layer) for layer in model.layers],
         "metadata": model.metadata,
     }
+    return {**model.params, **model.buffers}, {"fastgrad": json.dumps(description)}
+
+
+def write(path: Path, tensors: Mapping[str, Array], metadata: dict[str, str]) -> None:
+    """Write a safetensors file whole or not at all."""
+    from safetensors.numpy import save as to_bytes
+
     # safetensors writes wrong values for arrays that are not C-contiguous (its issue 825)
-    arrays = {**model.params, **model.buffers}
-    tensors = {name: np.asarray(view, order="C") for name, view in arrays.items()}
-    write_atomically(Path(path), to_bytes(tensors, {"fastgrad": json.dumps(description)}))
+    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    write_atomically(path, to_bytes(contiguous, metadata))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -67,6 +79,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what a process has left that was killed while it wrote this file."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        leftover.unlink(missing_ok=True)
+
+
 def load(path: str | Path, layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
     """Read a model that `Sequential.save` wrote.
 
@@ -88,26 +106,32 @@ def load(path: str | Path, layers: Mapping[str, type[Layer]] | None = None) -> S
     ValueError
         For a file that is damaged, truncated, or not a fastgrad model; the message says which.
     """
+    path = Path(path)
+    tensors, metadata = read(path)
+    if "fastgrad" not in metadata:
+        raise ValueError(f"{path} is a safetensors file, but not of a fastgrad model")
+    own = {name: array for name, array in tensors.items() if not name.startswith(TRAINING)}
+    try:
+        return _made(json.loads(metadata["fastgrad"]), own, {**_KNOWN, **(layers or {})})
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as why:
+        raise ValueError(f"{path} does not describe a fastgrad model: {why}") from None
+
+
+def read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file; errors as those of `load`."""
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
     if path.is_dir():
         raise ValueError(f"{path} is a folder, not a whole safetensors file")
     try:
         with safe_open(path, framework="numpy") as file:
-            note = (file.metadata() or {}).get("fastgrad")
-            if note is None:
-                raise ValueError(f"{path} is a safetensors file, but not of a fastgrad model")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
     # the last two for kinds of numbers that NumPy does not have
     except (SafetensorError, OSError, TypeError, AttributeError) as why:
         raise ValueError(f"{path} is not a whole safetensors file: {why}") from None
-    try:
-        return _made(json.loads(note), tensors, {**_KNOWN, **(layers or {})})
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as why:
-        raise ValueError(f"{path} does not describe a fastgrad model: {why}") from None
 
 
 def _described(layer: Layer) -> dict[str, Any]:

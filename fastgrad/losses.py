@@ -6,11 +6,12 @@ Every loss is a mean over rows, weighted where `sample_weight` (and `class_weigh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from fastgrad import checks
+from fastgrad import checks, configs
 from fastgrad.arena import Array
 from fastgrad.program import Tape
 
@@ -58,6 +59,10 @@ class Loss:
 
     def _weights(self, weight: Array | None) -> tuple[Any, ...]:
         return (weight,)
+
+    def config(self) -> dict[str, Any]:
+        """Name and arguments, as JSON can hold them; see `losses.from_config`."""
+        return configs.described(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -176,6 +181,11 @@ def get(loss: Any) -> Loss:
     if not isinstance(loss, str) or loss not in _BY_NAME:
         raise ValueError(f"loss: expected one of {', '.join(_BY_NAME)} or a Loss, got {loss!r}")
     return _BY_NAME[loss]()
+
+
+def from_config(config: Mapping[str, Any]) -> Loss:
+    """Make the loss that `Loss.config` described."""
+    return configs.rebuilt("loss", {kind.__name__: kind for kind in _BY_NAME.values()}, config)
 
 
 def for_targets(loss: Loss, y: Any, outputs: tuple[int, ...]) -> Loss:

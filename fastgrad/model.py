@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import backends, checks
-from fastgrad.arena import Arena, Array, Views
+from fastgrad.arena import Arena, Array, Part, Views
 from fastgrad.containers import buffers_of, features_of, parameters_of, record_all
 from fastgrad.layers import Backward, Layer
 from fastgrad.program import Tape, Workspace
@@ -122,6 +122,11 @@ class Sequential:
     def flat_grads(self) -> Array:
         """All gradients as one vector, laid out as `flat_params`."""
         return self._grad_arena.flat
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Where in the flat vectors each parameter lies."""
+        return self._param_arena.parts
 
     @property
     def num_parameters(self) -> int:

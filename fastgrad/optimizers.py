@@ -27,6 +27,7 @@ class Optimizer:
 
     kernel: ClassVar[str]
     slots: ClassVar[tuple[str, ...]]  # the kernel's state vectors, in its order
+    momentum_place: ClassVar[int | None] = None  # of momentum or beta1 in `hyper`
     lr: float
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -114,6 +115,7 @@ class SGD(Optimizer):
 
     kernel = "sgd"
     slots = ("velocity",)
+    momentum_place = 1
 
     def __init__(
         self,
@@ -164,6 +166,7 @@ class RMSprop(Optimizer):
     """
 
     kernel = "rmsprop"
+    momentum_place = 4
     slots = ("square", "velocity")
 
     def __init__(
@@ -207,6 +210,7 @@ class Adam(Optimizer):
     """
 
     kernel = "adam"
+    momentum_place = 1
     slots = ("mean", "square")
     _decoupled = False
 

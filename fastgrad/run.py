@@ -1,21 +1,42 @@
-"""`fit`: epochs, validation, callbacks, early stopping and progress around a `Trainer`."""
+"""`Run`: what `fit` returns and callbacks see."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from fastgrad import checks
 from fastgrad.arena import Array
-from fastgrad.errors import GradientError
 from fastgrad.model import Sequential
 from fastgrad.train import Trainer
 
+if TYPE_CHECKING:
+    from fastgrad.fitting import Data
+
 Callback: TypeAlias = "Callable[[Run], object]"
+
+
+@dataclass
+class Settings:
+    """What `fit` was told besides what its trainer knows.
+
+    Attributes
+    ----------
+    epochs, batch_size : int
+    shuffle : bool
+    validation : float, "given" or None
+    split : numpy.random.Generator
+        The one that drew the validation rows, as it was before.
+    """
+
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    validation: float | str | None
+    split: np.random.Generator
 
 
 class Run:
@@ -29,19 +50,39 @@ class Run:
         Epochs done.
     history : dict of str to list
         One value per epoch: ``epoch``, ``loss``, ``gradient_norm`` (of the epoch's last step, after
-        clipping), ``lr``, ``seconds``, ``samples_per_second``; with validation ``val_loss``, and
-        ``val_accuracy`` for integer classes; with clips ``clipped``, the fraction of steps so far
-        in which each acted.
+        clipping), ``lr`` (of that step), ``seconds``, ``samples_per_second``; with validation
+        ``val_loss``, and ``val_accuracy`` for integer classes; with clips ``clipped``, the fraction
+        of steps so far in which each acted; with a policy other than "raise" ``left_out``, the
+        steps of the epoch that were not finite.
     stopped : str or None
         Why the run ended before its last epoch.
     """
 
-    def __init__(self, model: Sequential, trainer: Trainer) -> None:
+    def __init__(self, model: Sequential, trainer: Trainer, settings: Settings) -> None:
         self.model = model
         self.trainer = trainer
+        self.settings = settings
+        self.callbacks: Sequence[Callback] = ()
+        self.data: Data | None = None
+        self.fingerprint: list[Any] | None = None  # of the data, once something needs it
+        self.epoch_start: np.random.Generator | None = None  # the trainer's, within an epoch
         self.epoch = 0
         self.history: dict[str, list[Any]] = {}
         self.stopped: str | None = None
+
+    @property
+    def usual_monitor(self) -> str:
+        """What most callbacks look at: `val_loss` where there is one, else `loss`."""
+        return "val_loss" if "val_loss" in self.history else "loss"
+
+    def latest(self, name: str) -> float:
+        """The last value of a name in the history that is a number per epoch."""
+        if name not in self.history:
+            raise ValueError(f"monitor {name!r} is none of {', '.join(self.history)}")
+        value = self.history[name][-1]
+        if not isinstance(value, (int, float)):
+            raise TypeError(f"monitor {name!r} must be a number per epoch, got {value!r}")
+        return value
 
     def record(self, **values: Any) -> None:
         """Append to the history, a value to each of these lists."""
@@ -90,14 +131,10 @@ class EarlyStopping:
 
     def __call__(self, run: Run) -> bool:
         """Look at the epoch just done; True stops the run."""
-        name = self.monitor or ("val_loss" if "val_loss" in run.history else "loss")
-        if name not in run.history:
-            raise ValueError(f"monitor {name!r} is none of {', '.join(run.history)}")
+        name = self.monitor or run.usual_monitor
+        value = run.latest(name)
         if run.epoch == 1:  # a new run: what an earlier one left does not count
             self.best, self._params = np.inf, None
-        value = run.history[name][-1]
-        if not isinstance(value, (int, float)):
-            raise TypeError(f"monitor {name!r} must be a number per epoch, got {value!r}")
         if value < self.best - self.min_delta or self._params is None:
             self.best, self.best_epoch = value, run.epoch
             self._params = run.model.flat_params.copy()
@@ -110,174 +147,20 @@ class EarlyStopping:
             return True
         return False
 
+    def state(self) -> dict[str, Any]:
+        """The best epoch so far, for checkpoints."""
+        found: dict[str, Any] = {"best": self.best, "best_epoch": self.best_epoch}
+        if self._params is not None:
+            found |= {"params": self._params, "buffers": self._buffers}
+        return found
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self._params, self._buffers = state.get("params"), state.get("buffers")
+
     def finish(self, run: Run) -> None:
         """Go back to the best epoch, whether or not the run was stopped."""
         if self.restore_best and run.epoch and self._params is not None:
             run.model.flat_params[...] = self._params
             run.model.flat_buffers[...] = self._buffers
-
-
-def fit(
-    model: Sequential,
-    X: Any,
-    y: Any,
-    *,
-    loss: Any,
-    optimizer: Any = "adam",
-    clip: Any = None,
-    epochs: int = 10,
-    batch_size: int = 64,
-    validation: Any = None,
-    sample_weight: Any = None,
-    shuffle: bool = True,
-    callbacks: Sequence[Callback] = (),
-    progress: bool | None = None,
-    rng: Any = None,
-) -> Run:
-    """Train a model.
-
-    Parameters
-    ----------
-    model : Sequential
-    X : array-like, (N, inputs) or (N, T, inputs)
-    y : array-like
-        Targets, as the loss takes them.
-    loss, optimizer, clip
-        As for `Trainer`.
-    epochs, batch_size : int
-    validation : float or (X, y), optional
-        A fraction of the rows, drawn at random and not trained on, or a set of its own.
-    sample_weight : array-like (N,), optional
-    shuffle : bool
-        Whether each epoch draws the order of rows anew.
-    callbacks : sequence of callable
-        Each is called with the `Run` after every epoch; one that returns True ends the run. One
-        that has a method ``finish(run)`` gets it called after the last epoch.
-    progress : bool, optional
-        Whether a progress bar is shown; by default where standard error is a terminal.
-    rng : int or numpy.random.Generator
-        Seed of the validation split and of the order of rows.
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    ValueError, TypeError
-        For arguments that do not fit; the model has not changed.
-    GradientError
-        As `Trainer.epoch`; the error has the run so far as its attribute ``run``.
-    KeyboardInterrupt
-        On Ctrl-C, between two steps; the model is usable, and ``run`` is there as well.
-    """
-    epochs = checks.count("epochs", epochs, minimum=0)
-    batch_size = checks.count("batch_size", batch_size)
-    callbacks = _callables(callbacks)
-    generator = checks.generator(rng)
-    trainer = Trainer(model, loss, optimizer, clip, generator)
-    run = Run(model, trainer)
-    X, y, sample_weight, held_out = _split(trainer, X, y, sample_weight, validation, generator)
-    with _bar(epochs, progress) as bar:
-        for _ in range(epochs):
-            start = time.perf_counter()
-            try:
-                mean_loss = trainer.epoch(X, y, batch_size, shuffle, sample_weight)
-            except (GradientError, KeyboardInterrupt) as error:
-                error.run = run  # type: ignore[union-attr]
-                raise
-            _note(run, mean_loss, time.perf_counter() - start, len(X), held_out)
-            bar.update(1)
-            bar.set_postfix_str(_postfix(run), refresh=False)
-            # every callback sees the epoch, even if an earlier one has stopped the run
-            answers = [callback(run) for callback in callbacks]
-            if any(map(_is_true, answers)):
-                run.stopped = run.stopped or "a callback stopped it"
-                break
-    for callback in callbacks:
-        finish = getattr(callback, "finish", None)
-        if finish is not None:
-            finish(run)
-    return run
-
-
-def _callables(callbacks: Any) -> tuple[Callback, ...]:
-    if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
-        raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
-    return tuple(callbacks)
-
-
-def _is_true(answer: object) -> bool:
-    return isinstance(answer, (bool, np.bool_)) and bool(answer)
-
-
-def _split(
-    trainer: Trainer, X: Any, y: Any, weight: Any, validation: Any, rng: np.random.Generator
-) -> tuple[Array, Array, Any, tuple[Array, Array] | None]:
-    """Training rows, their targets and weights, and what is held out; all checked."""
-    model = trainer.model
-    X = checks.rows("X", X, model.inputs, model.dtype)
-    _, y = trainer._targets(y, trainer._output_shape(X))
-    if weight is not None:
-        weight = checks.weights("sample_weight", weight, len(X), model.dtype)
-    if validation is None:
-        return X, y, weight, None
-    if isinstance(validation, (tuple, list)):
-        if len(validation) != 2:
-            raise ValueError(
-                f"validation must be (X, y) or a fraction, got {len(validation)} items"
-            )
-        X_val = checks.rows("validation X", validation[0], model.inputs, model.dtype)
-        _, y_val = trainer._targets(validation[1], trainer._output_shape(X_val))
-        return X, y, weight, (X_val, y_val)
-    fraction = checks.number("validation", validation, 0, 1, open_low=True, open_high=True)
-    count = round(len(X) * fraction)
-    if not 0 < count < len(X):
-        raise ValueError(
-            f"validation {fraction} of {len(X)} rows leaves {len(X) - count} to train on and "
-            f"{count} to validate with"
-        )
-    order = rng.permutation(len(X))
-    held, rest = order[:count], order[count:]
-    return X[rest], y[rest], None if weight is None else weight[rest], (X[held], y[held])
-
-
-def _note(
-    run: Run, loss: float, seconds: float, rows: int, held_out: tuple[Array, Array] | None
-) -> None:
-    run.epoch += 1
-    run.record(
-        epoch=run.epoch,
-        loss=loss,
-        gradient_norm=run.trainer.gradient_norm(),
-        lr=run.trainer.optimizer.lr,
-        seconds=seconds,
-        samples_per_second=rows / seconds,
-    )
-    if run.trainer.clips:
-        run.record(clipped=[report.fraction for report in run.trainer.clip_reports()])
-    if held_out is not None:
-        X, y = held_out
-        z = run.model.predict(X)
-        run.record(val_loss=run.trainer.loss_of(z, y))
-        if run.trainer.loss.labels and y.ndim == 1:
-            run.record(val_accuracy=float((z.argmax(axis=-1) == y).mean()))
-
-
-def _postfix(run: Run) -> str:
-    last = {name: values[-1] for name, values in run.history.items()}
-    shown = [f"loss {last['loss']:.4f}"]
-    if "val_loss" in last:
-        shown.append(f"val {last['val_loss']:.4f}")
-    if "val_accuracy" in last:
-        shown.append(f"acc {last['val_accuracy']:.1%}")
-    shown.append(f"|g| {last['gradient_norm']:.3g}")
-    shown.append(f"{last['samples_per_second']:,.0f} rows/s")
-    return ", ".join(shown)
-
-
-def _bar(epochs: int, progress: bool | None) -> Any:
-    from tqdm import tqdm
-
-    shown = sys.stderr.isatty() if progress is None else progress
-    return tqdm(total=epochs, unit="epoch", disable=not shown)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from fastgrad import backends, checks, clipping, losses, optimizers
+from fastgrad import backends, checks, clipping, losses, policies
 from fastgrad.arena import Array
 from fastgrad.clipping import ClipReport
-from fastgrad.feeding import Feed, Held, Step, gather
+from fastgrad.feeding import Batch, Feed, Held
 from fastgrad.locate import find_not_finite
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 from fastgrad.optimizers import Optimizer
+from fastgrad.policies import Guard
 from fastgrad.program import Tape, Workspace
+from fastgrad.recording import Recorder
+from fastgrad.schedules import ReduceOnPlateau, Schedule
+from fastgrad.updates import AHEAD, Update
 
 
 class Trainer:
@@ -31,6 +37,22 @@ class Trainer:
         Applied to the gradient before the update.
     rng : int or numpy.random.Generator
         Seed of the order of rows in `epoch`, and of dropout.
+    schedule : Schedule, optional
+        The factor on all learning rates at each step (`fastgrad.schedules`).
+    per_layer : dict, optional
+        Settings of the optimizer for some parameters: ``{"0": {"lr": 1e-4}, "2.weight":
+        {"weight_decay": 0.0}}``. A name is that of a parameter or of a layer with all it holds;
+        the longest one counts.
+    accumulate : int
+        Minibatches whose gradients make one step, each weighted by its rows: large batches in
+        little memory. BatchNorm sees each minibatch on its own.
+    average : float, optional
+        Decay of a moving average of the parameters (Polyak & Juditsky 1992), in (0, 1): the mean
+        over all steps, each weighing that much of what the next one weighs. See `averaged`.
+    on_nonfinite : "raise", "skip", "roll_back" or a policy
+        What to do about a loss or gradient that is not finite (`Skip`, `RollBack`).
+    total_steps : int, optional
+        Steps of the whole training, for schedules that are given as parts of it; `fit` knows it.
 
     Attributes
     ----------
@@ -38,6 +60,12 @@ class Trainer:
         Optimizer steps done.
     state : dict of str to ndarray
         The optimizer's state vectors.
+    rate : float
+        The learning rate of the last step.
+    done : int
+        Steps of the present epoch, those left out included; 0 between epochs.
+    guard : Guard
+        The account of steps that were not finite.
     """
 
     def __init__(
@@ -47,31 +75,34 @@ class Trainer:
         optimizer: Any = "adam",
         clip: Any = None,
         rng: Any = None,
+        *,
+        schedule: Any = None,
+        per_layer: Any = None,
+        accumulate: int = 1,
+        average: float | None = None,
+        on_nonfinite: Any = "raise",
+        total_steps: int | None = None,
     ) -> None:
         if not isinstance(model, Sequential):
             raise TypeError(f"model must be a fastgrad.Sequential, got {type(model).__name__}")
         self.model = model
         self._loss_function: Loss = losses.get(loss)
-        self._optimizer: Optimizer = optimizers.get(optimizer)
-        self._clips = clipping.get(clip)
+        self._update = Update(model, optimizer, clip, schedule, per_layer, average)
+        self.guard = Guard(policies.get(on_nonfinite))
+        self.accumulate = checks.count("accumulate", accumulate)
+        self.total_steps = None if total_steps is None else checks.count("total_steps", total_steps)
         self.rng = checks.generator(rng)
         # of both, so that a second trainer of the same model does not drop the same again
-        self._seed = model._seed ^ checks.seed_of(self.rng)
-        self.state = self.optimizer.state(model.flat_params)
-        self._reports = [np.zeros(4) for _ in self.clips]
-        self._hyper = np.array(self.optimizer.hyper())
-        self._step = np.zeros(1, np.int64)
-        self._cursor = np.zeros(1, np.int64)
-        self._status = np.zeros(1, np.int64)
-        self._loss = np.zeros(1)
-        self._total = np.zeros(1)
-        self._workspace = Workspace()
-        self._steps: dict[Any, Step] = {}
-        self._feed: Feed | None = None
+        seed = model._seed ^ checks.seed_of(self.rng)
+        self._recorder = Recorder(model, self._update, self.accumulate, seed)
+        self._waiting = 0  # minibatches given to `step` since the last update
+        self._averaged = False
         self._held = Held()
         self._finite: tuple[Any, ...] = ()
+        self.done = 0
+        self._pauses: list[tuple[int, Callable[[], object]]] = []
 
-    # Recorded programs hold on to these three: another one needs another trainer.
+    # Recorded programs hold on to these: others need another trainer.
 
     @property
     def loss(self) -> Loss:
@@ -81,21 +112,131 @@ class Trainer:
     @property
     def optimizer(self) -> Optimizer:
         """What makes the updates; its hyperparameters may be changed between steps."""
-        return self._optimizer
+        return self._update.optimizer
 
     @property
     def clips(self) -> tuple[clipping.Clip, ...]:
         """What the gradient goes through before the update."""
-        return self._clips
+        return self._update.clips
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """What the learning rate follows."""
+        return self._update.schedule
+
+    @property
+    def per_layer(self) -> Mapping[str, Any]:
+        """Settings of the optimizer for some parameters, by name."""
+        return self._update.per_layer
+
+    @property
+    def average_decay(self) -> float | None:
+        """Decay of the average of the parameters, if there is one."""
+        return self._update.decay
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """The optimizer's state vectors, by name."""
+        return self._update.state
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last step."""
+        return self._update.rate
 
     @property
     def steps(self) -> int:
         """Optimizer steps done."""
-        return int(self._step[0])
+        return int(self._recorder.step[0])
 
     def clip_reports(self) -> list[ClipReport]:
         """The account of every clip, in the order in which they act."""
-        return [c.read(report) for c, report in zip(self.clips, self._reports, strict=True)]
+        pairs = zip(self.clips, self._update.clip_state, strict=True)
+        return [clip.read(state["report"]) for clip, state in pairs]
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything that good steps change, as live arrays by name."""
+        update, model = self._update, self.model
+        found = {
+            "params": model.flat_params,
+            "buffers": model.flat_buffers,
+            "step": self._recorder.step,
+        }
+        if update.mean is not None:
+            found["average"] = update.mean
+        if self.accumulate > 1:
+            found["sum"] = self._recorder.sum
+        found |= {f"optimizer.{name}": array for name, array in update.state.items()}
+        for i, state in enumerate(update.clip_state):
+            found |= {f"clip.{i}.{name}": array for name, array in state.items()}
+        return found
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Have the model's parameters be their average, if there is one, until the block ends."""
+        with self._swapped(self.steps > 0 and not self._averaged):
+            yield
+
+    @contextmanager
+    def raw(self) -> Iterator[None]:
+        """Within `averaged`, have the parameters be themselves until this block ends."""
+        with self._swapped(self._averaged):
+            yield
+
+    @contextmanager
+    def _swapped(self, wanted: bool) -> Iterator[None]:
+        params, mean = self.model.flat_params, self._update.mean
+        if mean is None or not wanted:
+            yield
+            return
+        swap(params, mean)
+        self._averaged = not self._averaged
+        try:
+            yield
+        finally:
+            swap(params, mean)
+            self._averaged = not self._averaged
+
+    def numbers(self) -> dict[str, Any]:
+        """What hangs on the steps done besides `arrays`, ready for JSON."""
+        recorder = self._recorder
+        return {
+            "seed": recorder.seed,
+            "batches": int(recorder.batches[0]),
+            "total": recorder.total.tolist(),
+            "waiting": self._waiting,
+            "scale": self._update.scale,
+            "plateaus": [plateau.state() for plateau in self._plateaus()],
+            "guard": self.guard.numbers(),
+            "model": [self.model._seed, int(self.model._count[0])],
+        }
+
+    def set_numbers(self, numbers: Mapping[str, Any], kept: dict[str, Array], done: int) -> None:
+        """Go on from there, with what the guard has kept and the steps of the epoch done."""
+        recorder = self._recorder
+        recorder.seed = numbers["seed"]
+        recorder.batches[0] = numbers["batches"]
+        recorder.total[...] = numbers["total"]
+        self._waiting = numbers["waiting"]
+        self._update.scale = numbers["scale"]
+        for plateau, state in zip(self._plateaus(), numbers["plateaus"], strict=True):
+            plateau.set_state(state)
+        self.guard.set_numbers(numbers["guard"], kept)
+        self.model._seed, self.model._count[0] = numbers["model"]
+        self.done = done
+
+    def _plateaus(self) -> list[ReduceOnPlateau]:
+        return [] if self.schedule is None else self.schedule.plateaus()
+
+    def every(self, steps: int, function: Callable[[], object]) -> None:
+        """Have a function called within epochs, after each so many steps of one."""
+        self._pauses.append((checks.count("steps", steps), function))
+
+    def keep_average(self) -> None:
+        """Have the parameters be their average, if there is one, from now on."""
+        mean = self._update.mean
+        if mean is not None and self.steps:
+            self.model.flat_params[...] = mean
 
     def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """Train on one minibatch.
@@ -122,16 +263,13 @@ class Trainer:
         rows = checks.rows("x", x, self.model.inputs, self.model.dtype)
         loss, target = self._targets(y, self._output_shape(rows))
         weight = self._weights(sample_weight, rows, target)
-        step = self._recorded(rows.shape, target, weight is not None, loss)
-        if step.program is None:
-            program = backends.active().program([step.calls], self._status, step.tape.keep)
-            step.program = program
-        step.x[...] = rows
-        step.target[...] = target
-        if step.weight is not None:
-            step.weight[...] = weight
-        self._run(step.program, [1], [step])
-        return float(self._loss[0])
+        batch = self._recorder.batch(rows.shape, target, weight is not None, loss)
+        batch.x[...] = rows
+        batch.target[...] = target
+        if batch.weight is not None:
+            batch.weight[...] = weight
+        self._single(batch)
+        return float(self._recorder.loss[0])
 
     def epoch(
         self,
@@ -175,13 +313,19 @@ class Trainer:
         target = self._held.hold("y", None if loss.labels else y, target)
         if weight is not None:
             weight = self._held.hold("sample_weight", sample_weight, weight)
-        feed = self._fed(rows, target, weight, size, loss)
+        feed = self._recorder.feed(rows, target, weight, size, loss)
         feed.order[...] = np.arange(len(rows))
         if shuffle:
             self.rng.shuffle(feed.order)
-        self._total[0] = 0
-        self._run(feed.program, feed.times, feed.steps)
-        return float(self._total[0]) / len(rows)
+        if not self.done:
+            self._recorder.total[...] = 0
+        self._pass(feed)
+        return self.mean_loss()
+
+    def mean_loss(self) -> float:
+        """The mean over the rows of the present or last epoch so far."""
+        total, rows = self._recorder.total.tolist()
+        return total / rows if rows else math.nan
 
     def evaluate(self, X: Any, y: Any, sample_weight: Any = None, batch_size: int = 1024) -> float:
         """Mean loss over rows, without training.
@@ -233,68 +377,66 @@ class Trainer:
             checks.finite("X", rows)
             self._finite = seen
 
-    def _recorded(
-        self,
-        shape: tuple[int, ...],
-        target: Array,
-        weighted: bool,
-        loss: Loss,
-    ) -> Step:
-        backend = backends.active()
-        key = (shape, target.shape[1:], type(loss), weighted, backend.name)
-        if key not in self._steps:
-            if len(self._steps) >= 8:
-                self._steps.pop(next(iter(self._steps)))
-            self._steps[key] = self._record(shape, target, weighted, loss)
-        return self._steps[key]
+    def _single(self, batch: Batch) -> None:
+        """One minibatch given to `step`: an update, where enough of them have come."""
+        last = self._waiting == self.accumulate - 1
+        program = self._recorder.single(batch, self._waiting)
+        self._prepare(1)
+        program.run([1], backends.num_threads())
+        if self._recorder.status[0]:
+            self._waiting = 0
+            self._bad(batch)
+        else:
+            self._waiting = 0 if last else self._waiting + 1
+            if last:
+                self.guard.passed(1, float(self._recorder.loss[0]), self.arrays())
 
-    def _record(self, shape: tuple[int, ...], target: Array, weighted: bool, loss: Loss) -> Step:
-        model = self.model
-        tape = Tape(
-            backends.active(), self._workspace, model.dtype, self._status, self._seed, self._step
-        )
-        x = tape.empty(shape)
-        wanted = tape.empty((shape[0], *target.shape[1:]), target.dtype)
-        weight = tape.empty((shape[0],)) if weighted else None
-        z, outputs, backward = model.record(tape, x, train=True)
-        dz = loss.record(tape, z, wanted, weight, self._loss)
-        backward(dz, False)
-        for clip, report in zip(self.clips, self._reports, strict=True):
-            clip.record(tape, model.flat_grads, model.layer_starts(), report)
-        tape.good()
-        self.optimizer.record(
-            tape, model.flat_grads, model.flat_params, self.state, self._hyper, self._step
-        )
-        tape.call("end_step", self._loss, shape[0], self._total, self._cursor, self._step)
-        return Step(x, wanted, weight, outputs, tape.take(), tape)
+    def _pass(self, feed: Feed) -> None:
+        """All steps of a feed that are not done yet."""
+        try:
+            self._go_through(feed)
+        finally:
+            self.done = 0
 
-    def _fed(self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss) -> Feed:
-        """The program of an epoch over these arrays; that of the last epoch, if it still fits."""
-        arrays = [rows, target] if weight is None else [rows, target, weight]
-        places = tuple((a.ctypes.data, a.shape) for a in arrays)
-        key = (places, size, type(loss), backends.active().name)
-        if self._feed is None or self._feed.key != key:
-            order = np.empty(len(rows), np.int64)
-            full, rest = divmod(len(rows), size)
-            segments, times, steps = [], [], []
-            for count, batch in ((full, size), (1 if rest else 0, rest)):
-                if count:
-                    shape = (batch, *rows.shape[1:])
-                    step = self._recorded(shape, target, weight is not None, loss)
-                    segments.append(gather(step, arrays, order, self._cursor) + step.calls)
-                    times.append(count)
-                    steps.append(step)
-            keep = [arrays, order, [step.tape.keep for step in steps]]
-            program = backends.active().program(segments, self._status, keep)
-            self._feed = Feed(key, order, program, times, steps)
-        return self._feed
+    def _go_through(self, feed: Feed) -> None:
+        while self.done < feed.steps:
+            count = self.guard.stretch(min(feed.steps - self.done, AHEAD))
+            for every, _ in self._pauses:
+                count = min(count, every - self.done % every)
+            self._prepare(count)
+            before, total = self.steps, self._recorder.total.copy()
+            self._recorder.cursor[0] = feed.row(self.done)
+            feed.program.run(feed.times(self.done, count), backends.num_threads())
+            good = self.steps - before
+            self.done += good
+            if good:
+                loss, rows = self._recorder.total - total
+                self.guard.passed(good, float(loss / rows), self.arrays())
+            if self._recorder.status[0]:
+                self._bad(feed.batch(self.done, int(self._recorder.cursor[0])))
+                self.done += 1
+            for every, function in self._pauses:
+                if self.done % every == 0 and self.done < feed.steps:
+                    function()
 
-    def _run(self, program: Any, times: list[int], steps: list[Step]) -> None:
-        optimizers.read_hyper(self.optimizer, self.state, self._hyper)
-        self._cursor[0] = 0
-        before = self.steps
-        program.run(times, backends.num_threads())
-        if self._status[0]:
-            full_done = self.steps - before >= times[0]
-            step = steps[-1] if full_done and len(steps) > 1 else steps[0]
-            raise find_not_finite(self.model, step.outputs, self._loss[0], self.steps)
+    def _prepare(self, count: int) -> None:
+        self._update.prepare(self.steps, count, self.total_steps)
+        self.guard.before(self.arrays())
+
+    def _bad(self, batch: Batch) -> None:
+        """A loss or gradient was not finite."""
+        recorder = self._recorder
+        if recorder.before.size:
+            self.model.flat_buffers[...] = recorder.before
+        error = find_not_finite(self.model, batch.outputs, recorder.loss[0], self.steps)
+        factor = self.guard.met(self.arrays())
+        if factor is None:
+            raise error
+        self._update.scale *= factor
+
+
+def swap(a: Array, b: Array) -> None:
+    """Exchange the contents of two arrays."""
+    kept = a.copy()
+    a[...] = b
+    b[...] = kept

@@ -1,4 +1,4 @@
-# Cutting a minibatch out of the data, and the end of a step.
+# Cutting a minibatch out of the data, the end of a minibatch and of a step, scheduled values.
 from libc.string cimport memcpy
 
 from _core cimport (
@@ -65,18 +65,55 @@ cdef struct End:
     const double *loss
     double *total
     int64_t *cursor
-    int64_t *step
+    int64_t *batches
     ptrdiff_t rows
 
 
-cdef void run_end_step(const void *args, Team *team, void *scratch) noexcept nogil:
+cdef void run_end_batch(const void *args, Team *team, void *scratch) noexcept nogil:
     cdef const End *a = <const End *>args
     a.total[0] += <double>a.rows * a.loss[0]
+    a.total[1] += <double>a.rows
     a.cursor[0] += a.rows
-    a.step[0] += 1
+    a.batches[0] += 1
 
 
-def end_step(loss, rows, total, cursor, step):
+def end_batch(loss, rows, total, cursor, batches):
     cdef End a = End(<const double *>data(loss), <double *>data(total), <int64_t *>data(cursor),
-                     <int64_t *>data(step), rows)
+                     <int64_t *>data(batches), rows)
+    return record(<void *>run_end_batch, &a, sizeof(a), 0)
+
+
+cdef struct Step:
+    int64_t *step
+
+
+cdef void run_end_step(const void *args, Team *team, void *scratch) noexcept nogil:
+    (<const Step *>args).step[0] += 1
+
+
+def end_step(step):
+    cdef Step a = Step(<int64_t *>data(step))
     return record(<void *>run_end_step, &a, sizeof(a), 0)
+
+
+cdef struct Schedule:
+    const double *table
+    const int64_t *places
+    const int64_t *first
+    const int64_t *step
+    double *values
+    ptrdiff_t K, C
+
+
+cdef void run_schedule(const void *args, Team *team, void *scratch) noexcept nogil:
+    cdef const Schedule *a = <const Schedule *>args
+    cdef ptrdiff_t row = min(max(<ptrdiff_t>(a.step[0] - a.first[0]), 0), a.K - 1), c
+    for c in range(a.C):
+        a.values[a.places[c]] = a.table[row * a.C + c]
+
+
+def schedule(table, places, first, step, values):
+    cdef Schedule a = Schedule(<const double *>data(table), <const int64_t *>data(places),
+                               <const int64_t *>data(first), <const int64_t *>data(step),
+                               <double *>data(values), table.shape[0], table.shape[1])
+    return record(<void *>run_schedule, &a, sizeof(a), 0)

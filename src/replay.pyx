@@ -5,8 +5,9 @@
 #     (the full minibatches, then the ragged last one). All threads of the team walk the same list.
 #  b) Nothing is allocated while it runs. Scratch belongs to the replay, one piece per thread.
 #  c) It stops after the call that raised the status flag, after a Python layer that raised, or,
-#     at the end of a minibatch or of a long call, when a signal handler raises. What the flag is,
+#     at the end of a segment or of a long call, when a signal handler raises. What the flag is,
 #     the threads learn where they meet, all the same, so that none is left waiting.
+#  d) The calls of a segment from its commit on run all or none: they change what outlives it.
 cimport openmp
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel
@@ -56,6 +57,8 @@ cdef class Replay:
     ----------
     segments : list of list
         Each call as the bytes that a kernel recorded, or a Python function of no arguments.
+    commits : list of int
+        The place of the first call in each segment after which no signal may stop it.
     status : int64[1]
         Becomes nonzero where a kernel asks to stop.
     scratch_bytes : int
@@ -73,8 +76,8 @@ cdef class Replay:
     cdef object keep, error
     cdef bint busy
 
-    def __cinit__(self, list segments, status, ptrdiff_t scratch_bytes, keep):
-        cdef ptrdiff_t total = sum(len(segment) for segment in segments), i = 0, start
+    def __cinit__(self, list segments, list commits, status, ptrdiff_t scratch_bytes, keep):
+        cdef ptrdiff_t total = sum(len(segment) for segment in segments), i = 0, start, commit
         cdef bytes one
         cdef Python python
         self.keep = (segments, status, keep)
@@ -83,7 +86,7 @@ cdef class Replay:
         if posix_memalign(<void **>&self.calls, 64, max(total, 1) * sizeof(Call)):
             raise MemoryError()
         self.bounds = []
-        for segment in segments:
+        for segment, commit in zip(segments, commits, strict=True):
             start = i
             for call in segment:
                 if isinstance(call, bytes):
@@ -94,7 +97,7 @@ cdef class Replay:
                 memcpy(&self.calls[i], <const char *>one, sizeof(Call))
                 i += 1
             link(self.calls + start, i - start)
-            self.bounds.append((start, i))
+            self.bounds.append((start, i, commit))
         for i in range(total):
             self.most_shared = max(self.most_shared, self.calls[i].shared)
 
@@ -108,7 +111,7 @@ cdef class Replay:
 
     def run(self, list times, int threads):
         """Runs segment i times[i] times, one segment after the other, unless status stops it."""
-        cdef ptrdiff_t start, stop, count
+        cdef ptrdiff_t start, stop, commit, count
         if self.busy:
             raise RuntimeError("this program runs already, in another thread or around this call")
         self.busy = True
@@ -122,41 +125,42 @@ cdef class Replay:
                     raise MemoryError()
                 self.scratch_threads = threads
             self.status[0] = 0
-            for (start, stop), count in zip(self.bounds, times, strict=True):
+            for (start, stop, commit), count in zip(self.bounds, times, strict=True):
                 if not self.status[0]:
-                    self.run_segment(self.calls + start, stop - start, count, threads)
+                    self.run_segment(self.calls + start, stop - start, commit, count, threads)
             if self.error is not None:
                 error, self.error = self.error, None
                 raise error
         finally:
             self.busy = False
 
-    cdef void run_segment(self, const Call *calls, ptrdiff_t n, ptrdiff_t times, int threads):
+    cdef void run_segment(self, const Call *calls, ptrdiff_t n, ptrdiff_t commit,
+                          ptrdiff_t times, int threads):
         cdef Barrier[2] barriers
         cdef Team alone
         memset(barriers, 0, sizeof(barriers))
         if threads == 1:  # never through OpenMP: a forked child could not
             alone = Team(0, 1, 1, &barriers[0], &barriers[1])
             with nogil:
-                self.walk(calls, n, times, &alone)
+                self.walk(calls, n, commit, times, &alone)
         else:
             with nogil, parallel(num_threads=threads):
-                self.join(calls, n, times, barriers)
+                self.join(calls, n, commit, times, barriers)
 
-    cdef void join(self, const Call *calls, ptrdiff_t n, ptrdiff_t times,
+    cdef void join(self, const Call *calls, ptrdiff_t n, ptrdiff_t commit, ptrdiff_t times,
                    Barrier *barriers) noexcept nogil:
         # OpenMP may grant fewer threads than were asked for
         cdef Team team = Team(openmp.omp_get_thread_num(), openmp.omp_get_num_threads(), 1,
                               &barriers[0], &barriers[1])
-        self.walk(calls, n, times, &team)
+        self.walk(calls, n, commit, times, &team)
 
-    cdef void walk(self, const Call *calls, ptrdiff_t n, ptrdiff_t times,
+    cdef void walk(self, const Call *calls, ptrdiff_t n, ptrdiff_t commit, ptrdiff_t times,
                    Team *team) noexcept nogil:
         cdef Mode before = flush_denormals()
-        self.go_through(calls, n, times, team)
+        self.go_through(calls, n, commit, times, team)
         set_mode(before)
 
-    cdef void go_through(self, const Call *calls, ptrdiff_t n, ptrdiff_t times,
+    cdef void go_through(self, const Call *calls, ptrdiff_t n, ptrdiff_t commit, ptrdiff_t times,
                          Team *team) noexcept nogil:
         cdef char *scratch = self.scratch + team.rank * self.scratch_bytes
         cdef ptrdiff_t i, _
@@ -172,8 +176,7 @@ cdef class Replay:
                 if team.rank < used and not (used == 1 and read_flag(self.status)):
                     team.used = used
                     calls[i].run(calls[i].args, team, scratch)
-                # Not between the update of the parameters and the end of the step, which counts it.
-                if team.rank == 0 and (i == n - 1 or calls[i].work > LONG and i != n - 2):
+                if team.rank == 0 and (i == n - 1 or calls[i].work > LONG and i < commit):
                     now = seconds()
                     if now - looked > SIGNALS_EVERY:
                         looked = now

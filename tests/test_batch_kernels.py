@@ -1,4 +1,4 @@
-"""Cutting minibatches out of the data, and the end of a step."""
+"""Cutting minibatches out of the data, the end of a minibatch and of a step, scheduled values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,20 @@ def test_gather_labels(run, rng):
         np.testing.assert_array_equal(out, source[order[cursor[0] :][:size]])
 
 
+def test_end_batch(run):
+    state = {"total": np.array([2.5, 64]), "cursor": np.array([64]), "batches": np.array([7])}
+    out = run("end_batch", loss=np.array([0.75]), rows=32, **state)
+    assert (*out.total, out.cursor[0], out.batches[0]) == (26.5, 96, 96, 8)
+
+
 def test_end_step(run):
-    state = {"total": np.array([2.5]), "cursor": np.array([64]), "step": np.array([7])}
-    out = run("end_step", loss=np.array([0.75]), rows=32, **state)
-    assert (out.total[0], out.cursor[0], out.step[0]) == (26.5, 96, 8)
+    assert run("end_step", step=np.array([7])).step[0] == 8
+
+
+@pytest.mark.parametrize(("step", "row"), [(9, 0), (10, 0), (11, 1), (12, 2), (13, 2)])
+def test_schedule(run, step, row):
+    """A row of the table for each step; before and beyond it the nearest one."""
+    table = np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]])
+    given = {"table": table, "places": np.array([4, 0]), "first": np.array([10])}
+    out = run("schedule", **given, step=np.array([step]), values=np.zeros(5))
+    assert out.values.tolist() == [table[row, 1], 0, 0, 0, table[row, 0]]

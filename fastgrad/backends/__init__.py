@@ -45,7 +45,8 @@ class Backend:
         The raw functions. Compiled ones return the recorded call instead of running it.
     program : callable
         Makes a `Program` of segments (lists of recorded calls and Python functions), the int64
-        status flag that stops it, and an object to keep alive.
+        status flag that stops it, and an object to keep alive; and, where given, of the place in
+        each segment from which on no signal may stop it.
     compiled : bool
         Whether raw functions record.
     """
@@ -54,7 +55,7 @@ class Backend:
         self,
         name: str,
         kernels: dict[str, Callable[..., Any]],
-        program: Callable[[list[list[Any]], np.ndarray, Any], Program],
+        program: Callable[..., Program],
         compiled: bool,
     ) -> None:
         self.name = name
@@ -124,7 +125,13 @@ def load(name: str) -> Backend:
 class PythonProgram:
     """The replay of a backend whose kernels are Python functions."""
 
-    def __init__(self, segments: list[list[Any]], status: np.ndarray, keep: Any) -> None:
+    def __init__(
+        self,
+        segments: list[list[Any]],
+        status: np.ndarray,
+        keep: Any,
+        commits: list[int] | None = None,
+    ) -> None:
         self._segments = segments
         self._status = status
 

@@ -88,8 +88,15 @@ CONTRACT = {
     # a minibatch: rows order[cursor:cursor+N] of the data
     "gather_rows": "source[R,F] order[M]:i8<R cursor[1]:i8 -> out[N,F]",
     "gather_labels": "source[R]:i8 order[M]:i8<R cursor[1]:i8 -> out[N]:i8",
-    # the end of a step: total += rows * loss; cursor moves on; step counts
-    "end_step": "loss[1]:f8 rows:int -> total[1]:f8! cursor[1]:i8! step[1]:i8!",
+    # the end of a minibatch: total += rows * loss, rows; cursor moves on; batches counts
+    "end_batch": "loss[1]:f8 rows:int -> total[2]:f8! cursor[1]:i8! batches[1]:i8!",
+    "end_step": "-> step[1]:i8!",
+    # values[places] = table[step - first], the last row beyond the table
+    "schedule": "table[K,C]:f8 places[C]:i8<H first[1]:i8 step[1]:i8 -> values[H]:f8!",
+    # y = keep y + add x; what y holds does not matter where keep is 0
+    "blend": "x[P] keep:float add:float -> y[P]!",
+    # the mean of p over the steps, each weighing decay times what the next one weighs
+    "average": "p[P] decay:float step[1]:i8 -> mean[P]!",
 }
 
 ACTIVATIONS = (
@@ -192,11 +199,14 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
             raise ValueError(f"{where} must be aligned to its elements of {value.dtype}")
         if a.written and not value.flags.writeable:
             raise ValueError(f"{where} is written to, but the array is read-only")
-        if a.below and not recording and value.size:
-            low, high, limit = int(value.min()), int(value.max()), sizes[a.below]
-            if low < 0 or high >= limit:
-                raise ValueError(f"{where} must lie in [0, {limit}), got {low}..{high}")
     if not recording:
+        for a in specs:
+            if a.below and given[a.name].size:
+                low, high = int(given[a.name].min()), int(given[a.name].max())
+                limit = sizes[a.below]
+                if low < 0 or high >= limit:
+                    where = f"{kernel}: {a.name}"
+                    raise ValueError(f"{where} must lie in [0, {limit}), got {low}..{high}")
         _check_ranges(kernel, given)
     no_slope = "slope" in given and given["slope"] is None
     if no_slope and kernel.endswith("backward") and given["activation"] in NEED_SLOPE:

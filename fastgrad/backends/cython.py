@@ -14,7 +14,7 @@ from fastgrad.backends import contract
 LEVELS = ("base", "v3", "v4")
 _MODULES = (
     "product", "dense", "elementwise", "residual", "batch_norm", "layer_norm", "dropout", "losses",
-    "arena", "batch",
+    "arena", "flat", "batch",
 )  # fmt: skip
 
 
@@ -58,12 +58,18 @@ def probe(level: str) -> Any:
     return _module("product", level)
 
 
-def program_maker(level: str) -> Callable[[list[list[Any]], np.ndarray, Any], Any]:
+def program_maker(level: str) -> Callable[..., Any]:
     """What makes a native program of calls of this level."""
     from fastgrad._kernels.replay import Replay
 
     scratch = _module("dense", level).scratch_bytes
-    return lambda segments, status, keep: Replay(segments, status, scratch, keep)
+
+    def make(
+        segments: list[list[Any]], status: np.ndarray, keep: Any, commits: list[int] | None = None
+    ) -> Any:
+        return Replay(segments, commits or list(map(len, segments)), status, scratch, keep)
+
+    return make
 
 
 def _require(level: str) -> None:

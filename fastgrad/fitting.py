@@ -1,0 +1,260 @@
+"""`fit`: epochs, validation, callbacks and progress around a `Trainer`."""
+
+from __future__ import annotations
+
+import copy
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastgrad import checks
+from fastgrad.arena import Array
+from fastgrad.errors import GradientError
+from fastgrad.model import Sequential
+from fastgrad.policies import Raise
+from fastgrad.recording import planned
+from fastgrad.run import Callback, Run, Settings
+from fastgrad.train import Trainer
+
+
+def fit(
+    model: Sequential,
+    X: Any,
+    y: Any,
+    *,
+    loss: Any,
+    optimizer: Any = "adam",
+    clip: Any = None,
+    schedule: Any = None,
+    per_layer: Any = None,
+    accumulate: int = 1,
+    average: float | None = None,
+    on_nonfinite: Any = "raise",
+    epochs: int = 10,
+    batch_size: int = 64,
+    validation: Any = None,
+    sample_weight: Any = None,
+    shuffle: bool = True,
+    callbacks: Sequence[Callback] = (),
+    progress: bool | None = None,
+    rng: Any = None,
+) -> Run:
+    """Train a model.
+
+    Parameters
+    ----------
+    model : Sequential
+    X : array-like, (N, inputs) or (N, T, inputs)
+    y : array-like
+        Targets, as the loss takes them.
+    loss, optimizer, clip, schedule, per_layer, accumulate, average, on_nonfinite
+        As for `Trainer`. With `average`, validation and callbacks see the averaged parameters, and
+        the model ends with them.
+    epochs, batch_size : int
+    validation : float or (X, y), optional
+        A fraction of the rows, drawn at random and not trained on, or a set of its own.
+    sample_weight : array-like (N,), optional
+    shuffle : bool
+        Whether each epoch draws the order of rows anew.
+    callbacks : sequence of callable
+        Each is called with the `Run` after every epoch; one that returns True ends the run. One
+        that has a method ``start(run)`` gets it called before the first epoch, and ``finish(run)``
+        after the last one. What ``state()`` returns, a dict of numbers, strings and arrays, is
+        kept in checkpoints and handed back to ``set_state``.
+    progress : bool, optional
+        Whether a progress bar is shown; by default where standard error is a terminal.
+    rng : int or numpy.random.Generator
+        Seed of the validation split, of the order of rows and of dropout.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that do not fit; the model has not changed.
+    GradientError
+        As `Trainer.epoch`; the error has the run so far as its attribute ``run``.
+    KeyboardInterrupt
+        On Ctrl-C, between two steps; the model is usable, and ``run`` is there as well.
+    """
+    generator = checks.generator(rng)
+    settings = Settings(
+        epochs=checks.count("epochs", epochs, minimum=0),
+        batch_size=checks.count("batch_size", batch_size),
+        shuffle=bool(shuffle),
+        validation="given" if isinstance(validation, (tuple, list)) else validation,
+        split=copy.deepcopy(generator),
+    )
+    callbacks = callables(callbacks)
+    trainer = Trainer(
+        model,
+        loss,
+        optimizer,
+        clip,
+        generator,
+        schedule=schedule,
+        per_layer=per_layer,
+        accumulate=accumulate,
+        average=average,
+        on_nonfinite=on_nonfinite,
+    )
+    data = prepared(trainer, X, y, sample_weight, validation, generator)
+    run = Run(model, trainer, settings)
+    return train(run, data, callbacks, progress)
+
+
+@dataclass
+class Data:
+    """What a run trains on, and what it validates with; all checked."""
+
+    X: Array
+    y: Array
+    weight: Array | None
+    held_out: tuple[Array, Array] | None
+
+
+def prepared(
+    trainer: Trainer, X: Any, y: Any, weight: Any, validation: Any, rng: np.random.Generator
+) -> Data:
+    """Training rows, their targets and weights, and what is held out; all checked."""
+    model = trainer.model
+    X = checks.rows("X", X, model.inputs, model.dtype)
+    _, y = trainer._targets(y, trainer._output_shape(X))
+    if weight is not None:
+        weight = checks.weights("sample_weight", weight, len(X), model.dtype)
+    if validation is None:
+        return Data(X, y, weight, None)
+    if isinstance(validation, (tuple, list)):
+        if len(validation) != 2:
+            raise ValueError(
+                f"validation must be (X, y) or a fraction, got {len(validation)} items"
+            )
+        X_val = checks.rows("validation X", validation[0], model.inputs, model.dtype)
+        _, y_val = trainer._targets(validation[1], trainer._output_shape(X_val))
+        return Data(X, y, weight, (X_val, y_val))
+    fraction = checks.number("validation", validation, 0, 1, open_low=True, open_high=True)
+    count = round(len(X) * fraction)
+    if not 0 < count < len(X):
+        raise ValueError(
+            f"validation {fraction} of {len(X)} rows leaves {len(X) - count} to train on and "
+            f"{count} to validate with"
+        )
+    order = rng.permutation(len(X))
+    held, rest = order[:count], order[count:]
+    return Data(X[rest], y[rest], None if weight is None else weight[rest], (X[held], y[held]))
+
+
+def train(run: Run, data: Data, callbacks: Sequence[Callback], progress: bool | None) -> Run:
+    """The epochs that a run still has before it."""
+    settings, trainer = run.settings, run.trainer
+    steps = sum(n for _, n in planned(len(data.X), settings.batch_size, trainer.accumulate))
+    trainer.total_steps = steps * settings.epochs or None
+    run.callbacks, run.data = callbacks, data
+    _tell(callbacks, "start", run)
+    # what is saved must know what the others made of the epoch
+    ordered = sorted(callbacks, key=lambda callback: hasattr(callback, "saves"))
+    with _bar(run, settings.epochs, progress) as bar:
+        while run.epoch < settings.epochs and run.stopped is None:
+            run.epoch_start = copy.deepcopy(trainer.rng)
+            bad, start = trainer.guard.bad, time.perf_counter()
+            try:
+                mean_loss = trainer.epoch(
+                    data.X, data.y, settings.batch_size, settings.shuffle, data.weight
+                )
+            except (GradientError, KeyboardInterrupt) as error:
+                error.run = run  # type: ignore[union-attr]
+                raise
+            seconds = time.perf_counter() - start
+            with trainer.averaged():
+                _note(run, mean_loss, seconds, len(data.X), trainer.guard.bad - bad, data.held_out)
+                run.epoch_start = None
+                _reduce(run)
+                bar.update(1)
+                bar.set_postfix_str(_postfix(run), refresh=False)
+                # every callback sees the epoch, even if an earlier one has stopped the run
+                for callback in ordered:
+                    if _is_true(callback(run)):
+                        run.stopped = run.stopped or "a callback stopped it"
+    trainer.keep_average()
+    _tell(callbacks, "finish", run)
+    return run
+
+
+def callables(callbacks: Any) -> tuple[Callback, ...]:
+    """The callbacks, if they are some."""
+    if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
+        raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
+    return tuple(callbacks)
+
+
+def _tell(callbacks: Sequence[Callback], name: str, run: Run) -> None:
+    for callback in callbacks:
+        method = getattr(callback, name, None)
+        if method is not None:
+            method(run)
+
+
+def _is_true(answer: object) -> bool:
+    return isinstance(answer, (bool, np.bool_)) and bool(answer)
+
+
+def _note(
+    run: Run,
+    loss: float,
+    seconds: float,
+    rows: int,
+    bad: int,
+    held_out: tuple[Array, Array] | None,
+) -> None:
+    trainer = run.trainer
+    run.epoch += 1
+    run.record(
+        epoch=run.epoch,
+        loss=loss,
+        gradient_norm=trainer.gradient_norm(),
+        lr=trainer.rate,
+        seconds=seconds,
+        samples_per_second=rows / seconds,
+    )
+    if trainer.clips:
+        run.record(clipped=[report.fraction for report in trainer.clip_reports()])
+    if type(trainer.guard.policy) is not Raise:
+        run.record(left_out=bad)
+    if held_out is not None:
+        X, y = held_out
+        z = run.model.predict(X)
+        run.record(val_loss=trainer.loss_of(z, y))
+        if trainer.loss.labels and y.ndim == 1:
+            run.record(val_accuracy=float((z.argmax(axis=-1) == y).mean()))
+
+
+def _reduce(run: Run) -> None:
+    """Tell the schedule how the epoch went."""
+    if run.trainer.schedule is not None:
+        for plateau in run.trainer.schedule.plateaus():
+            plateau.update(run.latest(plateau.monitor or run.usual_monitor))
+
+
+def _postfix(run: Run) -> str:
+    last = {name: values[-1] for name, values in run.history.items()}
+    shown = [f"loss {last['loss']:.4f}"]
+    if "val_loss" in last:
+        shown.append(f"val {last['val_loss']:.4f}")
+    if "val_accuracy" in last:
+        shown.append(f"acc {last['val_accuracy']:.1%}")
+    shown.append(f"|g| {last['gradient_norm']:.3g}")
+    shown.append(f"{last['samples_per_second']:,.0f} rows/s")
+    return ", ".join(shown)
+
+
+def _bar(run: Run, epochs: int, progress: bool | None) -> Any:
+    from tqdm import tqdm
+
+    shown = sys.stderr.isatty() if progress is None else progress
+    return tqdm(total=epochs, initial=run.epoch, unit="epoch", disable=not shown)

@@ -1,0 +1,177 @@
+"""`Recorder`: the passes over minibatches and the steps made of them, recorded for replay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastgrad import backends
+from fastgrad.arena import Array, aligned
+from fastgrad.backends import Backend
+from fastgrad.feeding import Batch, Feed, Segment, gather
+from fastgrad.losses import Loss
+from fastgrad.model import Sequential
+from fastgrad.program import Tape, Workspace
+from fastgrad.updates import Update
+
+
+class Recorder:
+    """Makes the programs of a trainer, and holds the numbers that they read and write.
+
+    Parameters
+    ----------
+    model : Sequential
+    update : Update
+    accumulate : int
+        Minibatches of a step.
+    seed : int
+        Of all that is random in the layers.
+
+    Attributes
+    ----------
+    step, batches : int64[1]
+        Steps and minibatches done.
+    cursor : int64[1]
+        Where in the order of rows the next minibatch starts.
+    status : int64[1]
+        Nonzero after a loss or gradient that is not finite.
+    loss : float64[1]
+        That of the last minibatch.
+    total : float64[2]
+        Sum over rows of their losses, and rows.
+    before : ndarray
+        The model's buffers at the start of a step of several minibatches.
+    """
+
+    def __init__(self, model: Sequential, update: Update, accumulate: int, seed: int) -> None:
+        self.model = model
+        self.update = update
+        self.accumulate = accumulate
+        self.seed = seed
+        self.step = np.zeros(1, np.int64)
+        self.batches = np.zeros(1, np.int64)
+        self.cursor = np.zeros(1, np.int64)
+        self.status = np.zeros(1, np.int64)
+        self.loss = np.zeros(1)
+        self.total = np.zeros(2)
+        several = accumulate > 1
+        self.sum = aligned(model.flat_grads.size if several else 0, model.dtype)
+        self.before = aligned(model.flat_buffers.size if several else 0, model.dtype)
+        self._workspace = Workspace()
+        self._batches: dict[Any, Batch] = {}
+        self._singles: dict[Any, Any] = {}
+        self._endings: dict[str, tuple[list[Any], list[Any], list[Any]]] = {}
+        self._feed: Feed | None = None
+
+    def batch(self, shape: tuple[int, ...], target: Array, weighted: bool, loss: Loss) -> Batch:
+        """The recording for minibatches of this shape; one of the last eight, or a new one."""
+        backend = backends.active()
+        key = (shape, target.shape[1:], type(loss), weighted, backend.name)
+        if key not in self._batches:
+            if len(self._batches) >= 8:
+                self._batches.pop(next(iter(self._batches)))
+                self._singles.clear()
+            self._batches[key] = self._record(shape, target, weighted, loss)
+        return self._batches[key]
+
+    def _record(self, shape: tuple[int, ...], target: Array, weighted: bool, loss: Loss) -> Batch:
+        tape = Tape(
+            backends.active(),
+            self._workspace,
+            self.model.dtype,
+            self.status,
+            self.seed,
+            self.batches,
+        )
+        x = tape.empty(shape)
+        wanted = tape.empty((shape[0], *target.shape[1:]), target.dtype)
+        weight = tape.empty((shape[0],)) if weighted else None
+        z, outputs, backward = self.model.record(tape, x, train=True)
+        backward(loss.record(tape, z, wanted, weight, self.loss), False)
+        calls = tape.take()
+        tape.good()
+        tape.call("end_batch", self.loss, shape[0], self.total, self.cursor, self.batches)
+        return Batch(x, wanted, weight, outputs, calls, tape.take(), tape)
+
+    def feed(self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss) -> Feed:
+        """The program of an epoch over these arrays; that of the last epoch, if it still fits."""
+        arrays = [rows, target] if weight is None else [rows, target, weight]
+        places = tuple((a.ctypes.data, a.shape) for a in arrays)
+        key = (places, size, type(loss), backends.active().name)
+        if self._feed is None or self._feed.key != key:
+            order = np.empty(len(rows), np.int64)
+            segments = [
+                Segment(
+                    [
+                        self.batch((n, *rows.shape[1:]), target, weight is not None, loss)
+                        for n in sizes
+                    ],
+                    count,
+                )
+                for sizes, count in planned(len(rows), size, self.accumulate)
+            ]
+            calls, commits = [], []
+            for segment in segments:
+                found: list[Any] = []
+                for i, batch in enumerate(segment.batches):
+                    found += gather(batch, arrays, order, self.cursor)
+                    share = len(batch.x) / segment.rows
+                    commit = self._go_on(found, batch, i, len(segment.batches), share)
+                calls.append(found)
+                commits.append(commit)
+            keep = [arrays, order, [batch.tape.keep for s in segments for batch in s.batches]]
+            program = backends.active().program(calls, self.status, keep, commits)
+            self._feed = Feed(key, order, program, segments)
+        return self._feed
+
+    def single(self, batch: Batch, waiting: int) -> Any:
+        """The program of one minibatch that is not gathered, after `waiting` others of its step."""
+        first, last = waiting == 0, waiting == self.accumulate - 1
+        key = (id(batch), first, last)
+        if key not in self._singles:
+            calls: list[Any] = []
+            share = 1 / self.accumulate
+            commit = self._go_on(calls, batch, waiting, self.accumulate, share)
+            program = backends.active().program([calls], self.status, batch.tape.keep, [commit])
+            self._singles[key] = program
+        return self._singles[key]
+
+    def _go_on(self, calls: list[Any], batch: Batch, i: int, count: int, share: float) -> int:
+        """Add minibatch i of the `count` of a step; return from where on nothing may stop it."""
+        tape = Tape(batch.tape.backend, self._workspace, self.model.dtype)
+        grads = self.model.flat_grads
+        if count > 1 and i == 0 and self.before.size:
+            tape.call("blend", self.model.flat_buffers, 0.0, 1.0, self.before)
+        calls += tape.take() + batch.calls
+        if i < count - 1:
+            tape.call("blend", grads, float(i > 0), share, self.sum)
+            commit = len(calls) + 1
+            calls += tape.take() + batch.closing
+            return commit
+        if count > 1:
+            tape.call("blend", self.sum, share, 1.0, grads)
+        clips, update = self._ending(batch.tape.backend)
+        calls += tape.take() + clips
+        commit = len(calls)
+        calls += batch.closing + update
+        return commit
+
+    def _ending(self, backend: Backend) -> tuple[list[Any], list[Any]]:
+        """What follows the gradient: calls that may fail, and those that change parameters."""
+        if backend.name not in self._endings:
+            tape = Tape(backend, self._workspace, self.model.dtype, self.status)
+            self.update.record_clips(tape)
+            clips = tape.take()
+            self.update.record_step(tape, self.step)
+            self._endings[backend.name] = clips, tape.take(), tape.keep
+        clips, update, _ = self._endings[backend.name]
+        return clips, update
+
+
+def planned(rows: int, size: int, accumulate: int) -> list[tuple[list[int], int]]:
+    """The minibatch sizes of a step, and how many such steps follow; the last one may be ragged."""
+    full, rest = divmod(rows, size)
+    steps, left = divmod(full, accumulate)
+    plan = [([size] * accumulate, steps), ([size] * left + [rest] * (rest > 0), 1)]
+    return [(sizes, count) for sizes, count in plan if sizes and count]
