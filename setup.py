@@ -13,7 +13,7 @@ from setuptools import Extension, setup
 
 KERNELS = [  # once per level
     "product", "dense", "elementwise", "residual", "batch_norm", "layer_norm", "dropout", "losses",
-    "arena", "flat", "batch",
+    "penalty", "noise", "arena", "flat", "batch",
 ]  # fmt: skip
 PLAIN = ["cpu", "replay"]  # once, without any level's flags
 

@@ -3,7 +3,9 @@
 from fastgrad import initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
+from fastgrad.callbacks import EarlyStopping
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
+from fastgrad.constraints import MaxNorm, NonNegative, UnitNorm
 from fastgrad.containers import Residual
 from fastgrad.errors import GradientError
 from fastgrad.fitting import fit
@@ -20,15 +22,19 @@ from fastgrad.losses import (
     SoftCrossEntropy,
 )
 from fastgrad.model import Sequential
+from fastgrad.noise import GradientNoise
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
+from fastgrad.penalties import L1, L2
 from fastgrad.policies import RollBack, Skip
 from fastgrad.range_test import RangeTest, lr_range_test
 from fastgrad.regularization import Dropout
-from fastgrad.run import EarlyStopping, Run
+from fastgrad.run import Run
 from fastgrad.system import info
 from fastgrad.train import Trainer
 
 __all__ = [
+    "L1",
+    "L2",
     "MAE",
     "MSE",
     "SGD",
@@ -47,9 +53,12 @@ __all__ = [
     "EarlyStopping",
     "GradFloor",
     "GradientError",
+    "GradientNoise",
     "Huber",
     "Layer",
     "LayerNorm",
+    "MaxNorm",
+    "NonNegative",
     "RMSNorm",
     "RMSprop",
     "RangeTest",
@@ -60,6 +69,7 @@ __all__ = [
     "Skip",
     "SoftCrossEntropy",
     "Trainer",
+    "UnitNorm",
     "fit",
     "gradcheck",
     "info",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import checks
-from fastgrad.arena import Array
+from fastgrad.arena import Array, Part
 from fastgrad.program import Tape
 
 _BLOCK = 4096  # elements whose squares are summed in one go; the order of sums hangs on it
@@ -51,8 +51,28 @@ class ClipReport:
 class Clip:
     """The base of all clips."""
 
-    def record(self, tape: Tape, grads: Array, layer_starts: Sequence[int], report: Array) -> None:
-        """Record the clipping of a flat gradient; layers start at `layer_starts`."""
+    def record(
+        self,
+        tape: Tape,
+        grads: Array,
+        params: Array,
+        parts: Sequence[Part],
+        layer_starts: Sequence[int],
+        state: dict[str, Array],
+    ) -> None:
+        """Record the clipping of a flat gradient.
+
+        Parameters
+        ----------
+        tape : Tape
+        grads, params : ndarray, (P,)
+        parts : sequence of Part
+            Where in them each parameter lies.
+        layer_starts : sequence of int
+            Where in them each layer starts.
+        state : dict of str to ndarray
+            What the clip remembers; ``"report"`` is its account.
+        """
         raise NotImplementedError
 
     def read(self, report: Array) -> ClipReport:
@@ -76,9 +96,17 @@ class ClipValue(Clip):
     def __init__(self, limit: float) -> None:
         self.limit = checks.number("limit", limit, 0, open_low=True)
 
-    def record(self, tape: Tape, grads: Array, layer_starts: Sequence[int], report: Array) -> None:
+    def record(
+        self,
+        tape: Tape,
+        grads: Array,
+        params: Array,
+        parts: Sequence[Part],
+        layer_starts: Sequence[int],
+        state: dict[str, Array],
+    ) -> None:
         """Record clip_value."""
-        tape.call("clip_value", self.limit, grads, report)
+        tape.call("clip_value", self.limit, grads, state["report"])
 
     def read(self, report: Array) -> ClipReport:
         """What the kernel's account says."""
@@ -99,17 +127,33 @@ class ClipNorm(Clip):
     def __init__(self, max_norm: float) -> None:
         self.max_norm = checks.number("max_norm", max_norm, 0, open_low=True)
 
-    def record(self, tape: Tape, grads: Array, layer_starts: Sequence[int], report: Array) -> None:
+    def record(
+        self,
+        tape: Tape,
+        grads: Array,
+        params: Array,
+        parts: Sequence[Part],
+        layer_starts: Sequence[int],
+        state: dict[str, Array],
+    ) -> None:
         """Record clip_norm over one group."""
-        _record_norms(tape, grads, [0], 0.0, self.max_norm, report)
+        _record_norms(tape, grads, [0], 0.0, self.max_norm, state["report"])
 
 
 class ClipPerLayer(ClipNorm):
     """The gradient of each layer (its weight and bias together), its norm at most `max_norm`."""
 
-    def record(self, tape: Tape, grads: Array, layer_starts: Sequence[int], report: Array) -> None:
+    def record(
+        self,
+        tape: Tape,
+        grads: Array,
+        params: Array,
+        parts: Sequence[Part],
+        layer_starts: Sequence[int],
+        state: dict[str, Array],
+    ) -> None:
         """Record clip_norm over the layers."""
-        _record_norms(tape, grads, layer_starts, 0.0, self.max_norm, report)
+        _record_norms(tape, grads, layer_starts, 0.0, self.max_norm, state["report"])
 
 
 class GradFloor(Clip):
@@ -128,9 +172,17 @@ class GradFloor(Clip):
     def __init__(self, min_norm: float) -> None:
         self.min_norm = checks.number("min_norm", min_norm, 0, open_low=True)
 
-    def record(self, tape: Tape, grads: Array, layer_starts: Sequence[int], report: Array) -> None:
+    def record(
+        self,
+        tape: Tape,
+        grads: Array,
+        params: Array,
+        parts: Sequence[Part],
+        layer_starts: Sequence[int],
+        state: dict[str, Array],
+    ) -> None:
         """Record clip_norm over the layers, from below."""
-        _record_norms(tape, grads, layer_starts, self.min_norm, np.inf, report)
+        _record_norms(tape, grads, layer_starts, self.min_norm, np.inf, state["report"])
 
 
 def _record_norms(

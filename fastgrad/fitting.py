@@ -29,6 +29,8 @@ def fit(
     loss: Any,
     optimizer: Any = "adam",
     clip: Any = None,
+    regularizers: Any = None,
+    constraints: Any = None,
     schedule: Any = None,
     per_layer: Any = None,
     accumulate: int = 1,
@@ -51,7 +53,9 @@ def fit(
     X : array-like, (N, inputs) or (N, T, inputs)
     y : array-like
         Targets, as the loss takes them.
-    loss, optimizer, clip, schedule, per_layer, accumulate, average, on_nonfinite
+    loss, optimizer, clip, regularizers, constraints, schedule, per_layer
+        As for `Trainer`.
+    accumulate, average, on_nonfinite
         As for `Trainer`. With `average`, validation and callbacks see the averaged parameters, and
         the model ends with them.
     epochs, batch_size : int
@@ -103,6 +107,8 @@ def fit(
         accumulate=accumulate,
         average=average,
         on_nonfinite=on_nonfinite,
+        regularizers=regularizers,
+        constraints=constraints,
     )
     data = prepared(trainer, X, y, sample_weight, validation, generator)
     run = Run(model, trainer, settings)

@@ -14,7 +14,7 @@ from fastgrad.backends import contract
 LEVELS = ("base", "v3", "v4")
 _MODULES = (
     "product", "dense", "elementwise", "residual", "batch_norm", "layer_norm", "dropout", "losses",
-    "arena", "flat", "batch",
+    "penalty", "noise", "arena", "flat", "batch",
 )  # fmt: skip
 
 
