@@ -12,8 +12,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 KERNELS = [  # once per level
-    "product", "dense", "elementwise", "residual", "batch_norm", "layer_norm", "dropout", "losses",
-    "penalty", "noise", "arena", "flat", "batch",
+    "product", "dense", "elementwise", "residual", "columns", "embedding", "standardize",
+    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "flat", "batch",
 ]  # fmt: skip
 PLAIN = ["cpu", "replay"]  # once, without any level's flags
 

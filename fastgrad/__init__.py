@@ -1,12 +1,14 @@
 """fastgrad: fast and honest training of dense networks on a CPU."""
 
-from fastgrad import initializers, schedules
+from fastgrad import callbacks, initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.callbacks import EarlyStopping
+from fastgrad.checkpoints import Checkpoint, resume
 from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
 from fastgrad.constraints import MaxNorm, NonNegative, UnitNorm
 from fastgrad.containers import Residual
+from fastgrad.embedding import Embedding, Flatten
 from fastgrad.errors import GradientError
 from fastgrad.fitting import fit
 from fastgrad.gradcheck import gradcheck
@@ -24,11 +26,13 @@ from fastgrad.losses import (
 from fastgrad.model import Sequential
 from fastgrad.noise import GradientNoise
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
+from fastgrad.parallel import Concat, Parallel
 from fastgrad.penalties import L1, L2
 from fastgrad.policies import RollBack, Skip
 from fastgrad.range_test import RangeTest, lr_range_test
 from fastgrad.regularization import Dropout
 from fastgrad.run import Run
+from fastgrad.standardize import Standardize
 from fastgrad.system import info
 from fastgrad.train import Trainer
 
@@ -43,14 +47,18 @@ __all__ = [
     "AdamW",
     "BatchNorm",
     "BinaryCrossEntropy",
+    "Checkpoint",
     "ClipNorm",
     "ClipPerLayer",
     "ClipReport",
     "ClipValue",
+    "Concat",
     "CrossEntropy",
     "Dense",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
+    "Flatten",
     "GradFloor",
     "GradientError",
     "GradientNoise",
@@ -59,6 +67,7 @@ __all__ = [
     "LayerNorm",
     "MaxNorm",
     "NonNegative",
+    "Parallel",
     "RMSNorm",
     "RMSprop",
     "RangeTest",
@@ -68,8 +77,10 @@ __all__ = [
     "Sequential",
     "Skip",
     "SoftCrossEntropy",
+    "Standardize",
     "Trainer",
     "UnitNorm",
+    "callbacks",
     "fit",
     "gradcheck",
     "info",
@@ -77,6 +88,7 @@ __all__ = [
     "load",
     "lr_range_test",
     "num_threads",
+    "resume",
     "schedules",
     "set_num_threads",
     "use_backend",

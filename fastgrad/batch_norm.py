@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,6 +66,12 @@ class BatchNorm(Layer):
             "running_mean": (shape, initializers.zeros()),
             "running_var": (shape, initializers.ones()),
         }
+
+    def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
+        """For each element: mean 1, variance 3, normalized 1, affine 2; backward, see below."""
+        size = math.prod(shape)
+        backward = 5 if self.affine or input_grad else 0  # normalized 2, the two sums 1 + 2
+        return size * (5 + 2 * self.affine), size * (backward + 4 * input_grad)
 
     def record(
         self,

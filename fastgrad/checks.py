@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad import frames
 from fastgrad.arena import Array
 
 
@@ -86,7 +87,9 @@ def seed_of(generator: np.random.Generator) -> int:
 
 
 def real_array(name: str, value: Any) -> Array:
-    """An array of real numbers, as it is."""
+    """An array of real numbers, as it is; a data frame as its numbers."""
+    if not isinstance(value, np.ndarray) and frames.is_frame(value):
+        value = frames.to_array(name, value)
     try:
         found = np.asarray(value)
     except ValueError as why:
@@ -96,20 +99,24 @@ def real_array(name: str, value: Any) -> Array:
     return found
 
 
-def finite(name: str, values: Array) -> None:
-    """Raise ValueError with the place of the first value that is not finite."""
+def finite(name: str, values: Array, first: int = 0) -> None:
+    """Raise ValueError with the place of the first value that is not finite.
+
+    `first` is the number of the first row, where the values are part of more.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.add.reduce(values, axis=None, dtype=np.float64)):
             return  # no mask as large as the data
     good = np.isfinite(values)
     if not good.all():
-        place = tuple(int(i) for i in np.argwhere(~good)[0])
+        found = tuple(int(i) for i in np.argwhere(~good)[0])
+        place = (first + found[0], *found[1:])
         what = ", ".join(f"{n} {i}" for n, i in zip(("row", "column"), place, strict=False))
         if len(place) > 2:
             what = f"index {place}"
         bad = int(good.size - good.sum())
         raise ValueError(
-            f"{name} has {bad} values that are not finite; the first is {values[place]} at {what}"
+            f"{name} has {bad} values that are not finite; the first is {values[found]} at {what}"
         )
 
 
@@ -126,20 +133,43 @@ def _as(kind: Any, values: Array) -> Array:
         return np.ascontiguousarray(values, kind)
 
 
+def row_shape(name: str, shape: tuple[int, ...], features: int | None) -> None:
+    """(N, features) or (N, T, features), with no axis of length 0."""
+    if len(shape) < 2 or (features is not None and shape[-1] != features):
+        wanted = "features" if features is None else str(features)
+        raise ValueError(f"{name} has shape {shape}, needs (N, {wanted})")
+    if 0 in shape:
+        raise ValueError(f"{name} has shape {shape}, needs no axis of length 0")
+
+
 def rows(
     name: str, value: Any, features: int | None, kind: Any, check_finite: bool = True
 ) -> Array:
     """A batch: (N, features) or (N, T, features), at least one row, finite, of dtype `kind`."""
     found = real_array(name, value)
-    if found.ndim < 2 or (features is not None and found.shape[-1] != features):
-        wanted = "features" if features is None else str(features)
-        raise ValueError(f"{name} has shape {found.shape}, needs (N, {wanted})")
-    if 0 in found.shape:
-        raise ValueError(f"{name} has shape {found.shape}, needs no axis of length 0")
+    row_shape(name, found.shape, features)
     found = _as(kind, found)
     if check_finite:
         finite(name, found)
     return found
+
+
+def indices(name: str, value: Any, count: int) -> Array:
+    """Integers (N,) or (N, T), at least one of them, all in [0, count), as int64."""
+    found = real_array(name, value)
+    if found.ndim not in (1, 2) or 0 in found.shape:
+        raise ValueError(f"{name} has shape {found.shape}, needs (N,) or (N, T), none of them 0")
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got dtype {found.dtype}")
+    low, high = int(found.min()), int(found.max())
+    if low < 0 or high >= count:
+        worst = low if low < 0 else high
+        place = tuple(int(i) for i in np.argwhere(found == worst)[0])
+        raise ValueError(
+            f"{name} must lie in [0, {count}), got {worst} at "
+            f"{f'index {place}' if len(place) > 1 else f'row {place[0]}'}"
+        )
+    return np.ascontiguousarray(found, np.int64)
 
 
 def weights(name: str, value: Any, length: int | None, kind: Any) -> Array:
@@ -154,3 +184,21 @@ def weights(name: str, value: Any, length: int | None, kind: Any) -> Array:
     if low < 0 or high == 0:
         raise ValueError(f"{name} must not be negative and not all 0, got {low:g} to {high:g}")
     return found
+
+
+def output(name: str, value: Any, shape: tuple[int, ...]) -> None:
+    """A writable array of real floats of exactly that shape."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        what = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"{name} must be an array of floats, got {what}")
+    if value.shape != shape:
+        raise ValueError(f"{name} has shape {value.shape}, needs {shape}")
+    if not value.flags.writeable:
+        raise ValueError(f"{name} must be writable")
+
+
+def only(what: str, **others: Any) -> None:
+    """None of these arguments is given beside such data."""
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(f"{name} must not be given with {what}")

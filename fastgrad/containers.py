@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,17 +39,44 @@ def features_of(layers: Sequence[Layer]) -> tuple[int | None, int | None]:
     features: int | None = None
     inputs: int | None = None
     for i, layer in enumerate(layers):
+        if i and layer.first_only:
+            raise ValueError(
+                f"layer {i} ({type(layer).__name__}) must be the first: it takes the model's input"
+            )
         if layer.inputs is not None:
             if features is not None and features != layer.inputs:
                 raise ValueError(
                     f"layer {i} ({type(layer).__name__}) takes {layer.inputs} features, "
                     f"but layer {i - 1} gives {features}"
                 )
-            if features is None:
+            # what comes out of the layers before is what goes in, unless they change its number
+            if features is None and given_by(layers[:i], layer.inputs) == layer.inputs:
                 inputs = layer.inputs
             features = layer.inputs
         features = layer.output_features(features)
     return inputs, features
+
+
+def given_by(layers: Sequence[Layer], inputs: int | None) -> int | None:
+    """Features that come out of layers in a row when `inputs` go in."""
+    for layer in layers:
+        inputs = layer.output_features(inputs)
+    return inputs
+
+
+def placed(
+    layers: Sequence[Layer], shape: tuple[int, ...], input_grad: bool
+) -> list[tuple[Layer, tuple[int, ...], bool]]:
+    """Each layer of a row with the shape of its input, and whether the gradient of that is wanted.
+
+    It is where a layer below has parameters.
+    """
+    found = []
+    for layer in layers:
+        found.append((layer, shape, input_grad))
+        shape = layer.output_shape(shape)
+        input_grad = input_grad or bool(layer.parameters())
+    return found
 
 
 def record_all(
@@ -67,8 +95,8 @@ def record_all(
     outputs = []
     y = x
     for i, layer in enumerate(layers):
-        with tape.met(_unknown(layer)):
-            y, backward = layer.record(tape, y, _own(params, i), _own(grads, i), train)
+        with tape.met(is_foreign(layer)):
+            y, backward = layer.record(tape, y, own(params, i), own(grads, i), train)
         backwards.append(backward)
         outputs.append(y)
 
@@ -77,7 +105,7 @@ def record_all(
         for i in reversed(range(len(backwards))):
             assert gradient is not None
             below = any(layer.parameters() for layer in layers[:i])
-            with tape.met(_unknown(layers[i])):
+            with tape.met(is_foreign(layers[i])):
                 gradient = backwards[i](gradient, input_grad or below)
             if gradient is None:
                 break
@@ -86,12 +114,12 @@ def record_all(
     return y, outputs, record_backward
 
 
-def _unknown(layer: Layer) -> bool:
+def is_foreign(layer: Layer) -> bool:
     """Whether somebody else wrote what records it."""
     return not type(layer).record.__module__.startswith("fastgrad.")
 
 
-def _own(views: Mapping[str, Array], i: int) -> dict[str, Array]:
+def own(views: Mapping[str, Array], i: int) -> dict[str, Array]:
     prefix = f"{i}."
     return {name[len(prefix) :]: view for name, view in views.items() if name.startswith(prefix)}
 
@@ -109,6 +137,7 @@ class Chain(Layer):
     def __init__(self, *layers: Layer, values: Mapping[str, Array] | None = None) -> None:
         self.layers = checks.layers(layers)
         self.inputs, self._outputs = features_of(self.layers)
+        self.indices, self.first_only = self.layers[0].indices, self.layers[0].first_only
         self._values = None if values is None else {k: np.array(v) for k, v in values.items()}
 
     def parameters(self) -> Specs:
@@ -127,9 +156,31 @@ class Chain(Layer):
 
     def output_features(self, inputs: int | None) -> int | None:
         """What the last layer gives."""
+        return given_by(self.layers, inputs)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What the last layer gives."""
         for layer in self.layers:
-            inputs = layer.output_features(inputs)
-        return inputs
+            shape = layer.output_shape(shape)
+        return shape
+
+    def fit_input(self, x: Array, params: Mapping[str, Array], again: bool) -> None:
+        """Have the first layer do it."""
+        self.layers[0].fit_input(x, own(params, 0), again)
+
+    def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
+        """None but those of the layers."""
+        return 0, 0
+
+    def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
+        """Nothing but what the layers keep."""
+        return 0
+
+    def inner(
+        self, shape: tuple[int, ...], input_grad: bool
+    ) -> list[tuple[Layer, tuple[int, ...], bool]]:
+        """The layers."""
+        return placed(self.layers, shape, input_grad)
 
     def record(
         self,
@@ -148,7 +199,7 @@ class Chain(Layer):
         return {"layers": self.layers}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({_listed(self.layers)})"
+        return f"{type(self).__name__}({listed(self.layers)})"
 
 
 class Residual(Layer):
@@ -179,6 +230,9 @@ class Residual(Layer):
         self.scale = checks.number("scale", scale)
         self.learn_scale = bool(learn_scale)
         self.inputs, outputs = features_of(self.layers)
+        self.first_only = self.layers[0].first_only
+        if self.layers[0].indices is not None:
+            raise ValueError("a Residual adds its input to what comes out: it takes no indices")
         if self.inputs is not None and outputs != self.inputs:
             raise ValueError(
                 f"the layers of a Residual must give as many features as they take: "
@@ -195,6 +249,22 @@ class Residual(Layer):
     def buffers(self) -> Specs:
         """Those of the layers, named by their number."""
         return buffers_of(self.layers)
+
+    def fit_input(self, x: Array, params: Mapping[str, Array], again: bool) -> None:
+        """Have the first of the layers do it."""
+        self.layers[0].fit_input(x, own(params, 0), again)
+
+    def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
+        """A multiply-add forward; backward, a product, the gradients of scale, and of x a sum."""
+        size = math.prod(shape)
+        scaled = bool(input_grad or self.parameters())
+        return 2 * size, size * (scaled + 2 * self.learn_scale + input_grad)
+
+    def inner(
+        self, shape: tuple[int, ...], input_grad: bool
+    ) -> list[tuple[Layer, tuple[int, ...], bool]]:
+        """The layers."""
+        return placed(self.layers, shape, input_grad)
 
     def record(
         self,
@@ -248,12 +318,12 @@ class Residual(Layer):
     def __repr__(self) -> str:
         options = {key: value for key, value in self.config().items() if key != "layers"}
         told = "".join(f", {key}={value!r}" for key, value in options.items())
-        return f"Residual({_listed(self.layers)}{told})"
+        return f"Residual({listed(self.layers)}{told})"
 
 
 def _copy(values: Array) -> initializers.InitFunction:
     return lambda shape, rng, dtype: values.astype(dtype)
 
 
-def _listed(layers: Sequence[Layer]) -> str:
+def listed(layers: Sequence[Layer]) -> str:
     return ", ".join(map(repr, layers))

@@ -13,18 +13,20 @@ import numpy as np
 
 from fastgrad import checks
 from fastgrad.arena import Array
+from fastgrad.data.file_rows import FileRows
 from fastgrad.errors import GradientError
 from fastgrad.model import Sequential
 from fastgrad.policies import Raise
 from fastgrad.recording import planned
 from fastgrad.run import Callback, Run, Settings
+from fastgrad.streaming import Batches, are_batches
 from fastgrad.train import Trainer
 
 
 def fit(
     model: Sequential,
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: Any,
     optimizer: Any = "adam",
@@ -38,6 +40,7 @@ def fit(
     on_nonfinite: Any = "raise",
     epochs: int = 10,
     batch_size: int = 64,
+    steps_per_epoch: int | None = None,
     validation: Any = None,
     sample_weight: Any = None,
     shuffle: bool = True,
@@ -50,17 +53,24 @@ def fit(
     Parameters
     ----------
     model : Sequential
-    X : array-like, (N, inputs) or (N, T, inputs)
-    y : array-like
-        Targets, as the loss takes them.
+    X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T); FileRows; or batches
+        Batches are an iterable, or a function that returns an iterator for each epoch; their items
+        are ``(x, y)`` or ``(x, y, sample_weight)``. Each is a minibatch as it is, in that order.
+        The rows of an array that are trained on give `Standardize` its statistics, if it has none
+        yet.
+    y : array-like, optional
+        Targets, as the loss takes them; `FileRows` and batches have their own.
     loss, optimizer, clip, regularizers, constraints, schedule, per_layer
         As for `Trainer`.
     accumulate, average, on_nonfinite
         As for `Trainer`. With `average`, validation and callbacks see the averaged parameters, and
         the model ends with them.
     epochs, batch_size : int
+    steps_per_epoch : int, optional
+        Batches of an epoch, where they do not end by themselves.
     validation : float or (X, y), optional
-        A fraction of the rows, drawn at random and not trained on, or a set of its own.
+        A fraction of the rows, drawn at random and not trained on, or a set of its own; of rows
+        that are not in memory no fraction can be taken.
     sample_weight : array-like (N,), optional
     shuffle : bool
         Whether each epoch draws the order of rows anew.
@@ -81,7 +91,8 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        For arguments that do not fit; the model has not changed.
+        For arguments that do not fit; the model has not changed. For values in files, and for
+        batches, when it is their turn; the model is that of the steps before.
     GradientError
         As `Trainer.epoch`; the error has the run so far as its attribute ``run``.
     KeyboardInterrupt
@@ -96,6 +107,10 @@ def fit(
         split=copy.deepcopy(generator),
     )
     callbacks = callables(callbacks)
+    if are_batches(X, y):
+        X = Batches(X, steps_per_epoch, settings.epochs)
+    elif steps_per_epoch is not None:
+        raise ValueError("steps_per_epoch is for batches; batch_size divides rows into steps")
     trainer = Trainer(
         model,
         loss,
@@ -111,18 +126,31 @@ def fit(
         constraints=constraints,
     )
     data = prepared(trainer, X, y, sample_weight, validation, generator)
+    model.fit_input(data.X, again=False)
     run = Run(model, trainer, settings)
     return train(run, data, callbacks, progress)
 
 
 @dataclass
 class Data:
-    """What a run trains on, and what it validates with; all checked."""
+    """What a run trains on, and what it validates with; all checked that is in memory."""
 
-    X: Array
-    y: Array
+    X: Array | FileRows | Batches
+    y: Array | None
     weight: Array | None
     held_out: tuple[Array, Array] | None
+
+    def epoch(self, trainer: Trainer, settings: Settings) -> float:
+        """Train on all of it once; return the mean loss."""
+        if isinstance(self.X, Batches):
+            return self.X.epoch(trainer)
+        return trainer.epoch(self.X, self.y, settings.batch_size, settings.shuffle, self.weight)
+
+    def steps(self, batch_size: int, accumulate: int) -> int:
+        """Optimizer steps of an epoch, or 0 where only the end will tell."""
+        if isinstance(self.X, Batches):
+            return (self.X.steps or 0) // accumulate
+        return sum(count for _, count in planned(len(self.X), batch_size, accumulate))
 
 
 def prepared(
@@ -130,20 +158,21 @@ def prepared(
 ) -> Data:
     """Training rows, their targets and weights, and what is held out; all checked."""
     model = trainer.model
-    X = checks.rows("X", X, model.inputs, model.dtype)
-    _, y = trainer._targets(y, trainer._output_shape(X))
+    if isinstance(X, (FileRows, Batches)):
+        what = "FileRows" if isinstance(X, FileRows) else "batches"
+        checks.only(what, y=y, sample_weight=weight)
+        if validation is not None and not isinstance(validation, (tuple, list)):
+            raise ValueError(f"validation must be (X, y) with {what}, got {validation!r}")
+        held_out = None if validation is None else own_set(trainer, validation)
+        return Data(X, None, None, held_out)
+    X = model.checked("X", X)
+    _, y = trainer._targets(y, model.output_shape(X.shape))
     if weight is not None:
         weight = checks.weights("sample_weight", weight, len(X), model.dtype)
     if validation is None:
         return Data(X, y, weight, None)
     if isinstance(validation, (tuple, list)):
-        if len(validation) != 2:
-            raise ValueError(
-                f"validation must be (X, y) or a fraction, got {len(validation)} items"
-            )
-        X_val = checks.rows("validation X", validation[0], model.inputs, model.dtype)
-        _, y_val = trainer._targets(validation[1], trainer._output_shape(X_val))
-        return Data(X, y, weight, (X_val, y_val))
+        return Data(X, y, weight, own_set(trainer, validation))
     fraction = checks.number("validation", validation, 0, 1, open_low=True, open_high=True)
     count = round(len(X) * fraction)
     if not 0 < count < len(X):
@@ -156,10 +185,19 @@ def prepared(
     return Data(X[rest], y[rest], None if weight is None else weight[rest], (X[held], y[held]))
 
 
+def own_set(trainer: Trainer, validation: Any) -> tuple[Array, Array]:
+    """A validation set apart from the rows to train on."""
+    if len(validation) != 2:
+        raise ValueError(f"validation must be (X, y) or a fraction, got {len(validation)} items")
+    model = trainer.model
+    X = model.checked("validation X", validation[0])
+    return X, trainer._targets(validation[1], model.output_shape(X.shape))[1]
+
+
 def train(run: Run, data: Data, callbacks: Sequence[Callback], progress: bool | None) -> Run:
     """The epochs that a run still has before it."""
     settings, trainer = run.settings, run.trainer
-    steps = sum(n for _, n in planned(len(data.X), settings.batch_size, trainer.accumulate))
+    steps = data.steps(settings.batch_size, trainer.accumulate)
     trainer.total_steps = steps * settings.epochs or None
     run.callbacks, run.data = callbacks, data
     _tell(callbacks, "start", run)
@@ -170,15 +208,13 @@ def train(run: Run, data: Data, callbacks: Sequence[Callback], progress: bool | 
             run.epoch_start = copy.deepcopy(trainer.rng)
             bad, start = trainer.guard.bad, time.perf_counter()
             try:
-                mean_loss = trainer.epoch(
-                    data.X, data.y, settings.batch_size, settings.shuffle, data.weight
-                )
+                mean_loss = data.epoch(trainer, settings)
             except (GradientError, KeyboardInterrupt) as error:
                 error.run = run  # type: ignore[union-attr]
                 raise
             seconds = time.perf_counter() - start
             with trainer.averaged():
-                _note(run, mean_loss, seconds, len(data.X), trainer.guard.bad - bad, data.held_out)
+                _note(run, mean_loss, seconds, trainer.guard.bad - bad, data)
                 run.epoch_start = None
                 _reduce(run)
                 bar.update(1)
@@ -214,11 +250,11 @@ def _note(
     run: Run,
     loss: float,
     seconds: float,
-    rows: int,
     bad: int,
-    held_out: tuple[Array, Array] | None,
+    data: Data,
 ) -> None:
     trainer = run.trainer
+    rows = data.X.rows if isinstance(data.X, Batches) else len(data.X)
     run.epoch += 1
     run.record(
         epoch=run.epoch,
@@ -232,8 +268,8 @@ def _note(
         run.record(clipped=[report.fraction for report in trainer.clip_reports()])
     if type(trainer.guard.policy) is not Raise:
         run.record(left_out=bad)
-    if held_out is not None:
-        X, y = held_out
+    if data.held_out is not None:
+        X, y = data.held_out
         z = run.model.predict(X)
         run.record(val_loss=trainer.loss_of(z, y))
         if trainer.loss.labels and y.ndim == 1:

@@ -15,14 +15,19 @@ import numpy as np
 from fastgrad.arena import Array
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.containers import Chain, Residual, buffers_of, parameters_of
+from fastgrad.embedding import Embedding, Flatten
 from fastgrad.layer_norm import LayerNorm, RMSNorm
 from fastgrad.layers import Activation, Dense, Layer
 from fastgrad.model import Sequential
+from fastgrad.parallel import Parallel
 from fastgrad.regularization import Dropout
+from fastgrad.standardize import Standardize
 
 _FORMAT = 1
+_CONTAINERS = (Chain, Parallel, Residual)
+_LEAVES = (Activation, BatchNorm, Dense, Dropout, Embedding, Flatten, LayerNorm, RMSNorm)
+_KINDS = (*_CONTAINERS, *_LEAVES, Standardize)
 TRAINING = "training."  # what tensors of a checkpoint are named that are not of the model
-_KINDS = (Activation, BatchNorm, Chain, Dense, Dropout, LayerNorm, RMSNorm, Residual)
 _KNOWN: dict[str, type[Layer]] = {kind.__name__: kind for kind in _KINDS}
 
 
@@ -136,7 +141,7 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 
 def _described(layer: Layer) -> dict[str, Any]:
     arguments = layer.config()
-    if isinstance(layer, (Chain, Residual)):
+    if isinstance(layer, _CONTAINERS):
         arguments = {**arguments, "layers": [_described(inner) for inner in layer.layers]}
     return {"layer": type(layer).__name__, **arguments}
 
@@ -146,7 +151,7 @@ def _layer(entry: dict[str, Any], known: dict[str, type[Layer]]) -> Layer:
     if name not in known:
         raise ValueError(f"layer class {name!r} is unknown; name it in load(..., layers=...)")
     arguments = {key: value for key, value in entry.items() if key != "layer"}
-    if issubclass(known[name], (Chain, Residual)):
+    if issubclass(known[name], _CONTAINERS):
         inner = [_layer(part, known) for part in arguments.pop("layers")]
         return known[name](*inner, **arguments)
     return known[name](**arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,6 +53,24 @@ def _record(
     return y, backward
 
 
+def _flops(
+    shape: tuple[int, ...], input_grad: bool, center: bool, affine: bool, bias: bool
+) -> tuple[int, int]:
+    size = math.prod(shape)
+    # mean 1, mean of squares 2, and 1 less the mean; normalized 1
+    forward = 3 + 2 * center + affine + bias
+    # normalized again 1, less the mean 1; the sums of weight and bias
+    backward = (1 + center) * (affine or input_grad) + 2 * affine + bias
+    # times the weight; the mean of g v, that of g; and dx from v, g and these
+    backward += (affine + 2 + center + 3 + center) * input_grad
+    return size * forward, size * backward
+
+
+def _activation_bytes(shape: tuple[int, ...], itemsize: int) -> int:
+    """y, and mean and scale of each row in float64."""
+    return math.prod(shape) * itemsize + math.prod(shape[:-1]) * 16
+
+
 class LayerNorm(Layer):
     """Each row brought to mean 0 and variance 1 (Ba, Kiros & Hinton 2016).
 
@@ -93,6 +112,14 @@ class LayerNorm(Layer):
         if self.affine and self.bias:
             found["bias"] = (shape, initializers.zeros())
         return found
+
+    def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
+        """The statistics of each row, and what each element takes."""
+        return _flops(shape, input_grad, True, self.affine, self.affine and self.bias)
+
+    def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
+        """y, and two numbers for each row."""
+        return _activation_bytes(shape, itemsize)
 
     def record(
         self,
@@ -142,6 +169,14 @@ class RMSNorm(Layer):
     def parameters(self) -> Specs:
         """``weight`` (features,), unless left out."""
         return {"weight": ((self.inputs,), initializers.ones())} if self.affine else {}
+
+    def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
+        """The statistics of each row, and what each element takes."""
+        return _flops(shape, input_grad, False, self.affine, False)
+
+    def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
+        """y, and two numbers for each row."""
+        return _activation_bytes(shape, itemsize)
 
     def record(
         self,

@@ -6,6 +6,7 @@ so a layer is one method (`record`) and the two passes share their variables.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -37,6 +38,16 @@ def _activation(name: Any, alpha: float | None) -> tuple[str, float]:
     return name, float(alpha)
 
 
+def _activation_flops(name: str, elements: int) -> tuple[int, int]:
+    """The function; its slope, and that times the gradient."""
+    return (0, 0) if name == "identity" else (elements, 2 * elements)
+
+
+def _kept(name: str) -> int:
+    """Arrays of the shape of y that training keeps."""
+    return 2 if name in NEED_SLOPE else 1
+
+
 class Layer:
     """A layer. Subclass it and write `forward` and `backward` in NumPy for a layer of your own.
 
@@ -61,6 +72,8 @@ class Layer:
     """
 
     inputs: int | None = None  # features it needs; None for any number
+    indices: int | None = None  # takes integers in [0, indices) instead of real numbers
+    first_only = False  # whether it takes the model's input, and nothing that layers give
 
     def parameters(self) -> Mapping[str, tuple[tuple[int, ...], initializers.InitFunction]]:
         """Shape and initializer of every parameter, by name."""
@@ -76,6 +89,36 @@ class Layer:
     def output_features(self, inputs: int | None) -> int | None:
         """How many features come out when `inputs` go in."""
         return inputs
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of y for x of that shape; by default only the number of features changes."""
+        features = self.output_features(shape[-1])
+        assert features is not None
+        return (*shape[:-1], features)
+
+    def fit_input(self, x: Array, params: Mapping[str, Array], again: bool) -> None:
+        """Set buffers that depend on the training rows x; those set before, only if `again`."""
+
+    def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int] | None:
+        """Operations of the two passes over x of that shape; None where nobody has counted.
+
+        Additions, multiplications, divisions and comparisons count 1, a function such as exp or
+        tanh does, too. Without `input_grad` the backward pass is that of the parameters alone.
+        """
+        return None
+
+    def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
+        """Memory for what training keeps from the forward pass to the backward pass, y included.
+
+        Only what grows with the rows of x counts; `itemsize` is that of the model's dtype.
+        """
+        return math.prod(self.output_shape(shape)) * itemsize
+
+    def inner(
+        self, shape: tuple[int, ...], input_grad: bool
+    ) -> list[tuple[Layer, tuple[int, ...], bool]]:
+        """The layers within: each with the shape of its x, and whether dx is wanted."""
+        return []
 
     def forward(self, x: Array, params: Mapping[str, Array], train: bool) -> Array:
         """``y`` of shape (N, ..., output features) for ``x`` of shape (N, ..., inputs)."""
@@ -97,9 +140,7 @@ class Layer:
 
         The returned function takes ``dy`` (which it may overwrite) and whether ``dx`` is wanted.
         """
-        features = self.output_features(x.shape[-1])
-        assert features is not None
-        y = tape.empty((*x.shape[:-1], features))
+        y = tape.empty(self.output_shape(x.shape))
 
         def forward() -> None:
             y[...] = _shaped(self, "forward", self.forward(x, params, train), y.shape)
@@ -195,6 +236,17 @@ class Dense(Layer):
         """`outputs`, whatever comes in."""
         return self.outputs
 
+    def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
+        """A product of matrices forward, one or two backward, and bias and activation."""
+        rows = math.prod(shape[:-1])
+        product, bias = 2 * rows * self.inputs * self.outputs, rows * self.outputs * self.bias
+        forward, backward = _activation_flops(self.activation, rows * self.outputs)
+        return product + bias + forward, (1 + input_grad) * product + bias + backward
+
+    def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
+        """y, and the slopes of activations that need them."""
+        return super().activation_bytes(shape, itemsize) * _kept(self.activation)
+
     def record(
         self,
         tape: Tape,
@@ -260,6 +312,15 @@ class Activation(Layer):
 
     def __init__(self, activation: str, *, alpha: float | None = None) -> None:
         self.activation, self.alpha = _activation(activation, alpha)
+
+    def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
+        """Some for each element."""
+        forward, backward = _activation_flops(self.activation, math.prod(shape))
+        return forward, backward * input_grad
+
+    def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
+        """y, and the slopes of activations that need them."""
+        return super().activation_bytes(shape, itemsize) * _kept(self.activation)
 
     def record(
         self,

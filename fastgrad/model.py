@@ -11,9 +11,12 @@ import numpy as np
 
 from fastgrad import backends, checks
 from fastgrad.arena import Arena, Array, Part, Views
-from fastgrad.containers import buffers_of, features_of, parameters_of, record_all
+from fastgrad.containers import buffers_of, features_of, own, parameters_of, record_all
+from fastgrad.data.file_rows import FileRows
+from fastgrad.data.windows import parts
 from fastgrad.layers import Backward, Layer
 from fastgrad.program import Tape, Workspace
+from fastgrad.summary import Summary, summarize
 
 
 @dataclass
@@ -62,6 +65,7 @@ class Sequential:
         self.layers = checks.layers(layers)
         generator = checks.generator(rng)
         self.inputs, self.outputs = features_of(self.layers)
+        self.indices = self.layers[0].indices
         specs = parameters_of(self.layers)
         shapes = {name: shape for name, (shape, _) in specs.items()}
         self._param_arena = Arena(shapes, self.dtype)
@@ -140,17 +144,73 @@ class Sequential:
             starts.setdefault(name.rpartition(".")[0], start)
         return list(starts.values())
 
+    @property
+    def input_dtype(self) -> np.dtype[Any]:
+        """The model's own, or int64 where it takes indices."""
+        return self.dtype if self.indices is None else np.dtype(np.int64)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the outputs for an input of that shape."""
+        for layer in self.layers:
+            shape = layer.output_shape(shape)
+        return shape
+
+    def checked(self, name: str, x: Any, check_finite: bool = True) -> Array:
+        """A batch as the first layer takes it, C-contiguous and of `input_dtype`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If it has another shape or kind, no rows, values that are not finite (looked for with
+            `check_finite`), or indices that are out of range; the error calls it `name`.
+        """
+        if self.indices is not None:
+            return checks.indices(name, x, self.indices)
+        return checks.rows(name, x, self.inputs, self.dtype, check_finite)
+
+    def fit_input(self, X: Any, again: bool = True) -> None:
+        """Take the statistics of `Standardize` from these rows.
+
+        Parameters
+        ----------
+        X : array-like, (N, inputs) or (N, T, inputs)
+            Training rows only: what is held out must not be seen.
+        again : bool
+            Whether statistics that the model has already are taken anew.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `forward`.
+        """
+        rows = self.checked("X", X)
+        self.layers[0].fit_input(rows, own(self.buffers, 0), again)
+
+    def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
+        """Shapes, parameters, operations and memory of every layer, to be printed.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, optional
+            (N, inputs) or (N, T, inputs); of indices (N,) or (N, T). Default: one row, no sequence.
+
+        Returns
+        -------
+        Summary
+        """
+        return summarize(self, input_shape)
+
     def record(self, tape: Tape, x: Array, train: bool) -> tuple[Array, list[Array], Backward]:
         """Record all layers on x; return output, every layer's output, and the way back."""
-        own = {**self.params, **self.buffers}
-        return record_all(self.layers, tape, x, own, self.grads, train)
+        kept = {**self.params, **self.buffers}
+        return record_all(self.layers, tape, x, kept, self.grads, train)
 
     def forward(self, x: Any, train: bool = True) -> Array:
         """Outputs for a batch.
 
         Parameters
         ----------
-        x : array-like, (N, inputs) or (N, T, inputs)
+        x : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T)
         train : bool
             Whether a backward pass follows.
 
@@ -162,9 +222,12 @@ class Sequential:
         Raises
         ------
         ValueError, TypeError
-            If x has another shape, no rows, or values that are not finite.
+            If x has another shape or kind, no rows, values that are not finite, or indices that
+            are out of range.
+        RuntimeError
+            If `Standardize` has no statistics yet.
         """
-        rows = checks.rows("x", x, self.inputs, self.dtype)
+        rows = self.checked("x", x)
         known = self._pass(rows.shape, train)
         known.x[...] = rows
         self._last = None  # in case a layer raises: what it leaves is no forward pass
@@ -181,7 +244,7 @@ class Sequential:
         ----------
         dy : array-like, the shape of y
         input_grad : bool
-            Whether the gradient of the input is wanted as well.
+            Whether the gradient of the input is wanted as well; indices have none.
 
         Returns
         -------
@@ -190,6 +253,8 @@ class Sequential:
         """
         if self._last is None:
             raise RuntimeError("backward needs a forward(x, train=True) before it")
+        if input_grad and self.indices is not None:
+            raise ValueError("indices have no gradient: call backward(dy, input_grad=False)")
         known = self._last
         gradient = checks.array("dy", dy, known.y.shape, self.dtype)
         if input_grad not in known.backwards:
@@ -203,29 +268,39 @@ class Sequential:
         program.run([1], backends.num_threads())
         return dx.copy() if input_grad and dx is not None else None
 
-    def predict(self, X: Any, batch_size: int = 1024) -> Array:
+    def predict(self, X: Any, batch_size: int = 1024, out: Array | None = None) -> Array:
         """Outputs for any number of rows, `batch_size` of them at a time.
 
         Parameters
         ----------
-        X : array-like, (N, inputs) or (N, T, inputs)
+        X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T); or FileRows
         batch_size : int
+        out : ndarray of the result's shape, optional
+            Where to put the outputs: a memmap, for instance, where they are many.
 
         Returns
         -------
         ndarray, (N, outputs) or (N, T, outputs)
+            `out`, where it is given.
         """
-        rows = checks.rows("X", X, self.inputs, self.dtype)
+        given = X if isinstance(X, FileRows) else self.checked("X", X)
         size = checks.count("batch_size", batch_size)
-        outputs: Array | None = None
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            known = self._pass(part.shape, train=False)
-            known.x[...] = part
-            known.forward.run([1], backends.num_threads())
-            if outputs is None:
-                outputs = np.empty((len(rows), *known.y.shape[1:]), self.dtype)
-            outputs[start : start + len(part)] = known.y
+        outputs, done = out, 0
+        with parts(given, self.inputs, self.dtype, size) as (count, windows):
+            for window in windows:
+                for start in range(0, len(window), size):
+                    part = window[start : start + size]
+                    known = self._pass(part.shape, train=False)
+                    known.x[...] = part
+                    known.forward.run([1], backends.num_threads())
+                    if done == 0:
+                        shape = (count, *known.y.shape[1:])
+                        if outputs is None:
+                            outputs = np.empty(shape, self.dtype)
+                        checks.output("out", outputs, shape)
+                    assert outputs is not None
+                    outputs[done : done + len(part)] = known.y
+                    done += len(part)
         assert outputs is not None
         return outputs
 
@@ -254,7 +329,7 @@ class Sequential:
                 self._passes.pop(next(iter(self._passes)))
             workspace = self._workspaces[train]
             tape = Tape(backend, workspace, self.dtype, seed=self._seed, count=self._count)
-            x = tape.empty(shape)
+            x = tape.empty(shape, self.input_dtype)
             y, outputs, record_backward = self.record(tape, x, train)
             tape.good()
             status = np.zeros(1, np.int64)

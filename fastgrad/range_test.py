@@ -174,9 +174,10 @@ def _rates(low: Any, high: Any, steps: int) -> list[float]:
 
 def _checked(trainer: Trainer, X: Any, y: Any, weight: Any) -> tuple[Array, Array, Array | None]:
     """Rows, their targets and their weights."""
-    rows = checks.rows("X", X, trainer.model.inputs, trainer.model.dtype)
-    _, targets = trainer._targets(y, trainer._output_shape(rows))
-    return rows, targets, trainer._weights(weight, rows, targets)
+    rows = trainer.model.checked("X", X)
+    outputs = trainer.model.output_shape(rows.shape)
+    _, targets = trainer._targets(y, outputs)
+    return rows, targets, trainer._weights(weight, outputs)
 
 
 def _batches(rows: int, size: int, count: int, rng: np.random.Generator) -> Array:

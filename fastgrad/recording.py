@@ -96,7 +96,7 @@ class Recorder:
             self.seed,
             self.batches,
         )
-        x = tape.empty(shape)
+        x = tape.empty(shape, self.model.input_dtype)
         wanted = tape.empty((shape[0], *target.shape[1:]), target.dtype)
         weight = tape.empty((shape[0],)) if weighted else None
         z, outputs, backward = self.model.record(tape, x, train=True)
@@ -138,6 +138,10 @@ class Recorder:
             program = backends.active().program(calls, self.status, keep, commits)
             self._feed = Feed(key, order, program, segments)
         return self._feed
+
+    def release(self) -> None:
+        """Hold on to the arrays of the last epoch no longer."""
+        self._feed = None
 
     def single(self, batch: Batch, waiting: int) -> Any:
         """The program of one minibatch that is not gathered, after `waiting` others of its step."""

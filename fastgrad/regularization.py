@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,15 @@ class Dropout(Layer):
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = checks.number("p", p, 0, 1, open_high=True)
+
+    def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
+        """A multiplication for each element, in training."""
+        size = math.prod(shape) if self.p else 0
+        return size, size * input_grad
+
+    def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
+        """y; without dropping it is x."""
+        return super().activation_bytes(shape, itemsize) if self.p else 0
 
     def record(
         self,

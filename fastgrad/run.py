@@ -12,6 +12,9 @@ from fastgrad.model import Sequential
 from fastgrad.train import Trainer
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
     from fastgrad.fitting import Data
 
 Callback: TypeAlias = "Callable[[Run], object]"
@@ -86,6 +89,23 @@ class Run:
         """Append to the history, a value to each of these lists."""
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
+
+    def plot(self, figure: Figure | SubFigure | None = None) -> list[Axes]:
+        """Draw the history: loss, accuracy, gradient norm, learning rate, clipping.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure or SubFigure, optional
+            Where to draw; a new figure of pyplot by default.
+
+        Returns
+        -------
+        list of matplotlib.axes.Axes
+            A panel for each of these that there is.
+        """
+        from fastgrad.plots import run_axes
+
+        return run_axes(self.history, figure)
 
     def __repr__(self) -> str:
         last = {name: values[-1] for name, values in self.history.items()}

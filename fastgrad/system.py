@@ -10,7 +10,7 @@ import numpy as np
 
 from fastgrad import backends
 
-_EXTRAS = ("matplotlib", "numba", "scipy", "sklearn", "threadpoolctl", "torch")
+_EXTRAS = ("matplotlib", "numba", "scipy", "sklearn", "tensorboardX", "threadpoolctl", "torch")
 
 
 class Info(dict[str, Any]):

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import backends, checks, clipping, losses, penalties, policies
+from fastgrad import backends, checks, clipping, losses, penalties, policies, streaming
 from fastgrad.arena import Array
 from fastgrad.clipping import ClipReport
 from fastgrad.constraints import Constraint
+from fastgrad.data.file_rows import FileRows
 from fastgrad.feeding import Batch, Feed, Held
 from fastgrad.locate import find_not_finite
 from fastgrad.losses import Loss
@@ -262,7 +263,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array-like, (N, inputs) or (N, T, inputs)
+        x : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T)
         y : array-like
             Targets, as the loss takes them.
         sample_weight : array-like (N,), optional
@@ -279,9 +280,10 @@ class Trainer:
         GradientError
             For a loss or gradient that is not finite; the parameters are those before the step.
         """
-        rows = checks.rows("x", x, self.model.inputs, self.model.dtype)
-        loss, target = self._targets(y, self._output_shape(rows))
-        weight = self._weights(sample_weight, rows, target)
+        rows = self.model.checked("x", x)
+        outputs = self.model.output_shape(rows.shape)
+        loss, target = self._targets(y, outputs)
+        weight = self._weights(sample_weight, outputs)
         batch = self._recorder.batch(rows.shape, target, weight is not None, loss)
         batch.x[...] = rows
         batch.target[...] = target
@@ -293,7 +295,7 @@ class Trainer:
     def epoch(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int = 64,
         shuffle: bool = True,
         sample_weight: Any = None,
@@ -302,8 +304,9 @@ class Trainer:
 
         Parameters
         ----------
-        X : array-like, (N, inputs) or (N, T, inputs)
-            Not copied where it is C-contiguous and of the model's dtype.
+        X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T); or FileRows
+            Not copied where it is C-contiguous and of the model's dtype. `FileRows` bring their
+            targets with them, and are trained on window by window.
         y : array-like
         batch_size : int
             The last minibatch may be smaller.
@@ -321,24 +324,24 @@ class Trainer:
         ValueError, TypeError, GradientError
             As `step`. KeyboardInterrupt stops between two steps and leaves a usable model.
         """
-        rows = checks.rows("X", X, self.model.inputs, self.model.dtype, check_finite=False)
         size = checks.count("batch_size", batch_size)
-        loss, target = self._targets(y, self._output_shape(rows))
-        weight = self._weights(sample_weight, rows, target)
+        if isinstance(X, FileRows):
+            checks.only("FileRows", y=y, sample_weight=sample_weight)
+            return streaming.epoch(self, X, size, shuffle)
+        rows = self.model.checked("X", X, check_finite=False)
+        outputs = self.model.output_shape(rows.shape)
+        loss, target = self._targets(y, outputs)
+        weight = self._weights(sample_weight, outputs)
         self._check_finite_once(X, rows)
 
-        rows = self._held.hold("X", X, rows)
-        # classes index memory, so nobody may change them once they have been checked
+        # what indexes memory nobody may change once it has been checked
+        rows = self._held.hold("X", None if self.model.indices is not None else X, rows)
         target = self._held.hold("y", None if loss.labels else y, target)
         if weight is not None:
             weight = self._held.hold("sample_weight", sample_weight, weight)
-        feed = self._recorder.feed(rows, target, weight, size, loss)
-        feed.order[...] = np.arange(len(rows))
-        if shuffle:
-            self.rng.shuffle(feed.order)
-        if not self.done:
-            self._recorder.total[...] = 0
-        self._pass(feed)
+        feed = self._ordered(rows, target, weight, size, loss, shuffle)
+        with self._epoch():
+            self._go_through(feed, 0, feed.steps)
         return self.mean_loss()
 
     def mean_loss(self) -> float:
@@ -361,7 +364,7 @@ class Trainer:
         """Mean loss of outputs z, (N, outputs), for the targets y."""
         loss, target = self._targets(y, z.shape)
         target = target.copy()
-        weight = self._weights(sample_weight, z, target)
+        weight = self._weights(sample_weight, z.shape)
         tape = Tape(backends.active(), Workspace(), self.model.dtype)
         value = np.zeros(1)
         loss.record(tape, z, target, weight, value)
@@ -373,21 +376,17 @@ class Trainer:
         """Norm of the whole gradient of the last step, in float64, after clipping."""
         return math.sqrt(float(np.einsum("i,i->", *[self.model.flat_grads] * 2, dtype=np.float64)))
 
-    def _output_shape(self, rows: Array) -> tuple[int, ...]:
-        features = self.model.outputs or rows.shape[-1]
-        return (*rows.shape[:-1], features)
-
     def _targets(self, y: Any, outputs: tuple[int, ...]) -> tuple[Loss, Array]:
         """The loss for targets of this kind, and the targets as its kernel takes them."""
         loss = losses.for_targets(self.loss, y, outputs)
         return loss, loss.targets(y, outputs, self.model.dtype)
 
-    def _weights(self, given: Any, rows: Array, target: Array) -> Array | None:
+    def _weights(self, given: Any, outputs: tuple[int, ...]) -> Array | None:
         if given is None:
             return None
-        if rows.ndim > 2:
-            raise ValueError(f"sample_weight needs rows (N, features), got sequences {rows.shape}")
-        return checks.weights("sample_weight", given, len(target), self.model.dtype)
+        if len(outputs) > 2:
+            raise ValueError(f"sample_weight needs outputs (N, features), got sequences {outputs}")
+        return checks.weights("sample_weight", given, outputs[0], self.model.dtype)
 
     def _check_finite_once(self, given: Any, rows: Array) -> None:
         """The same array need not be searched at every epoch: training itself would notice."""
@@ -395,6 +394,16 @@ class Trainer:
         if seen != self._finite or rows is not given:
             checks.finite("X", rows)
             self._finite = seen
+
+    def _ordered(
+        self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss, shuffle: bool
+    ) -> Feed:
+        """The program of a pass over these arrays, with the order of rows."""
+        feed = self._recorder.feed(rows, target, weight, size, loss)
+        feed.order[...] = np.arange(len(rows))
+        if shuffle:
+            self.rng.shuffle(feed.order)
+        return feed
 
     def _single(self, batch: Batch) -> None:
         """One minibatch given to `step`: an update, where enough of them have come."""
@@ -410,32 +419,38 @@ class Trainer:
             if last:
                 self.guard.passed(1, float(self._recorder.loss[0]), self.arrays())
 
-    def _pass(self, feed: Feed) -> None:
-        """All steps of a feed that are not done yet."""
+    @contextmanager
+    def _epoch(self) -> Iterator[None]:
+        """From its start, or from the steps that are done, to its end, good or bad."""
+        if not self.done:
+            self._recorder.total[...] = 0
         try:
-            self._go_through(feed)
+            yield
         finally:
             self.done = 0
 
-    def _go_through(self, feed: Feed) -> None:
-        while self.done < feed.steps:
-            count = self.guard.stretch(min(feed.steps - self.done, AHEAD))
+    def _go_through(self, feed: Feed, first: int, steps: int) -> None:
+        """Steps of a feed that are not done yet; its first one is step `first` of the epoch's."""
+        end = first + feed.steps
+        while self.done < end:
+            here = self.done - first
+            count = self.guard.stretch(min(end - self.done, AHEAD))
             for every, _ in self._pauses:
                 count = min(count, every - self.done % every)
             self._prepare(count)
             before, total = self.steps, self._recorder.total.copy()
-            self._recorder.cursor[0] = feed.row(self.done)
-            feed.program.run(feed.times(self.done, count), backends.num_threads())
+            self._recorder.cursor[0] = feed.row(here)
+            feed.program.run(feed.times(here, count), backends.num_threads())
             good = self.steps - before
             self.done += good
             if good:
                 loss, rows = self._recorder.total - total
                 self.guard.passed(good, float(loss / rows), self.arrays())
             if self._recorder.status[0]:
-                self._bad(feed.batch(self.done, int(self._recorder.cursor[0])))
+                self._bad(feed.batch(self.done - first, int(self._recorder.cursor[0])))
                 self.done += 1
             for every, function in self._pauses:
-                if self.done % every == 0 and self.done < feed.steps:
+                if self.done % every == 0 and self.done < steps:
                     function()
 
     def _prepare(self, count: int) -> None:

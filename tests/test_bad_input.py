@@ -122,7 +122,7 @@ CASES = {
     "weights text": (fits(sample_weight=["a"] * 6), "sample_weight real numbers <U1", TypeError),
     "weights of sequences": (
         lambda t: t.step(np.ones((2, 3, 5)), np.ones((2, 3), int), [1, 1]),
-        "sample_weight rows (N, features) sequences (2, 3, 5)",
+        "sample_weight outputs (N, features) sequences (2, 3, 3)",
     ),
     "class weights too short": (
         lambda t: fg.Trainer(t.model, fg.CrossEntropy([1, 2])).step(X, Y),

@@ -170,16 +170,18 @@ RANGES = [
     ("clip_norm", {"blocks": [0, 7]}, "blocks must rise within [0, 6], got [0 7]"),
     ("clip_norm", {"blocks": [0, 4, 2]}, "blocks must rise within [0, 6], got [0 4 2]"),
     ("clip_norm", {"groups": [0, 2]}, "groups must rise within [0, 1], got [0 2]"),
+    ("put_columns", {"start": 3}, "start must lie in [0, 2], got 3"),
+    ("take_columns", {"start": -1}, "start must lie in [0, 2], got -1"),
 ]
 
 
 @pytest.mark.parametrize(("kernel", "changes", "message"), RANGES)
 def test_nothing_points_past_an_array(ops, kernel, changes, message):
-    sizes = {"R": 5, "M": 4, "N": 2, "F": 3, "P": 6, "n": 6}
+    sizes = {"R": 5, "M": 4, "N": 2, "F": 3, "G": 5, "P": 6, "n": 6}
     given = {}
     for a in contract.arguments(kernel):
         if a.dims is None:
-            given[a.name] = 1.0
+            given[a.name] = 1
         else:
             shape = [int(dim) if dim.isdigit() else sizes.get(dim, 1) for dim in a.dims]
             given[a.name] = np.zeros(shape, a.kind or np.float64)
@@ -189,6 +191,6 @@ def test_nothing_points_past_an_array(ops, kernel, changes, message):
     edges["factors"] = np.zeros((len(groups) - 1, 2))
     for name, values in (edges | changes).items():
         if name in given:
-            dtype = given[name].dtype
-            given[name] = np.array(values, dtype)
+            kind = np.asarray(given[name]).dtype
+            given[name] = np.array(values, kind) if np.ndim(values) else values
     assert_refused(ops, kernel, given.values(), ValueError, message)

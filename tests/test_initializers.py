@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 from scipy import integrate, special, stats
 
 from fastgrad import initializers as ini
-from fastgrad.initializers.configs import FACTORIES
+from fastgrad.initializers.configs import ALIASES, FACTORIES
 from fastgrad.initializers.scaling import TRUNCATED_STD
 
 SHAPE = (300, 200)  # fan_out, fan_in
@@ -44,8 +44,13 @@ ONE_OF_EACH = [
     ini.variance_scaling(2.0, "fan_avg", "truncated_normal"),
     ini.orthogonal(0.5),
     ini.identity(2.0),
+    ini.sparse(0.4),
+    ini.variance_scaling(2.0, "fan_in", "orthogonal"),
+    ini.critical("tanh"),
+    ini.critical_bias("tanh"),
 ]
-NAMES = sorted(FACTORIES)
+NAMES = sorted([*FACTORIES, *ALIASES])
+NEED_ARGUMENTS = {"constant", "critical", "critical_bias", "sparse"}
 
 
 def draw(init, shape=SHAPE, seed=0, dtype="float64"):
@@ -208,7 +213,7 @@ def test_different_settings_are_different_initializers():
     assert ini.he_normal() == ini.variance_scaling(2.0, "fan_in", "normal")
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"constant", "variance_scaling"}))
+@pytest.mark.parametrize("name", sorted(set(FACTORIES) - NEED_ARGUMENTS))
 def test_get_by_name_uses_defaults(name):
     assert ini.get(name) == getattr(ini, name)()
 

@@ -4,13 +4,12 @@ One ``Trainer.epoch`` per epoch; it draws the order and gathers the minibatches 
 """
 
 import os
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import fastgrad as fg
 
-from .rows import CHECKED_STEPS, LEARNING_RATE, Task
+from .rows import CHECKED_STEPS, LEARNING_RATE, Row, Task
 
 MODES = ("epoch",)
 
@@ -39,6 +38,18 @@ def fma_peak(seconds: float) -> float:
     return float(cython.probe(cython.chosen_level()[0]).fma_peak("float32", seconds))
 
 
+def _layers(row: Row) -> list[Any]:
+    if row.blocks:
+        inputs, width, outputs = row.widths
+        blocks = [
+            fg.Residual(fg.BatchNorm(width), fg.Dense(width, width, "relu"), fg.Dense(width, width))
+            for _ in range(row.blocks)
+        ]
+        last = [fg.BatchNorm(width), fg.Activation("relu"), fg.Dense(width, outputs)]
+        return [fg.Dense(inputs, width), *blocks, *last]
+    return [*(fg.Dense(*pair, "relu") for pair in row.linear[:-1]), fg.Dense(*row.linear[-1])]
+
+
 class Side:
     """One row.
 
@@ -51,10 +62,7 @@ class Side:
 
     def __init__(self, task: Task, mode: str) -> None:
         self._task = task
-        pairs = list(pairwise(task.row.widths))
-        layers: list[Any] = [fg.Dense(n_in, n_out, "relu") for n_in, n_out in pairs[:-1]]
-        layers.append(fg.Dense(*pairs[-1]))
-        self._model = fg.Sequential(*layers, rng=0, dtype="float32")
+        self._model = fg.Sequential(*_layers(task.row), rng=0, dtype="float32")
         self.reset()
         self._trainer = fg.Trainer(
             self._model, loss=task.row.loss, optimizer=fg.Adam(LEARNING_RATE)
@@ -71,9 +79,13 @@ class Side:
 
     def reset(self) -> None:
         """Put the first parameters back."""
-        for layer, (w, b) in enumerate(zip(self._task.weights, self._task.biases, strict=True)):
-            self._model.params[f"{layer}.weight"][...] = w
-            self._model.params[f"{layer}.bias"][...] = b
+        params = self._model.params
+        matrices = [name for name, array in params.items() if array.ndim == 2]
+        for name, array in params.items():  # those of the normalizations among them
+            array[...] = name.endswith("weight")
+        for name, w, b in zip(matrices, self._task.weights, self._task.biases, strict=True):
+            params[name] = w
+            params[name.replace("weight", "bias")] = b
 
     def epochs(self, count: int) -> None:
         """Train `count` epochs, each in a shuffled order."""

@@ -67,11 +67,44 @@ def _optax_adam() -> tuple[Callable[..., Any], Callable[..., Any]]:
     return adam.init, update
 
 
-def _loss(kind: str, params: Tree, x: Any, y: Any) -> Any:
-    for w, b in params[:-1]:
-        x = jax.nn.relu(x @ w + b)
-    w, b = params[-1]
-    out = x @ w + b
+def _normalized(x: Any, running: Any, norm: Any) -> tuple[Any, Any]:
+    """Batch normalization with its running statistics, as PyTorch's."""
+    mean = jnp.mean(x, axis=0)
+    var = jnp.mean((x - mean) ** 2, axis=0)
+    y = (x - mean) * jax.lax.rsqrt(var + 1e-5) * norm[0] + norm[1]
+    fresh = jnp.stack([mean, var * (len(x) / (len(x) - 1))])
+    return y, 0.9 * running + 0.1 * jax.lax.stop_gradient(fresh)
+
+
+def _outputs(params: Tree, running: Tree, x: Any) -> tuple[Any, Tree]:
+    """The network's outputs, and what its running statistics come to."""
+    linear, norms = params
+    if not norms:
+        for w, b in linear[:-1]:
+            x = jax.nn.relu(x @ w + b)
+        w, b = linear[-1]
+        return x @ w + b, running
+    found = []
+    (w, b), *rest = linear
+    x = x @ w + b
+    for i, (norm, old) in enumerate(zip(norms, running, strict=True)):
+        y, new = _normalized(x, old, norm)
+        found.append(new)
+        if i < len(norms) - 1:
+            (w1, b1), (w2, b2) = rest[2 * i : 2 * i + 2]
+            x = x + jax.nn.relu(y @ w1 + b1) @ w2 + b2
+        else:
+            w, b = rest[-1]
+            x = jax.nn.relu(y) @ w + b
+    return x, found
+
+
+def _loss(kind: str, params: Tree, running: Tree, x: Any, y: Any) -> Any:
+    out, running = _outputs(params, running, x)
+    return _criterion(kind, out, y), running
+
+
+def _criterion(kind: str, out: Any, y: Any) -> Any:
     if kind == "mse":
         return jnp.mean((out - y) ** 2)
     # A one-hot product: picking by index would cost a scatter in the backward pass.
@@ -99,10 +132,11 @@ class Side:
         @partial(jax.jit, donate_argnums=0)
         def epoch(state: Tree, order: Any, x: Any, y: Any) -> tuple[Tree, Any]:
             def step(state: Tree, chosen: Any) -> tuple[Tree, Any]:
-                params, moments = state
-                compute = jax.value_and_grad(partial(_loss, kind))
-                loss, grads = compute(params, x[chosen], y[chosen])
-                return update(params, moments, grads), loss
+                params, running, moments = state
+                compute = jax.value_and_grad(partial(_loss, kind), has_aux=True)
+                (loss, running), grads = compute(params, running, x[chosen], y[chosen])
+                params, moments = update(params, moments, grads)
+                return (params, running, moments), loss
 
             unroll = 2 if mode == "hand-2" else 1
             return jax.lax.scan(step, state, order.reshape(-1, batch), unroll=unroll)
@@ -126,8 +160,13 @@ class Side:
     def reset(self) -> None:
         """Put the first parameters back (and zero moments: the old state was donated)."""
         pairs = zip(self._task.weights, self._task.biases, strict=True)
-        params = [(jnp.array(w.T), jnp.array(b)) for w, b in pairs]
-        self._state = _wait((params, self._init(params)))
+        row = self._task.row
+        width, count = row.widths[1], row.blocks + 1 if row.blocks else 0
+        start = jnp.stack([jnp.ones(width), jnp.zeros(width)])
+        norms = [jnp.array(start) for _ in range(count)]
+        running = [jnp.array(start[::-1]) for _ in range(count)]
+        params = [(jnp.array(w.T), jnp.array(b)) for w, b in pairs], norms
+        self._state = _wait((params, running, self._init(params)))
 
     def epochs(self, count: int) -> None:
         """Train `count` epochs, each in a shuffled order."""

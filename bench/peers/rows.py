@@ -19,6 +19,10 @@ CHECKED_STEPS = 5
 class Row:
     """One workload: a relu MLP in float32, trained with Adam.
 
+    With `blocks` it is the residual one of Gorishniy et al. 2021 (Revisiting Deep Learning Models
+    for Tabular Data): a linear layer, blocks ``x + linear(relu(linear(BatchNorm(x))))`` of one
+    width, then ``linear(relu(BatchNorm(x)))``.
+
     Attributes
     ----------
     widths : tuple of int
@@ -31,6 +35,8 @@ class Row:
         Mean over samples (and outputs); cross entropy takes integer labels.
     goals : mapping of int to float
         Threads to the ratio (best peer / fastgrad) that is required.
+    blocks : int
+        Residual blocks of the one hidden width.
     """
 
     widths: tuple[int, ...]
@@ -38,10 +44,22 @@ class Row:
     steps: int
     loss: str
     goals: Mapping[int, float]
+    blocks: int = 0
+
+    @property
+    def linear(self) -> list[tuple[int, int]]:
+        """Inputs and outputs of every linear layer."""
+        if not self.blocks:
+            return list(pairwise(self.widths))
+        inputs, width, outputs = self.widths
+        return [(inputs, width), *[(width, width)] * (2 * self.blocks), (width, outputs)]
 
     @property
     def name(self) -> str:
         """Widths joined by dashes, long runs shortened: ``64-20x128-10``."""
+        if self.blocks:
+            inputs, width, outputs = self.widths
+            return f"{inputs}-{self.blocks} residual blocks of {width}-{outputs}"
         parts: list[str] = []
         for width, run in groupby(self.widths):
             times = len(list(run))
@@ -53,7 +71,7 @@ class Row:
         """Floating-point operations of one step's products; the first layer needs no dX."""
         return sum(
             2 * self.batch * fan_in * fan_out * (3 if layer else 2)
-            for layer, (fan_in, fan_out) in enumerate(pairwise(self.widths))
+            for layer, (fan_in, fan_out) in enumerate(self.linear)
         )
 
 
@@ -64,6 +82,7 @@ ROWS = (
     Row((64, *[128] * 20, 10), 64, 50, "cross_entropy", {1: 1.4, 2: 2.0}),
     Row((784, 512, 512, 10), 128, 50, "cross_entropy", {1: 1.2, 2: 1.35}),
     Row((1024, 2048, 2048, 1024), 256, 8, "mse", {1: 1.2, 2: 1.2}),
+    Row((64, 128, 10), 64, 50, "cross_entropy", {1: 1.5, 2: 1.5}, blocks=6),
 )
 
 
@@ -78,6 +97,7 @@ class Task:
     y : ndarray of shape (N,) int64, or (N, O) float32
     weights : list of ndarray of shape (fan_out, fan_in), float32
     biases : list of ndarray of shape (fan_out,), float32
+        Batch normalization starts with weights of 1 and biases of 0.
     """
 
     row: Row
@@ -118,7 +138,7 @@ def make_task(row: Row) -> Task:
         y = rng.integers(0, outputs, samples)
     weights: list[Array] = []
     biases: list[Array] = []
-    for fan_in, fan_out in pairwise(row.widths):
+    for fan_in, fan_out in row.linear:
         scale = np.float32(math.sqrt(2 / fan_in))
         weights.append(scale * rng.standard_normal((fan_out, fan_in), dtype=np.float32))
         biases.append(np.float32(0.1) * rng.standard_normal(fan_out, dtype=np.float32))

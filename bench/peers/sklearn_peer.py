@@ -38,6 +38,8 @@ class Side:
     """
 
     def __init__(self, task: Task, mode: str) -> None:
+        if task.row.blocks:
+            raise NotImplementedError("scikit-learn has no residual blocks")
         self._task = task
         kind = MLPRegressor if task.row.loss == "mse" else MLPClassifier
         self._model: Any = kind(

@@ -9,12 +9,12 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import cycle, pairwise
+from itertools import cycle
 from typing import Any
 
 import torch
 
-from .rows import CHECKED_STEPS, LEARNING_RATE, Task
+from .rows import CHECKED_STEPS, LEARNING_RATE, Row, Task
 
 MODES = ("fused", "foreach", "compile")
 COMPILE_SECONDS = 60.0
@@ -52,6 +52,33 @@ def _deadline(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+class _Block(torch.nn.Module):
+    """``x + linear(relu(linear(BatchNorm(x))))``."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = torch.nn.Sequential(
+            torch.nn.BatchNorm1d(width),
+            torch.nn.Linear(width, width),
+            torch.nn.ReLU(),
+            torch.nn.Linear(width, width),
+        )
+
+    def forward(self, x: Any) -> Any:
+        return x + self.inner(x)
+
+
+def _layers(row: Row) -> list[Any]:
+    nn: Any = torch.nn
+    if row.blocks:
+        inputs, width, outputs = row.widths
+        blocks = [_Block(width) for _ in range(row.blocks)]
+        last = [nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, outputs)]
+        return [nn.Linear(inputs, width), *blocks, *last]
+    pairs = [(nn.Linear(*pair), nn.ReLU()) for pair in row.linear]
+    return [layer for pair in pairs for layer in pair][:-1]
+
+
 class Side:
     """One row in one mode.
 
@@ -67,10 +94,7 @@ class Side:
         self._batch = task.row.batch
         self._x, self._y = torch.from_numpy(task.x), torch.from_numpy(task.y)
         self._orders = cycle(torch.from_numpy(order) for order in task.permutations(4))
-        layers: list[Any] = []
-        for fan_in, fan_out in pairwise(task.row.widths):
-            layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.ReLU()]
-        self._model = torch.nn.Sequential(*layers[:-1])
+        self._model = torch.nn.Sequential(*_layers(task.row))
         self.reset()
         foreach = mode == "foreach"
         self._adam = torch.optim.Adam(
@@ -105,7 +129,10 @@ class Side:
     def reset(self) -> None:
         """Put the first parameters back."""
         with torch.no_grad():
-            linear = (layer for layer in self._model if isinstance(layer, torch.nn.Linear))
+            layers = list(self._model.modules())
+            linear = [layer for layer in layers if isinstance(layer, torch.nn.Linear)]
+            for norm in (layer for layer in layers if isinstance(layer, torch.nn.BatchNorm1d)):
+                norm.reset_parameters()
             for layer, w, b in zip(linear, self._task.weights, self._task.biases, strict=True):
                 layer.weight.copy_(torch.from_numpy(w))
                 layer.bias.copy_(torch.from_numpy(b))

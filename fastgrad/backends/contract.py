@@ -39,6 +39,16 @@ CONTRACT = {
     " -> df[N,F] dscale[1]? rows[N]:f8 status[1]:i8?",
     # y += x
     "add": "x[N,F] -> y[N,F]!",
+    # columns start to start + F of y
+    "put_columns": "x[N,F] start:int -> y[N,G]!",
+    "take_columns": "y[N,G] start:int -> x[N,F]",
+    # y[i] = w[x[i]]; of the gradient of w the row `padding` is 0. The rest are notes of the kernel.
+    "embedding_forward": "w[V,F] x[N]:i8<V -> y[N,F]",
+    "embedding_backward": "x[N]:i8<V dy[N,F] padding:int"
+    " -> dw[V,F]! place[V]:i8 chains[4,N]:i8 count[1]:i8 status[1]:i8?",
+    # y = (x - mean) / scale
+    "standardize_forward": "x[N,F] mean[F] scale[F] -> y[N,F]",
+    "standardize_backward": "dy[N,F] scale[F] -> dx[N,F]~dy",
     # each column over the rows of the batch; var is biased, and unbiased in running_var
     "batch_norm_forward": "x[N,F] weight[F]? bias[F]? eps:float -> y[N,F] mean[F]:f8 var[F]:f8",
     "batch_norm_backward": "x[N,F] weight[F]? mean[F]:f8 var[F]:f8 dy[N,F] eps:float"
@@ -211,18 +221,27 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
         if a.written and not value.flags.writeable:
             raise ValueError(f"{where} is written to, but the array is read-only")
     if not recording:
-        for a in specs:
-            if a.below and given[a.name].size:
-                low, high = int(given[a.name].min()), int(given[a.name].max())
-                limit = sizes[a.below]
-                if low < 0 or high >= limit:
-                    where = f"{kernel}: {a.name}"
-                    raise ValueError(f"{where} must lie in [0, {limit}), got {low}..{high}")
+        _check_indices(kernel, specs, given, sizes)
         _check_ranges(kernel, given)
     no_slope = "slope" in given and given["slope"] is None
     if no_slope and kernel.endswith("backward") and given["activation"] in NEED_SLOPE:
         raise ValueError(f"{kernel}: slope is None, but {given['activation']} needs it")
+    if kernel.endswith("_columns"):
+        start, room = given["start"], given["y"].shape[1] - given["x"].shape[1]
+        if not 0 <= start <= room:
+            raise ValueError(f"{kernel}: start must lie in [0, {room}], got {start}")
     _check_overlap(kernel, specs, given)
+
+
+def _check_indices(
+    kernel: str, specs: tuple[Argument, ...], given: dict[str, Any], sizes: dict[str, int]
+) -> None:
+    for a in specs:
+        value = given[a.name]
+        if a.below and value.size:
+            low, high, limit = int(value.min()), int(value.max()), sizes[a.below]
+            if low < 0 or high >= limit:
+                raise ValueError(f"{kernel}: {a.name} must lie in [0, {limit}), got {low}..{high}")
 
 
 def _check_shape(

@@ -13,8 +13,8 @@ from fastgrad.backends import contract
 
 LEVELS = ("base", "v3", "v4")
 _MODULES = (
-    "product", "dense", "elementwise", "residual", "batch_norm", "layer_norm", "dropout", "losses",
-    "penalty", "noise", "arena", "flat", "batch",
+    "product", "dense", "elementwise", "residual", "columns", "embedding", "standardize",
+    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "flat", "batch",
 )  # fmt: skip
 
 

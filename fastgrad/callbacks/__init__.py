@@ -1,5 +1,7 @@
-"""What may watch a run, and end it: callbacks of `fit`."""
+"""Callbacks for `fit`: what is called with the run after every epoch."""
 
 from fastgrad.callbacks.early_stopping import EarlyStopping
+from fastgrad.callbacks.logs import CSVLog, JSONLog
+from fastgrad.callbacks.tensorboard import TensorBoard
 
-__all__ = ["EarlyStopping"]
+__all__ = ["CSVLog", "EarlyStopping", "JSONLog", "TensorBoard"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 
 import fastgrad as fg
 from fastgrad.commands.text import aligned
+from fastgrad.norms import by_layer, layer_norms
 
 __all__ = ["GradientFlow", "layer_table"]
 
@@ -43,8 +42,8 @@ class GradientFlow:
         dy = terms / terms.sum(axis=1, keepdims=True)
         dy[np.arange(len(dy)), self._y] -= 1
         run.model.backward(dy / len(dy), input_grad=False)
-        for layer, gradients in _by_layer(run.model.grads).items():
-            self.norms.setdefault(layer, []).append(_norm(gradients))
+        for layer, norm in layer_norms(run.model.grads).items():
+            self.norms.setdefault(layer, []).append(norm)
 
 
 def layer_table(run: fg.Run, x: NDArray[Any], y: NDArray[Any]) -> str:
@@ -70,30 +69,17 @@ def layer_table(run: fg.Run, x: NDArray[Any], y: NDArray[Any]) -> str:
     updates = {name: values - before[name] for name, values in params.items()}
     for name, values in params.items():
         values[...] = before[name]
-    gradients, moved = _by_layer(run.model.grads), _by_layer(updates)
+    gradients, moved, weights = map(layer_norms, (run.model.grads, updates, before))
     rows = [["layer", "shape", "parameters", "gradient norm", "update/weight"]]
-    for layer, arrays in _by_layer(before).items():
+    for layer, arrays in by_layer(before).items():
         rows.append(
             [
                 layer,
                 " x ".join(map(str, arrays[0].shape)),
                 f"{sum(array.size for array in arrays):,}",
-                f"{_norm(gradients[layer]):.2e}",
-                f"{_norm(moved[layer]) / _norm(arrays):.2e}",
+                f"{gradients[layer]:.2e}",
+                f"{moved[layer] / weights[layer]:.2e}",
             ]
         )
     total = sum(array.size for array in before.values())
     return aligned([*rows, ["total", "", f"{total:,}", "", ""]])
-
-
-def _by_layer(arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[NDArray[Any]]]:
-    """Group arrays named like ``0.weight`` by the layer in their name."""
-    layers: dict[str, list[NDArray[Any]]] = {}
-    for name, array in arrays.items():
-        layers.setdefault(name.rpartition(".")[0], []).append(array)
-    return layers
-
-
-def _norm(arrays: Iterable[NDArray[Any]]) -> float:
-    """Return the Euclidean norm of all the elements together."""
-    return math.hypot(*(float(np.linalg.norm(array)) for array in arrays))

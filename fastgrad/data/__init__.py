@@ -1,6 +1,7 @@
-"""Tables read from CSV files, and their encoding as arrays that a network can train on."""
+"""Tables from CSV files and their encoding, and rows that stay in files larger than memory."""
 
 from fastgrad.data.encoding import Encoder
+from fastgrad.data.file_rows import FileRows
 from fastgrad.data.table import Table, read_table
 
-__all__ = ["Encoder", "Table", "read_table"]
+__all__ = ["Encoder", "FileRows", "Table", "read_table"]

@@ -14,8 +14,17 @@ from fastgrad.initializers.activations import for_activation, gain
 from fastgrad.initializers.base import InitFunction, Initializer, fans
 from fastgrad.initializers.checks import Array
 from fastgrad.initializers.configs import from_config, get, to_config
+from fastgrad.initializers.critical import (
+    CriticalPoint,
+    critical,
+    critical_bias,
+    critical_point,
+)
 from fastgrad.initializers.draws import constant, normal, ones, truncated_normal, uniform, zeros
-from fastgrad.initializers.matrices import identity, orthogonal
+from fastgrad.initializers.fixup import fixup
+from fastgrad.initializers.lsuv import LSUVReport, lsuv
+from fastgrad.initializers.matrices import identity, orthogonal, sparse
+from fastgrad.initializers.mean_field import MeanField
 from fastgrad.initializers.scaling import (
     Distribution,
     Mode,
@@ -31,12 +40,19 @@ from fastgrad.initializers.scaling import (
 
 __all__ = [
     "Array",
+    "CriticalPoint",
     "Distribution",
     "InitFunction",
     "Initializer",
+    "LSUVReport",
+    "MeanField",
     "Mode",
     "constant",
+    "critical",
+    "critical_bias",
+    "critical_point",
     "fans",
+    "fixup",
     "for_activation",
     "from_config",
     "gain",
@@ -46,9 +62,11 @@ __all__ = [
     "identity",
     "lecun_normal",
     "lecun_uniform",
+    "lsuv",
     "normal",
     "ones",
     "orthogonal",
+    "sparse",
     "to_config",
     "torch_default",
     "truncated_normal",

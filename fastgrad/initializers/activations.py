@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 
 from fastgrad.initializers.base import Initializer
 from fastgrad.initializers.checks import unknown
+from fastgrad.initializers.functions import Elementwise
+from fastgrad.initializers.mean_field import MeanField
 from fastgrad.initializers.scaling import (
     he_normal,
     lecun_normal,
@@ -32,14 +34,15 @@ _ACTIVATIONS: Mapping[str, tuple[float, Callable[[], Initializer]]] = {
 }
 
 
-def gain(activation: str, negative_slope: float = 0.01) -> float:
+def gain(activation: str | Elementwise, negative_slope: float = 0.01) -> float:
     """Factor on the standard deviation of the weights in front of an activation.
 
     Parameters
     ----------
-    activation : str
-        "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "softsign",
-        "tanh" or "sigmoid"; ValueError for another.
+    activation : str or callable
+        "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "softplus",
+        "softsign", "tanh" or "sigmoid"; ValueError for another. Or a function of an array, as for
+        `MeanField`.
     negative_slope : float
         Of "leaky_relu"; the others ignore it.
 
@@ -49,8 +52,13 @@ def gain(activation: str, negative_slope: float = 0.01) -> float:
         ``torch.nn.init.calculate_gain``: identity and sigmoid 1, tanh 5/3, relu sqrt(2), leaky_relu
         ``sqrt(2 / (1 + negative_slope^2))``, selu 3/4 (empirical; to normalize itself it needs 1).
         Where PyTorch has none, ``1 / sqrt(E[phi(z)^2])`` for z ~ N(0, 1): elu (alpha 1) 1.245, gelu
-        1.534, silu 1.677, softplus 1.042, softsign 2.338.
+        1.534, silu 1.677, softplus 1.042, softsign 2.338, and whatever function is given.
     """
+    if callable(activation):
+        moment = MeanField(activation).second_moment()
+        if not moment > 0:
+            raise ValueError(f"activation: expected a function that is not 0, got {activation!r}")
+        return 1.0 / math.sqrt(moment)
     return _activation(activation, negative_slope)[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy.typing as npt
 
 from fastgrad.initializers.base import InitFunction, Initializer
 from fastgrad.initializers.checks import Array, dims_of, rounded, unknown
+from fastgrad.initializers.critical import critical, critical_bias
 from fastgrad.initializers.draws import constant, normal, ones, truncated_normal, uniform, zeros
-from fastgrad.initializers.matrices import identity, orthogonal
+from fastgrad.initializers.matrices import identity, orthogonal, sparse
 from fastgrad.initializers.scaling import (
     he_normal,
     he_uniform,
@@ -29,6 +31,8 @@ FACTORIES: Mapping[str, Callable[..., Initializer]] = {
     factory.__name__: factory
     for factory in (
         constant,
+        critical,
+        critical_bias,
         he_normal,
         he_uniform,
         identity,
@@ -37,6 +41,7 @@ FACTORIES: Mapping[str, Callable[..., Initializer]] = {
         normal,
         ones,
         orthogonal,
+        sparse,
         torch_default,
         truncated_normal,
         uniform,
@@ -47,6 +52,17 @@ FACTORIES: Mapping[str, Callable[..., Initializer]] = {
     )
 }
 
+# the same laws under the names of PyTorch, JAX and Keras
+ALIASES = {
+    "eye": "identity",
+    "glorot_normal": "xavier_normal",
+    "glorot_uniform": "xavier_uniform",
+    "kaiming_normal": "he_normal",
+    "kaiming_uniform": "he_uniform",
+    "random_normal": "normal",
+    "random_uniform": "uniform",
+}
+
 
 def get(spec: str | InitFunction | Array) -> InitFunction:
     """Make an initializer of whatever a layer was given.
@@ -54,7 +70,8 @@ def get(spec: str | InitFunction | Array) -> InitFunction:
     Parameters
     ----------
     spec : str, callable or ndarray
-        The name of a factory, which is called with its defaults; an initializer, returned as it
+        The name of a factory, which is called with its defaults, or another library's name for
+        it ("kaiming_normal", "glorot_uniform", "RandomNormal"); an initializer, returned as it
         is; or the values themselves, copied now and good for one shape.
 
     Returns
@@ -111,8 +128,12 @@ def from_config(config: Mapping[str, Any]) -> Initializer:
 
 
 def _made(name: str, arguments: Mapping[str, Any]) -> Initializer:
+    given = name
+    if isinstance(name, str):
+        snake = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()  # Keras has GlorotUniform, too
+        name = ALIASES.get(snake, snake)
     if name not in FACTORIES:
-        raise unknown("initializer", name, FACTORIES)
+        raise unknown("initializer", given, [*FACTORIES, *ALIASES])
     signature = inspect.signature(FACTORIES[name])
     try:
         signature.bind(**arguments)

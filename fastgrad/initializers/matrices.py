@@ -1,4 +1,4 @@
-"""Matrices with a structure of their own: orthogonal, and the identity."""
+"""Matrices with a structure of their own: orthogonal, sparse, and the identity."""
 
 from __future__ import annotations
 
@@ -50,3 +50,37 @@ def identity(gain: float = 1.0) -> Initializer:
         return gain * np.eye(*shape)
 
     return Initializer("identity", (("gain", gain),), draw)
+
+
+def sparse(sparsity: float, std: float = 0.01) -> Initializer:
+    """Draw from N(0, std^2), then set a share of each column to 0: ``torch.nn.init.sparse_``.
+
+    A column holds the weights of one input to all units. Martens 2010, who proposed it, limits the
+    weights into a unit instead, which is a row.
+
+    Parameters
+    ----------
+    sparsity : float
+        In [0, 1]; ``ceil(sparsity * rows)`` entries of each column are 0, others in each.
+    std : float
+        At least 0.
+
+    Raises
+    ------
+    ValueError
+        Also for a shape of other than 2 dimensions.
+    """
+    sparsity, std = number("sparsity", sparsity, minimum=0.0), number("std", std, minimum=0.0)
+    if sparsity > 1.0:
+        raise ValueError(f"sparsity: expected at most 1, got {sparsity}")
+
+    def draw(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        if len(shape) != 2:
+            raise ValueError(f"shape: sparse needs 2 dimensions, got {shape}")
+        values = std * rng.standard_normal(shape)
+        zeros = np.zeros(shape, bool)
+        zeros[: math.ceil(sparsity * shape[0])] = True
+        values[rng.permuted(zeros, axis=0)] = 0.0
+        return values
+
+    return Initializer("sparse", (("sparsity", sparsity), ("std", std)), draw)

@@ -10,15 +10,18 @@ import numpy as np
 from fastgrad.initializers.base import Initializer, fans
 from fastgrad.initializers.checks import Array, number, unknown
 from fastgrad.initializers.draws import truncated_normal
+from fastgrad.initializers.matrices import orthogonal
 
 Mode = Literal["fan_in", "fan_out", "fan_avg"]
-Distribution = Literal["normal", "truncated_normal", "uniform"]
+Distribution = Literal["normal", "truncated_normal", "uniform", "orthogonal"]
 
 # Standard deviation of a standard normal cut at +-2: sqrt(1 - 4 pdf(2) / (2 cdf(2) - 1)).
 TRUNCATED_STD = 0.87962566103423978
 
 
-def variance_scaling(scale: float, mode: Mode, distribution: Distribution) -> Initializer:
+def variance_scaling(
+    scale: float = 1.0, mode: Mode = "fan_in", distribution: Distribution = "truncated_normal"
+) -> Initializer:
     """Draw with mean 0 and variance ``scale / fan``: the one law behind Xavier, He and LeCun.
 
     Parameters
@@ -27,8 +30,11 @@ def variance_scaling(scale: float, mode: Mode, distribution: Distribution) -> In
         At least 0.
     mode : {"fan_in", "fan_out", "fan_avg"}
         The fan; "fan_avg" is the mean of both.
-    distribution : {"normal", "truncated_normal", "uniform"}
-        The truncated one is cut at two standard deviations and has that variance after the cut.
+    distribution : {"normal", "truncated_normal", "uniform", "orthogonal"}
+        The truncated one is cut at two standard deviations and has that variance after the cut;
+        with it these are the laws of JAX and Keras, whose "normal" it is. "orthogonal" is the
+        multiple of a Haar random matrix whose entries have that variance; in "fan_in" it keeps
+        lengths as the others do on average, whichever side is longer.
     """
     scale = number("scale", scale, minimum=0.0)
     for name, given, allowed in (
@@ -46,6 +52,9 @@ def variance_scaling(scale: float, mode: Mode, distribution: Distribution) -> In
             return std * rng.uniform(-math.sqrt(3.0), math.sqrt(3.0), shape)
         if distribution == "normal":
             return std * rng.standard_normal(shape)
+        if distribution == "orthogonal":
+            longer = max(shape[0], math.prod(shape[1:]))  # entries have the variance 1 / longer
+            return orthogonal(std * math.sqrt(longer)).draw(shape, rng)
         return truncated_normal(std / TRUNCATED_STD).draw(shape, rng)
 
     settings = (("scale", scale), ("mode", mode), ("distribution", distribution))

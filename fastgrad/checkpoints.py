@@ -1,0 +1,352 @@
+"""`Checkpoint`, a callback that saves a whole run, and `resume`, which goes on with it.
+
+A checkpoint is a model file, which `fastgrad.load` reads, with all else in it that the next step
+hangs on: optimizer, schedule, clips, average, random numbers, callbacks, position in the epoch.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastgrad import (
+    checks,
+    clipping,
+    constraints,
+    fitting,
+    io,
+    losses,
+    optimizers,
+    penalties,
+    policies,
+    schedules,
+)
+from fastgrad.arena import Array
+from fastgrad.data.file_rows import FileRows
+from fastgrad.layers import Layer
+from fastgrad.model import Sequential
+from fastgrad.run import Callback, Run, Settings
+from fastgrad.streaming import Batches
+from fastgrad.train import Trainer
+
+_FORMAT = 1
+_KEY = "fastgrad_training"
+
+
+class Checkpoint:
+    """A callback that saves the run, so that `resume` can go on with it however it ended.
+
+    The file is replaced as a whole: a process killed while it writes leaves the one before. A
+    resumed run ends with the very parameters, bit for bit, of one that was never interrupted.
+
+    Parameters
+    ----------
+    path : path
+        A safetensors file.
+    every_epochs : int
+        Epochs between two checkpoints; the last epoch always makes one.
+    every_steps : int, optional
+        Steps between two more of them within an epoch.
+    best : path, optional
+        Where the model of the best epoch so far is saved, with the averaged parameters if there
+        are some.
+    monitor : str, optional
+        The name in the history by which the best is found; `val_loss` where there is one, else
+        `loss`.
+    mode : "min" or "max"
+        Whether less or more of it is better.
+
+    Examples
+    --------
+    >>> import fastgrad as fg
+    >>> keep = fg.Checkpoint("run.safetensors", every_steps=1000, best="best.safetensors")
+    """
+
+    saves = True  # after the other callbacks, whose state is saved, too
+
+    def __init__(
+        self,
+        path: str | Path,
+        every_epochs: int = 1,
+        every_steps: int | None = None,
+        best: str | Path | None = None,
+        monitor: str | None = None,
+        mode: str = "min",
+    ) -> None:
+        self.path = Path(path)
+        self.every_epochs = checks.count("every_epochs", every_epochs)
+        self.every_steps = None if every_steps is None else checks.count("every_steps", every_steps)
+        self.best = None if best is None else Path(best)
+        self.monitor = monitor
+        if mode not in ("min", "max"):
+            raise ValueError(f'mode must be "min" or "max", got {mode!r}')
+        self.mode = mode
+        self.best_value: float | None = None
+
+    def start(self, run: Run) -> None:
+        """See that there is a place to write to; have the run save itself within epochs."""
+        for path in (self.path, self.best):
+            if path is not None and not path.parent.is_dir():
+                raise FileNotFoundError(
+                    f"there is no folder {str(path.parent)!r} to write {path.name!r} in"
+                )
+        fingerprint(run)
+        if run.epoch == 0 and run.trainer.steps == 0:
+            self.best_value = None
+        if self.every_steps is not None:
+            run.trainer.every(self.every_steps, lambda: save(run, self.path))
+
+    def __call__(self, run: Run) -> None:
+        """Save what the epoch just done has come to."""
+        if self.best is not None:
+            self._keep_best(run, self.best)
+        ended = run.epoch == run.settings.epochs or run.stopped is not None
+        if ended or run.epoch % self.every_epochs == 0:
+            save(run, self.path)
+
+    def _keep_best(self, run: Run, path: Path) -> None:
+        value = run.latest(self.monitor or run.usual_monitor)
+        better = self.best_value is None or (
+            value < self.best_value if self.mode == "min" else value > self.best_value
+        )
+        if better:
+            self.best_value = value
+            run.model.save(path)
+
+    def state(self) -> dict[str, Any]:
+        """The best value so far."""
+        return {"best_value": self.best_value}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.best_value = state["best_value"]
+
+
+def save(run: Run, path: Path) -> None:
+    """Write a checkpoint of a run, between two epochs or two steps of one."""
+    trainer, settings = run.trainer, run.settings
+    within = run.epoch_start is not None
+    arrays, callbacks = _callback_states(run.callbacks)
+    note = {
+        "format": _FORMAT,
+        "trainer": described(trainer),
+        "numbers": trainer.numbers(),
+        "done": trainer.done if within else 0,
+        "rng": random_state(run.epoch_start or trainer.rng),
+        "settings": {**vars(settings), "split": random_state(settings.split)},
+        "data": fingerprint(run),
+        "epoch": run.epoch,
+        "history": run.history,
+        "stopped": run.stopped,
+        "callbacks": callbacks,
+    }
+    with trainer.raw():
+        tensors, description = io.packed(run.model)
+        found = trainer.arrays()
+        arrays |= {f"trainer.{name}": found[name] for name in found if name not in _IN_MODEL}
+        arrays |= {f"guard.{name}": array for name, array in trainer.guard.kept.items()}
+        tensors |= {f"{io.TRAINING}{name}": array for name, array in arrays.items()}
+        io.write(path, tensors, {**description, _KEY: json.dumps(note)})
+
+
+def _callback_states(
+    callbacks: Sequence[Callback],
+) -> tuple[dict[str, Array], list[dict[str, Any]]]:
+    """The arrays of all callbacks' states, and all else that is in them."""
+    arrays: dict[str, Array] = {}
+    notes = []
+    for i, callback in enumerate(callbacks):
+        state = callback.state() if hasattr(callback, "state") else {}
+        held = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+        arrays |= {f"callback.{i}.{key}": value for key, value in held.items()}
+        plain = {key: value for key, value in state.items() if key not in held}
+        notes.append({"class": type(callback).__name__, "state": plain})
+    return arrays, notes
+
+
+_IN_MODEL = ("params", "buffers")
+
+
+def resume(
+    path: str | Path,
+    X: Any,
+    y: Any,
+    *,
+    validation: Any = None,
+    sample_weight: Any = None,
+    callbacks: Sequence[Callback] = (),
+    epochs: int | None = None,
+    progress: bool | None = None,
+    layers: Mapping[str, type[Layer]] | None = None,
+) -> Run:
+    """Go on with a run that a `Checkpoint` has saved.
+
+    Parameters
+    ----------
+    path : path
+    X, y, sample_weight
+        The data that `fit` was given.
+    validation : (X, y), optional
+        The validation set, where `fit` was given one; a fraction is known.
+    callbacks : sequence of callable
+        New ones of the same kinds, in the same order; they get the state of the old ones.
+    epochs : int, optional
+        Another number of epochs, counted from the start of the run; a schedule that is given in
+        parts of the run follows the new one.
+    progress, layers
+        As for `fit` and `load`.
+
+    Returns
+    -------
+    Run
+        The whole run, the epochs before included; ``run.model`` is the model.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        For a file that is no checkpoint, or data or callbacks that are not those of the run.
+    """
+    path = Path(path)
+    model = io.load(path, layers)
+    tensors, metadata = io.read(path)
+    if _KEY not in metadata:
+        raise ValueError(f"{path} is a model without a run; fit writes one with Checkpoint(path)")
+    io.remove_leftovers(path)
+    note = json.loads(metadata[_KEY])
+    if note["format"] != _FORMAT:
+        raise ValueError(f"{path} has format {note['format']}, this version reads {_FORMAT}")
+    split = random_generator(note["settings"]["split"])
+    settings = Settings(**{**note["settings"], "split": copy.deepcopy(split)})
+    if epochs is not None:
+        settings.epochs = checks.count("epochs", epochs, minimum=note["epoch"])
+    trainer = rebuilt(model, note["trainer"], random_generator(note["rng"]))
+    if (settings.validation == "given") != (validation is not None):
+        given = "needs" if settings.validation == "given" else "takes no"
+        raise ValueError(f"resume {given} validation=(X, y): fit had {settings.validation!r}")
+    held_out = validation if settings.validation == "given" else settings.validation
+    data = fitting.prepared(trainer, X, y, sample_weight, held_out, split)
+    run = Run(model, trainer, settings)
+    run.data = data
+    if fingerprint(run) != note["data"]:
+        raise ValueError(f"X, y and sample_weight are not those that {path} was trained on")
+    known = fitting.callables(callbacks)
+    _fill(trainer, tensors, note)
+    run.epoch, run.history, run.stopped = note["epoch"], note["history"], note["stopped"]
+    _hand_back(known, tensors, note["callbacks"])
+    return fitting.train(run, data, known, progress)
+
+
+def _fill(trainer: Trainer, tensors: dict[str, Array], note: dict[str, Any]) -> None:
+    prefix = f"{io.TRAINING}trainer."
+    for name, array in trainer.arrays().items():
+        if name not in _IN_MODEL:
+            array[...] = tensors[prefix + name]
+    prefix = f"{io.TRAINING}guard."
+    kept = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+    trainer.set_numbers(note["numbers"], kept, note["done"])
+
+
+def _hand_back(
+    callbacks: Sequence[Callback], tensors: dict[str, Array], notes: list[dict[str, Any]]
+) -> None:
+    names = [type(callback).__name__ for callback in callbacks]
+    wanted = [note["class"] for note in notes]
+    if names != wanted:
+        raise ValueError(f"callbacks must be {wanted}, as fit had them, got {names}")
+    for i, (callback, note) in enumerate(zip(callbacks, notes, strict=True)):
+        prefix = f"{io.TRAINING}callback.{i}."
+        arrays = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        if note["state"] or arrays:
+            callback.set_state({**note["state"], **arrays})  # type: ignore[attr-defined]
+
+
+def described(trainer: Trainer) -> dict[str, Any]:
+    """What a trainer was made with, ready for JSON."""
+    return {
+        "loss": trainer.loss.config(),
+        "optimizer": trainer.optimizer.config(),
+        "clips": [clip.config() for clip in trainer.clips],
+        "schedule": None if trainer.schedule is None else trainer.schedule.config(),
+        "per_layer": trainer.per_layer,
+        "accumulate": trainer.accumulate,
+        "average": trainer.average_decay,
+        "on_nonfinite": trainer.guard.policy.config(),
+        "regularizers": [penalty.config() for penalty in trainer.regularizers],
+        "constraints": [constraint.config() for constraint in trainer.constraints],
+    }
+
+
+def rebuilt(model: Sequential, found: dict[str, Any], rng: np.random.Generator) -> Trainer:
+    """The trainer that `described` described, as it was before its first step."""
+    schedule = found["schedule"]
+    return Trainer(
+        model,
+        losses.from_config(found["loss"]),
+        optimizers.from_config(found["optimizer"]),
+        [clipping.from_config(config) for config in found["clips"]],
+        rng,
+        schedule=None if schedule is None else schedules.from_config(schedule),
+        per_layer=found["per_layer"],
+        accumulate=found["accumulate"],
+        average=found["average"],
+        on_nonfinite=policies.from_config(found["on_nonfinite"]),
+        regularizers=[penalties.from_config(config) for config in found["regularizers"]],
+        constraints=[constraints.from_config(config) for config in found["constraints"]],
+    )
+
+
+def fingerprint(run: Run) -> list[Any]:
+    """What tells data from others: shapes, and of arrays a checksum over all numbers."""
+    if run.fingerprint is None:
+        assert run.data is not None
+        X = run.data.X
+        if isinstance(X, Batches):
+            raise ValueError("Checkpoint needs data that can be read again: arrays, or FileRows")
+        if isinstance(X, FileRows):
+            files = [X.X] if X.y is None else [X.X, X.y]
+            run.fingerprint = [[list(file.shape), str(file.dtype)] for file in files]
+        else:
+            arrays = (X, run.data.y, run.data.weight)
+            run.fingerprint = [_checksum(array) for array in arrays if array is not None]
+    return run.fingerprint
+
+
+def _checksum(array: Array) -> list[Any]:
+    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return [list(array.shape), zlib.crc32(flat.data)]
+
+
+def random_state(rng: np.random.Generator) -> dict[str, Any]:
+    """The state of a generator as what JSON can hold."""
+    return {"state": _plain(rng.bit_generator.state)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def random_generator(found: dict[str, Any]) -> np.random.Generator:
+    """The generator with this state."""
+    state = found["state"]
+    kind = getattr(np.random, state["bit_generator"], None)
+    if kind is None:
+        raise ValueError(f"NumPy has no bit generator {state['bit_generator']!r}")
+    bits = kind()
+    bits.state = _arrays(state)
+    return np.random.Generator(bits)
+
+
+def _arrays(value: Any) -> Any:
+    """The same with arrays for lists, as the bit generators need them."""
+    if isinstance(value, dict):
+        return {key: _arrays(inner) for key, inner in value.items()}
+    return np.array(value, np.uint64) if isinstance(value, list) else value

@@ -1,0 +1,149 @@
+"""Two windows of rows in memory: one is used while the other is read from files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from io import FileIO
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastgrad import checks
+from fastgrad.arena import Array, aligned
+from fastgrad.data.file_rows import FileRows, Runs
+
+__all__ = ["Convert", "Window", "Windows", "parts"]
+
+Window: TypeAlias = tuple[Array, Array | None]
+"""Inputs and targets of the same rows."""
+
+Convert: TypeAlias = Callable[[Array], Array]
+"""Checks the targets of some rows, and makes of them what a loss takes."""
+
+
+class Windows:
+    """Reads files window by window, in memory that does not grow with them.
+
+    Parameters
+    ----------
+    rows : FileRows
+    dtype : float32 or float64
+        Of inputs in memory.
+    batch_size : int
+        All windows but the last have a multiple of so many rows.
+    convert : callable, optional
+        As `Convert`; without it targets are not read.
+    """
+
+    def __init__(
+        self, rows: FileRows, dtype: Any, batch_size: int, convert: Convert | None = None
+    ) -> None:
+        self.rows = rows
+        self._convert = convert
+        self._files = [rows.X]
+        shapes = [(rows.shape[1:], np.dtype(dtype))]
+        if convert is not None:
+            assert rows.y is not None
+            self._files.append(rows.y)
+            # targets of zeros are good ones for every loss
+            sample = convert(np.zeros((1, *rows.y.shape[1:]), rows.y.dtype))
+            shapes.append((sample.shape[1:], sample.dtype))
+        row_bytes = sum(math.prod(shape) * kind.itemsize for shape, kind in shapes)
+        self._block = rows.block_rows(row_bytes)
+        self.length = rows.window_rows(row_bytes, batch_size)
+        self._slots = [
+            [aligned((self.length, *shape), kind) for shape, kind in shapes]
+            for _ in range(1 if self.length == len(rows) else 2)
+        ]
+        longest = min(self._block, self.length)
+        # a block as it is in its file, where it cannot be read to where it is needed
+        self._raw = [
+            None
+            if file is rows.X and file.dtype == dtype
+            else aligned((longest, *file.shape[1:]), file.dtype)
+            for file in self._files
+        ]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all buffers."""
+        arrays = [array for slot in self._slots for array in slot]
+        return sum(array.nbytes for array in (*arrays, *self._raw) if array is not None)
+
+    def read(self, rng: np.random.Generator | None) -> Generator[Window, None, None]:
+        """All rows once, window by window, each of which is overwritten by the next but one.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator, optional
+            Draws the order of blocks; without one it is that of the files.
+
+        Raises
+        ------
+        ValueError
+            With the number of the row, where a value is not finite or a target is refused. To be
+            used under `contextlib.closing`, so that no reading goes on when its user has failed.
+        """
+        from concurrent.futures import ThreadPoolExecutor  # slow to import
+
+        with ExitStack() as stack:
+            opened = [stack.enter_context(file.open()) for file in self._files]
+            pool = stack.enter_context(ThreadPoolExecutor(1, "fastgrad-read"))
+            windows = self.rows.windows(self._block, self.length, rng)
+            slot = 0
+            reading = pool.submit(self._fill, opened, self._slots[slot], next(windows))
+            for runs in windows:
+                window = reading.result()
+                slot = 1 - slot
+                reading = pool.submit(self._fill, opened, self._slots[slot], runs)
+                yield window
+            yield reading.result()
+
+    def _fill(self, opened: list[FileIO], slot: list[Array], runs: Runs) -> Window:
+        filled = 0
+        for start, count in runs:
+            part = slice(filled, filled + count)
+            self._read_inputs(opened[0], start, slot[0][part])
+            if self._convert is not None:
+                self._read_targets(opened[1], start, slot[1][part])
+            filled += count
+        return slot[0][:filled], slot[1][:filled] if self._convert is not None else None
+
+    def _read_inputs(self, opened: FileIO, start: int, out: Array) -> None:
+        file, raw = self.rows.X, self._raw[0]
+        if raw is None:
+            file.read(opened, start, out)
+        else:
+            raw = raw[: len(out)]
+            file.read(opened, start, raw)
+            with np.errstate(over="ignore"):  # float64 beyond float32 is inf, and refused as such
+                out[...] = raw
+        checks.finite("X", out, first=start)
+
+    def _read_targets(self, opened: FileIO, start: int, out: Array) -> None:
+        file, raw = self._files[1], self._raw[1]
+        assert raw is not None
+        assert self._convert is not None
+        raw = raw[: len(out)]
+        file.read(opened, start, raw)
+        checks.finite("y", raw, first=start)
+        try:
+            out[...] = self._convert(raw)
+        except ValueError as why:
+            last = start + len(out) - 1
+            raise ValueError(f"{why}, in rows {start} to {last} of {file.path}") from None
+
+
+@contextmanager
+def parts(
+    X: Array | FileRows, features: int | None, dtype: Any, batch_size: int
+) -> Iterator[tuple[int, Iterator[Array]]]:
+    """How many rows there are, and the rows in their order: an array at once, files by windows."""
+    if not isinstance(X, FileRows):
+        yield len(X), iter([X])
+        return
+    checks.row_shape("X", X.shape, features)
+    with closing(Windows(X, dtype, batch_size).read(None)) as windows:
+        yield len(X), (window for window, _ in windows)

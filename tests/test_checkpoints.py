@@ -1,0 +1,286 @@
+"""`Checkpoint` and `resume`: a run goes on as if it had never been interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nets import bits
+
+import fastgrad as fg
+from fastgrad import checkpoints, schedules
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+X = np.random.default_rng(0).standard_normal((90, 5)).astype(np.float32)
+Y = np.random.default_rng(1).integers(3, size=90)
+
+
+class StoppedError(Exception):
+    """What ends a run in these tests."""
+
+
+def make(dtype="float32"):
+    return fg.Sequential(
+        fg.Dense(5, 16, "relu"), fg.BatchNorm(16), fg.Dropout(0.3), fg.Dense(16, 3), rng=7,
+        dtype=dtype,
+    )  # fmt: skip
+
+
+def stop_at(count):
+    """A callback that ends the run at its call number `count`, as an error would."""
+    calls = iter(range(1, 1000))
+
+    def stop(run):
+        if next(calls) == count:
+            raise StoppedError
+
+    return stop
+
+
+OPTIONS = {
+    "plain": {},
+    "sgd": {"optimizer": fg.SGD(0.1, momentum=0.9, nesterov=True)},
+    "clipped": {"clip": [fg.ClipNorm(0.5), fg.ClipValue(0.1)]},
+    "scheduled": {"schedule": schedules.Warmup(5) * schedules.Cosine()},
+    "plateau": {"schedule": schedules.ReduceOnPlateau(0.5, patience=0), "validation": 0.3},
+    "average": {"average": 0.9, "validation": 0.3},
+    "accumulated": {"accumulate": 3},
+    "layers": {"per_layer": {"0": {"lr": 1e-4}}, "optimizer": fg.Adam(1e-2)},
+    "roll back": {"on_nonfinite": fg.RollBack(every=3)},
+    "skip": {"on_nonfinite": "skip"},
+    "given": {"validation": (X[:20], Y[:20])},
+    "weighted": {"sample_weight": np.linspace(0.5, 1.5, 90)},
+    "ordered": {"shuffle": False, "loss": fg.CrossEntropy(class_weight=[1, 2, 3])},
+    "mt19937": {"rng": np.random.Generator(np.random.MT19937(3))},
+    "philox": {"rng": np.random.Generator(np.random.Philox(3))},
+    "sfc64": {"rng": np.random.Generator(np.random.SFC64(3))},
+}
+
+
+def started(path, options, stop=None, dtype="float32", every_steps=2):
+    """A run of four epochs of eight steps, and its result; `stop` ends it earlier."""
+    settings = {"loss": "cross_entropy", "rng": 3, **options}
+    if not isinstance(settings["rng"], int):  # each run needs one of its own
+        settings["rng"] = np.random.Generator(type(settings["rng"].bit_generator)(3))
+    callbacks = [fg.EarlyStopping(patience=50), fg.Checkpoint(path, every_steps=every_steps)]
+    if stop is not None:
+        callbacks.append(stop)
+    return fg.fit(
+        make(dtype), X, Y, epochs=4, batch_size=12, callbacks=callbacks, progress=False, **settings
+    )
+
+
+def resumed(path, options, **changes):
+    given = {name: options[name] for name in ("sample_weight",) if name in options}
+    if isinstance(options.get("validation"), tuple):
+        given["validation"] = options["validation"]
+    given |= {"callbacks": [fg.EarlyStopping(patience=50), fg.Checkpoint(path, every_steps=2)]}
+    return fg.resume(path, X, Y, progress=False, **{**given, **changes})
+
+
+def outcome(run):
+    """Everything that must be the same, bit for bit."""
+    history = {
+        name: values
+        for name, values in run.history.items()
+        if name not in ("seconds", "samples_per_second")
+    }
+    arrays = {name: bits(array) for name, array in run.trainer.arrays().items()}
+    return arrays, history, run.trainer.steps, run.epoch, run.stopped
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_run_ended_within_an_epoch_goes_on(name, tmp_path, monkeypatch):
+    """Every checkpoint of a run, in its turn, is the last one."""
+    options = OPTIONS[name]
+    path = tmp_path / "run.safetensors"
+    written = []
+    save = checkpoints.save
+
+    def keep(run, where):
+        save(run, where)
+        written.append(where.read_bytes())
+
+    monkeypatch.setattr(checkpoints, "save", keep)
+    expected = outcome(started(path, options))
+    assert len(written) > 4  # some within epochs
+    monkeypatch.setattr(checkpoints, "save", save)
+    for content in written:
+        path.write_bytes(content)
+        assert outcome(resumed(path, options)) == expected
+
+
+def test_float64_too(tmp_path):
+    path = tmp_path / "run.safetensors"
+    expected = outcome(started(path, {}, dtype="float64"))
+    with pytest.raises(StoppedError):
+        started(path, {}, stop_at(2), dtype="float64")
+    callbacks = [fg.EarlyStopping(patience=50), fg.Checkpoint(path), stop_at(9)]
+    assert outcome(resumed(path, {}, callbacks=callbacks)) == expected
+
+
+def test_a_finished_run_is_returned_as_it_is(tmp_path):
+    path = tmp_path / "run.safetensors"
+    expected = outcome(started(path, {}))
+    assert outcome(resumed(path, {})) == expected
+
+
+def test_more_epochs_than_at_first(tmp_path):
+    path = tmp_path / "run.safetensors"
+    started(path, {})
+    run = resumed(path, {}, epochs=6)
+    assert (run.epoch, run.trainer.steps, len(run.history["loss"])) == (6, 48, 6)
+
+
+def test_a_run_that_stopped_early_stays_stopped(tmp_path):
+    path = tmp_path / "run.safetensors"
+    callbacks = [fg.EarlyStopping(patience=1, min_delta=100.0), fg.Checkpoint(path)]
+    run = fg.fit(make(), X, Y, loss="cross_entropy", epochs=9, callbacks=callbacks)
+    assert run.epoch == 2
+    again = [fg.EarlyStopping(patience=1, min_delta=100.0), fg.Checkpoint(path)]
+    other = fg.resume(path, X, Y, callbacks=again)
+    assert (other.stopped, other.epoch) == (run.stopped, 2)
+    assert bits(other.model.flat_params) == bits(run.model.flat_params)
+
+
+def test_a_checkpoint_is_a_model_file(tmp_path):
+    path = tmp_path / "run.safetensors"
+    callbacks = [fg.Checkpoint(path)]
+    run = fg.fit(make(), X, Y, loss="cross_entropy", epochs=2, callbacks=callbacks)
+    model = fg.load(path)
+    assert bits(model.predict(X)) == bits(run.model.predict(X))
+
+
+@pytest.mark.parametrize(("mode", "best"), [("min", min), ("max", max)])
+def test_the_best_model_is_kept(mode, best, tmp_path):
+    path, kept = tmp_path / "run.safetensors", tmp_path / "best.safetensors"
+    seen = {}
+
+    def look(run):
+        seen[run.history["val_loss"][-1]] = run.model.predict(X)
+
+    keep = fg.Checkpoint(path, best=kept, mode=mode)
+    fg.fit(
+        make(), X, Y, loss="cross_entropy", optimizer=fg.SGD(0.5), validation=0.3, average=0.5,
+        epochs=8, callbacks=[look, keep], rng=0,
+    )  # fmt: skip
+    assert keep.best_value == best(seen)
+    assert bits(fg.load(kept).predict(X)) == bits(seen[keep.best_value])
+
+
+def test_an_error_while_writing_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "run.safetensors"
+    expected = outcome(started(path, {}))
+    done = []
+    replace = os.replace
+
+    def failing(source, target):
+        done.append(target)
+        if len(done) == 5:
+            raise OSError("disk full")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(OSError, match="disk full"):
+        started(path, {})
+    assert os.listdir(tmp_path) == [path.name]
+    assert outcome(resumed(path, {})) == expected
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    path = tmp_path / "run.safetensors"
+    started(path, {})
+    (tmp_path / ".run.safetensors.abc").write_bytes(b"half")
+    (tmp_path / ".other.safetensors.abc").write_bytes(b"of another")
+    resumed(path, {})
+    assert sorted(os.listdir(tmp_path)) == [".other.safetensors.abc", path.name]
+
+
+BAD = {
+    "no file": (lambda p: resumed(p.with_name("none"), {}), FileNotFoundError, "no file"),
+    "a model": (
+        lambda p: (make().save(p), resumed(p, {})), ValueError, "is a model without a run"
+    ),
+    "other rows": (lambda p: fg.resume(p, X + 1, Y, callbacks=fresh(p)), ValueError, "X, y and"),
+    "other targets": (
+        lambda p: fg.resume(p, X, (Y + 1) % 3, callbacks=fresh(p)), ValueError, "X, y and"
+    ),
+    "fewer rows": (lambda p: fg.resume(p, X[1:], Y[1:], callbacks=fresh(p)), ValueError, "X, y"),
+    "weights": (
+        lambda p: resumed(p, {}, sample_weight=np.ones(90)), ValueError, "sample_weight"
+    ),
+    "validation": (
+        lambda p: resumed(p, {}, validation=(X, Y)), ValueError, "takes no validation"
+    ),
+    "callbacks": (lambda p: resumed(p, {}, callbacks=[]), ValueError, "callbacks must be"),
+    "epochs": (lambda p: resumed(p, {}, epochs=2), ValueError, "epochs must be at least 4"),
+}  # fmt: skip
+
+
+def fresh(path):
+    return [fg.EarlyStopping(patience=50), fg.Checkpoint(path)]
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_resume_refuses(case, tmp_path):
+    path = tmp_path / "run.safetensors"
+    started(path, {}, every_steps=None)
+    attempt, error, message = BAD[case]
+    with pytest.raises(error, match=message):
+        attempt(path)
+
+
+def test_validation_that_was_given_must_be_given_again(tmp_path):
+    path = tmp_path / "run.safetensors"
+    started(path, OPTIONS["given"])
+    with pytest.raises(ValueError, match="needs validation"):
+        resumed(path, {})
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: fg.Checkpoint("x", every_epochs=0), ValueError, "every_epochs must be at least 1"),
+        (lambda: fg.Checkpoint("x", every_steps=0), ValueError, "every_steps must be at least 1"),
+        (lambda: fg.Checkpoint("x", mode="less"), ValueError, 'mode must be "min" or "max"'),
+        (
+            lambda: started(Path("no/folder/x"), {}),
+            FileNotFoundError,
+            "there is no folder",
+        ),
+        (
+            lambda: fg.fit(
+                make_plain(), X, Y, loss="cross_entropy", callbacks=[monitoring("accuracy")]
+            ),
+            ValueError,
+            "monitor 'accuracy' is none of",
+        ),
+    ],
+)
+def test_bad_checkpoints_are_refused(make, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        make()
+
+
+def make_plain():
+    return fg.Sequential(fg.Dense(5, 3), rng=0)
+
+
+def monitoring(name):
+    return fg.Checkpoint("x", best="y", monitor=name)
+
+
+def test_the_numbers_are_json(tmp_path):
+    path = tmp_path / "run.safetensors"
+    started(path, {"average": 0.9, "validation": 0.2})
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        note = json.loads(file.metadata()["fastgrad_training"])
+    assert note["epoch"] == 4
+    assert note["trainer"]["optimizer"]["name"] == "Adam"
