@@ -25,6 +25,7 @@ bench: $(BUILT)
 	$(BENCH) bench.imports
 	$(BENCH) bench.memory
 	$(BENCH) bench.norms
+	$(BENCH) bench.optimizers
 	$(BENCH) bench.streaming
 	$(BENCH) bench.vanishing
 

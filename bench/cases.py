@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 import fastgrad as fg
 from fastgrad import backends
+from fastgrad.arena import Part, aligned
 from fastgrad.backends.contract import NEED_SLOPE
 from fastgrad.optimizers import Optimizer
+from fastgrad.program import Tape, Workspace
 
 Array = NDArray[Any]
 Replay = Callable[[], None]
@@ -107,13 +109,17 @@ OPTIMIZERS: dict[str, tuple[Optimizer, int]] = {
 
 
 def optimizer_step(
-    optimizer: Optimizer, backend: str, size: int, dtype: str = "float32"
+    optimizer: Optimizer, backend: str, size: int, dtype: str = "float32", done: int = 1
 ) -> tuple[Array, Replay]:
-    """Parameters, and what updates them once with a fixed gradient."""
+    """Parameters, and what updates them once with a fixed gradient, as if after `done` steps."""
     rng = np.random.default_rng(0)
-    params, grads = (rng.standard_normal(size).astype(dtype) for _ in range(2))
-    state = optimizer.state(params)
-    slots = [state.get(slot) for slot in optimizer.slots]
-    hyper = np.array(optimizer.hyper())
-    step = np.ones(1, np.int64)
-    return params, replayed(backend, [(optimizer.kernel, grads, hyper, step, params, *slots)])
+    params, grads = (aligned(size, dtype) for _ in range(2))
+    for vector in (params, grads):
+        vector[...] = rng.standard_normal(size)
+    parts = (Part("0.bias", 0, (size,)),)
+    tape = Tape(backends.load(backend), Workspace(), dtype)
+    state, hyper = optimizer.state(params, parts), np.array(optimizer.hyper())
+    optimizer.record(tape, grads, params, state, hyper, np.array([done]), parts)
+    program = tape.backend.program([tape.take()], np.zeros(1, np.int64), tape.keep)
+    threads = backends.num_threads()
+    return params, lambda: program.run([1], threads)

@@ -63,6 +63,7 @@ class Part:
     name: str
     start: int
     shape: tuple[int, ...]
+    hidden: bool = False  # whether it is a matrix between a model's first and its last one
 
     @property
     def size(self) -> int:

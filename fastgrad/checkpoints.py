@@ -176,7 +176,7 @@ _IN_MODEL = ("params", "buffers")
 def resume(
     path: str | Path,
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     validation: Any = None,
     sample_weight: Any = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,9 @@ class Sequential:
     @property
     def parts(self) -> tuple[Part, ...]:
         """Where in the flat vectors each parameter lies."""
-        return self._param_arena.parts
+        parts = self._param_arena.parts
+        matrices = [part.name for part in parts if len(part.shape) == 2]
+        return tuple(replace(part, hidden=part.name in matrices[1:-1]) for part in parts)
 
     @property
     def num_parameters(self) -> int:

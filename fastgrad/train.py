@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import backends, checks, clipping, losses, penalties, policies, streaming
+from fastgrad import (
+    backends,
+    checks,
+    clipping,
+    full_batch,
+    losses,
+    penalties,
+    policies,
+    streaming,
+)
 from fastgrad.arena import Array
 from fastgrad.clipping import ClipReport
 from fastgrad.constraints import Constraint
@@ -18,7 +27,7 @@ from fastgrad.feeding import Batch, Feed, Held
 from fastgrad.locate import find_not_finite
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
-from fastgrad.optimizers import Optimizer
+from fastgrad.optimizers import LBFGS, Optimizer
 from fastgrad.penalties import Penalty
 from fastgrad.policies import Guard
 from fastgrad.program import Tape, Workspace
@@ -101,6 +110,8 @@ class Trainer:
         self.guard = Guard(policies.get(on_nonfinite))
         self.accumulate = checks.count("accumulate", accumulate)
         self.total_steps = None if total_steps is None else checks.count("total_steps", total_steps)
+        if isinstance(self.optimizer, LBFGS):
+            full_batch.refuse(self._update, self.guard, self.accumulate)
         self.rng = checks.generator(rng)
         # of both, so that a second trainer of the same model does not drop the same again
         seed = model._seed ^ checks.seed_of(self.rng)
@@ -290,12 +301,7 @@ class Trainer:
         outputs = self.model.output_shape(rows.shape)
         loss, target = self._targets(y, outputs)
         weight = self._weights(sample_weight, outputs)
-        batch = self._recorder.batch(rows.shape, target, weight is not None, loss)
-        batch.x[...] = rows
-        batch.target[...] = target
-        if batch.weight is not None:
-            batch.weight[...] = weight
-        self._single(batch)
+        self._single(self._filled(rows, target, weight, loss))
         return float(self._recorder.loss[0])
 
     def epoch(
@@ -323,7 +329,8 @@ class Trainer:
         Returns
         -------
         float
-            The mean over minibatches of the loss before each update, weighted by their rows.
+            The mean over minibatches of the loss before each update, weighted by their rows; for
+            `LBFGS` the loss after the last iteration.
 
         Raises
         ------
@@ -345,6 +352,11 @@ class Trainer:
         target = self._held.hold("y", None if loss.labels else y, target)
         if weight is not None:
             weight = self._held.hold("sample_weight", sample_weight, weight)
+        if isinstance(self.optimizer, LBFGS):
+            batch = self._filled(rows, target, weight, loss)
+            with self._epoch():
+                full_batch.epoch(self._recorder, self.optimizer, batch)
+            return self.mean_loss()
         feed = self._ordered(rows, target, weight, size, loss, shuffle)
         with self._epoch():
             self._go_through(feed, 0, feed.steps)
@@ -400,6 +412,15 @@ class Trainer:
         if seen != self._finite or rows is not given:
             checks.finite("X", rows)
             self._finite = seen
+
+    def _filled(self, rows: Array, target: Array, weight: Array | None, loss: Loss) -> Batch:
+        """The recording for as many rows, with these in it."""
+        batch = self._recorder.batch(rows.shape, target, weight is not None, loss)
+        batch.x[...] = rows
+        batch.target[...] = target
+        if batch.weight is not None:
+            batch.weight[...] = weight
+        return batch
 
     def _ordered(
         self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss, shuffle: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -117,16 +117,16 @@ class Update:
         chosen = naming.select(self.per_layer, [part.name for part in model.parts])
         if not model.parts:
             flat = model.flat_params
-            return [Group({}, [], 0, flat.size, optimizer.state(flat))]
+            return [Group({}, [], 0, flat.size, optimizer.state(flat, []))]
         groups = []
         runs = itertools.groupby(model.parts, lambda part: chosen.get(part.name, {}))
         found = [(_checked(optimizer, overrides), list(parts)) for overrides, parts in runs]
         edges = [parts[0].start for _, parts in found] + [model.flat_params.size]
         spans = itertools.pairwise(edges)
         for (overrides, parts), (start, stop) in zip(found, spans, strict=True):
-            own = [Part(part.name, part.start - start, part.shape) for part in parts]
+            own = [replace(part, start=part.start - start) for part in parts]
             group = Group(overrides, own, start, stop, {})
-            group.state = group.configured(optimizer).state(model.flat_params[start:stop])
+            group.state = group.configured(optimizer).state(model.flat_params[start:stop], own)
             groups.append(group)
         return groups
 
@@ -189,7 +189,7 @@ class Update:
         for row, group in zip(self._hyper, self.groups, strict=True):
             own = slice(group.start, group.stop)
             optimizer = group.configured(self.optimizer)
-            optimizer.record(tape, grads[own], params[own], group.state, row, step)
+            optimizer.record(tape, grads[own], params[own], group.state, row, step, group.parts)
         for constraint in self.constraints:
             constraint.record(tape, self.model)
         if self.mean is not None:

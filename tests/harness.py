@@ -16,7 +16,7 @@ SENTINEL = {"f": np.nan, "i": -7}
 
 # What an example call is made of
 SIZES = {"M": 6, "N": 5, "K": 4, "I": 7, "O": 3, "n": 8, "C": 4, "P": 9, "B": 3, "S": 2}
-SIZES |= {"R": 6, "F": 2, "G": 5, "H": 5, "V": 6, "W": 5}
+SIZES |= {"R": 6, "F": 2, "G": 5, "H": 5, "L": 3, "V": 6, "W": 5}
 SCALARS = {"accumulate": 0, "activation": "tanh", "alpha": 1.0, "function": "exp", "delta": 0.3}
 SCALARS |= {"limit": 0.5, "rows": 3, "factor": 0.3}
 SCALARS |= {"eps": 1e-3, "momentum": 0.1, "p": 0.3, "seed": 2**62 + 5, "layer": 1, "center": 1}
@@ -26,12 +26,25 @@ SCALARS |= {"percentile": 40.0, "threshold": 2.5, "warmup": 25, "min_std": 0.1, 
 HYPER = {
     "sgd": [0.1, 0.9, 0.2, 0.01, 1],
     "rmsprop": [0.1, 0.9, 1e-8, 0.01, 0.5],
-    "adam": [0.1, 0.9, 0.99, 1e-8, 0.01, 1],
+    "adagrad": [0.1, 0.2, 0.01, 1e-8],
+    "adadelta": [0.1, 0.9, 1e-6, 0.01],
+    "rprop": [0.1, 0.5, 1.2, 0.2, 0.9],
+    "lion": [0.1, 0.9, 0.99, 0.01],
+    "adam": [0.1, 0.9, 0.99, 1e-8, 0.01, 1, 0.5],
+    "adamax": [0.1, 0.9, 0.99, 1e-8, 0.01],
+    "nadam": [0.1, 0.9, 0.99, 1e-8, 0.01, 1, 4e-3],
+    "radam": [0.1, 0.9, 0.99, 1e-8, 0.01, 1],
+    "lamb": [0.1, 0.9, 0.99, 1e-6, 0.01],
+    "lars": [0.1, 0.9, 0.01, 0.1, 1e-6, 1],
+    "muon": [0.1, 0.9, 0.99, 1e-8, 0.01, 1, 1, 0.9, 1, 0.1, 1e-7, 3.4445, -4.775, 2.0315, 5, 0],
 }
 WEIGHTS = {
     "sample_weight",
     "class_weight",
     "square",
+    "square_delta",
+    "largest",
+    "step_size",
     "var",
     "running_var",
     "scale",

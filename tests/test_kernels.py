@@ -10,7 +10,7 @@ from fastgrad.backends import contract
 
 # Sizes at which every kernel shares its work, most of them multiples of nothing.
 SHARED = {"M": 700, "N": 645, "K": 35, "I": 35, "O": 67, "C": 67, "n": 30_001, "P": 130_001}
-SHARED |= {"B": 41, "S": 3, "R": 50, "F": 401, "G": 803, "V": 3001}
+SHARED |= {"B": 41, "S": 3, "R": 50, "F": 401, "G": 803, "L": 35, "V": 3001}
 CASES = [(kernel, {}) for kernel in contract.CONTRACT]
 CASES += [("check_finite", {"P": 520_001}), ("gather_labels", {"M": 65_000, "N": 64_001})]
 # Shares of rows that leave so few to a thread that alone they would be dot products ...

@@ -93,10 +93,36 @@ CONTRACT = {
     # one pass over the flat arenas; step[0] counts the steps done, hyper is read at every replay
     # hyper: lr, momentum, dampening, weight_decay, nesterov
     "sgd": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! velocity[P]!?",
-    # hyper: lr, alpha, eps, weight_decay, momentum
-    "rmsprop": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! square[P]! velocity[P]!?",
-    # hyper: lr, beta1, beta2, eps, weight_decay, decoupled
-    "adam": "g[P] hyper[6]:f8 step[1]:i8 -> p[P]! mean[P]! square[P]!",
+    # hyper: lr, alpha, eps, weight_decay, momentum; centered where there is a mean
+    "rmsprop": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! square[P]! velocity[P]!? mean[P]!?",
+    # hyper: lr, lr_decay, weight_decay, eps
+    "adagrad": "g[P] hyper[4]:f8 step[1]:i8 -> p[P]! square[P]!",
+    # hyper: lr, rho, eps, weight_decay
+    "adadelta": "g[P] hyper[4]:f8 step[1]:i8 -> p[P]! square[P]! square_delta[P]!",
+    # hyper: lr (not read), etas, step_sizes; previous is the sign of the last gradient
+    "rprop": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! previous[P]! step_size[P]!",
+    # hyper: lr, betas, weight_decay
+    "lion": "g[P] hyper[4]:f8 step[1]:i8 -> p[P]! mean[P]!",
+    # hyper: lr, betas, eps, weight_decay, decoupled, a factor of lr; amsgrad where there is largest
+    "adam": "g[P] hyper[7]:f8 step[1]:i8 -> p[P]! mean[P]! square[P]! largest[P]!?",
+    # hyper: lr, betas, eps, weight_decay
+    "adamax": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! mean[P]! largest[P]!",
+    # hyper: lr, betas, eps, weight_decay, decoupled, momentum_decay
+    "nadam": "g[P] hyper[7]:f8 step[1]:i8 -> p[P]! mean[P]! square[P]!",
+    # hyper: lr, betas, eps, weight_decay, decoupled
+    "radam": "g[P] hyper[6]:f8 step[1]:i8 -> p[P]! mean[P]! square[P]!",
+    # Tensors are groups of blocks, as in clip_norm; ratios is what the norms make of lr for each.
+    # hyper: lr, betas, eps, weight_decay
+    "lamb": "g[P] hyper[5]:f8 step[1]:i8 blocks[B+1]:i8 groups[S+1]:i8"
+    " -> p[P]! mean[P]! square[P]! update[P] squares[B,2]:f8 ratios[S]:f8",
+    # hyper: lr, momentum, weight_decay, trust_coefficient, eps, nesterov
+    "lars": "g[P] hyper[6]:f8 blocks[B+1]:i8 groups[S+1]:i8"
+    " -> p[P]! velocity[P]!? update[P] squares[B,2]:f8 ratios[S]:f8",
+    # A matrix, with room for it and for its Gram matrix, whose side L is the shorter one.
+    # hyper: the seven of adam, of which only lr is read; momentum, nesterov, weight_decay, eps,
+    # ns_coefficients, ns_steps, whether lr is adjusted to match the root mean square of AdamW
+    "muon": "g[O,I] hyper[16]:f8 -> p[O,I]! mean[O,I]! x[O,I] y[O,I] gram[L,L] polynomial[L,L]"
+    " squares[O]:f8",
     # the same for gradients that Python code has written
     "check_finite": "g[P] -> status[1]:i8",
     # Clips. Block i is the elements blocks[i] to blocks[i+1], group s the blocks groups[s] to
@@ -233,6 +259,9 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
             raise ValueError(f"{where} must be aligned to its elements of {value.dtype}")
         if a.written and not value.flags.writeable:
             raise ValueError(f"{where} is written to, but the array is read-only")
+    if kernel == "muon" and sizes["L"] != min(sizes["O"], sizes["I"]):
+        side = min(sizes["O"], sizes["I"])
+        raise ValueError(f"muon: gram has shape {given['gram'].shape}, needs {(side, side)}")
     if not recording:
         _check_indices(kernel, specs, given, sizes)
         _check_ranges(kernel, given)

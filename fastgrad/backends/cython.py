@@ -15,7 +15,7 @@ LEVELS = ("base", "v3", "v4")
 _MODULES = (
     "product", "dense", "elementwise", "residual", "columns", "embedding", "standardize",
     "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping",
-    "flat", "batch",
+    "flat", "optimizers", "adam", "layerwise", "muon", "batch",
 )  # fmt: skip
 
 

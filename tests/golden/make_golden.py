@@ -5,7 +5,6 @@ so that float32 kernels can be tested on the very same problem. All gradients ar
 files come out the same, byte for byte, on every run.
 """
 
-import json
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -145,46 +144,6 @@ def losses(rng):
     return out
 
 
-OPTIMIZERS = {
-    "sgd": ("SGD", {"lr": 0.1}),
-    "sgd_momentum": ("SGD", {"lr": 0.1, "momentum": 0.9}),
-    "sgd_nesterov": ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
-    "sgd_dampening": ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.1}),
-    "sgd_weight_decay": ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
-    "rmsprop": ("RMSprop", {"lr": 0.01, "alpha": 0.99, "eps": 1e-8}),
-    "rmsprop_momentum": ("RMSprop", {"lr": 0.01, "alpha": 0.9, "eps": 1e-8, "momentum": 0.9}),
-    "rmsprop_weight_decay": (
-        "RMSprop",
-        {"lr": 0.01, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.01},
-    ),
-    "adam": ("Adam", {"lr": 1e-3}),
-    "adam_weight_decay": (
-        "Adam",
-        {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.1},
-    ),
-    "adamw": ("AdamW", {"lr": 0.01, "weight_decay": 0.1}),
-}
-
-
-def optimizers(rng):
-    p0 = drawn(rng, 30)
-    scales = 10.0 ** np.linspace(-4, 1, 30)
-    scales[0] = 0.0  # a parameter that never sees a gradient
-    grads = exact(scales * rng.standard_normal((20, 30)))
-    out = {"p0": p0, "grads": grads}
-    for name, (kind, options) in OPTIMIZERS.items():
-        p = torch.nn.Parameter(torch.tensor(p0))
-        optimizer = getattr(torch.optim, kind)([p], foreach=False, **options)
-        steps = []
-        for g in grads:
-            p.grad = torch.tensor(g)
-            optimizer.step()
-            steps.append(p.detach().numpy().copy())
-        out[f"{name}.params"] = np.array(steps)
-        out[f"{name}.config"] = np.array(json.dumps({"class": kind, **options}))
-    return out
-
-
 def clipping(rng):
     """PyTorch scales by max_norm / (total + 1e-6); ``.exact`` is without that epsilon."""
     gradients = [drawn(rng, 4, 3), drawn(rng, 3, scale=0.1), drawn(rng, 2, 5, scale=3.0)]
@@ -244,7 +203,7 @@ def mlp(rng):
 
 def main():
     total = 0
-    for make in (activations, dense, losses, optimizers, clipping, mlp):
+    for make in (activations, dense, losses, clipping, mlp):
         path = HERE / f"{make.__name__}.npz"
         arrays = make(np.random.default_rng(zlib.crc32(make.__name__.encode())))
         np.savez_compressed(path, **arrays)
