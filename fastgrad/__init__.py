@@ -3,6 +3,7 @@
 from fastgrad import callbacks, initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
+from fastgrad.callbacks import EarlyStopping
 from fastgrad.checkpoints import Checkpoint, resume
 from fastgrad.clipping import (
     AGC,
@@ -13,8 +14,10 @@ from fastgrad.clipping import (
     ClipReport,
     ClipValue,
     GradFloor,
+    GradientNoise,
     ZClip,
 )
+from fastgrad.constraints import MaxNorm, NonNegative, UnitNorm
 from fastgrad.containers import Residual
 from fastgrad.embedding import Embedding, Flatten
 from fastgrad.errors import GradientError
@@ -50,16 +53,19 @@ from fastgrad.optimizers import (
     Rprop,
 )
 from fastgrad.parallel import Concat, Parallel
+from fastgrad.penalties import L1, L2
 from fastgrad.policies import RollBack, Skip
 from fastgrad.range_test import RangeTest, lr_range_test
 from fastgrad.regularization import Dropout
-from fastgrad.run import EarlyStopping, Run
+from fastgrad.run import Run
 from fastgrad.standardize import Standardize
 from fastgrad.system import info
 from fastgrad.train import Trainer
 
 __all__ = [
     "AGC",
+    "L1",
+    "L2",
     "LAMB",
     "LARS",
     "LBFGS",
@@ -90,12 +96,15 @@ __all__ = [
     "Flatten",
     "GradFloor",
     "GradientError",
+    "GradientNoise",
     "Huber",
     "Layer",
     "LayerNorm",
     "Lion",
+    "MaxNorm",
     "Muon",
     "NAdam",
+    "NonNegative",
     "Parallel",
     "RAdam",
     "RMSNorm",
@@ -110,6 +119,7 @@ __all__ = [
     "SoftCrossEntropy",
     "Standardize",
     "Trainer",
+    "UnitNorm",
     "ZClip",
     "callbacks",
     "fit",

@@ -15,7 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import checks, clipping, fitting, io, losses, optimizers, policies, schedules
+from fastgrad import (
+    checks,
+    clipping,
+    constraints,
+    fitting,
+    io,
+    losses,
+    optimizers,
+    penalties,
+    policies,
+    schedules,
+)
 from fastgrad.arena import Array
 from fastgrad.data.file_rows import FileRows
 from fastgrad.layers import Layer
@@ -165,7 +176,7 @@ _IN_MODEL = ("params", "buffers")
 def resume(
     path: str | Path,
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     validation: Any = None,
     sample_weight: Any = None,
@@ -267,6 +278,8 @@ def described(trainer: Trainer) -> dict[str, Any]:
         "accumulate": trainer.accumulate,
         "average": trainer.average_decay,
         "on_nonfinite": trainer.guard.policy.config(),
+        "regularizers": [penalty.config() for penalty in trainer.regularizers],
+        "constraints": [constraint.config() for constraint in trainer.constraints],
     }
 
 
@@ -284,6 +297,8 @@ def rebuilt(model: Sequential, found: dict[str, Any], rng: np.random.Generator) 
         accumulate=found["accumulate"],
         average=found["average"],
         on_nonfinite=policies.from_config(found["on_nonfinite"]),
+        regularizers=[penalties.from_config(config) for config in found["regularizers"]],
+        constraints=[constraints.from_config(config) for config in found["constraints"]],
     )
 
 

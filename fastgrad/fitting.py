@@ -31,6 +31,8 @@ def fit(
     loss: Any,
     optimizer: Any = "adam",
     clip: Any = None,
+    regularizers: Any = None,
+    constraints: Any = None,
     schedule: Any = None,
     per_layer: Any = None,
     accumulate: int = 1,
@@ -58,7 +60,9 @@ def fit(
         yet.
     y : array-like, optional
         Targets, as the loss takes them; `FileRows` and batches have their own.
-    loss, optimizer, clip, schedule, per_layer, accumulate, average, on_nonfinite
+    loss, optimizer, clip, regularizers, constraints, schedule, per_layer
+        As for `Trainer`.
+    accumulate, average, on_nonfinite
         As for `Trainer`. With `average`, validation and callbacks see the averaged parameters, and
         the model ends with them.
     epochs, batch_size : int
@@ -118,6 +122,8 @@ def fit(
         accumulate=accumulate,
         average=average,
         on_nonfinite=on_nonfinite,
+        regularizers=regularizers,
+        constraints=constraints,
     )
     data = prepared(trainer, X, y, sample_weight, validation, generator)
     if not isinstance(data.X, Batches):

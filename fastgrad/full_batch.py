@@ -23,6 +23,7 @@ def refuse(update: Update, guard: Guard, accumulate: int) -> None:
         "per_layer": update.per_layer,
         "accumulate": accumulate > 1,
         "average": update.decay is not None,
+        "constraints": update.constraints,
         "on_nonfinite": not isinstance(guard.policy, Raise),
     }
     named = [name for name, value in given.items() if value]

@@ -92,8 +92,24 @@ class Huber(Loss):
         return weight, self.delta
 
 
-class BinaryCrossEntropy(Loss):
-    """Cross entropy of sigmoid(z) and targets in [0, 1]; z are logits."""
+class _CrossEntropy(Loss):
+    """What cross entropies share: targets that may be smoothed."""
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = checks.number("label_smoothing", label_smoothing, 0, 1)
+
+    def _weights(self, weight: Array | None) -> tuple[Any, ...]:
+        return weight, self.label_smoothing
+
+
+class BinaryCrossEntropy(_CrossEntropy):
+    """Cross entropy of sigmoid(z) and targets in [0, 1]; z are logits.
+
+    Parameters
+    ----------
+    label_smoothing : float in [0, 1]
+        A target t counts as ``(1 - label_smoothing) t + label_smoothing / 2``, as in Keras.
+    """
 
     name = "binary_cross_entropy"
 
@@ -105,19 +121,28 @@ class BinaryCrossEntropy(Loss):
         return found
 
 
-class CrossEntropy(Loss):
+class CrossEntropy(_CrossEntropy):
     """Cross entropy of softmax(z) and integer classes (N,); z are logits (N, C).
 
     Parameters
     ----------
     class_weight : array-like (C,), optional
         Weight of a row of each class, as in PyTorch: the mean is divided by the sum of weights.
+    label_smoothing : float in [0, 1]
+        The target is ``1 - label_smoothing + label_smoothing / C`` for the row's class and
+        ``label_smoothing / C`` for the others (Szegedy et al. 2016). With `class_weight` each of
+        these terms has the weight of its own class, as in PyTorch.
+
+    Notes
+    -----
+    `Trainer.evaluate` and validation smooth the labels, too: they report the same loss.
     """
 
     name = "cross_entropy"
     labels = True
 
-    def __init__(self, class_weight: Any = None) -> None:
+    def __init__(self, class_weight: Any = None, label_smoothing: float = 0.0) -> None:
+        super().__init__(label_smoothing)
         self.class_weight = None
         if class_weight is not None:
             self.class_weight = checks.weights("class_weight", class_weight, None, np.float64)
@@ -139,9 +164,6 @@ class CrossEntropy(Loss):
             )
         return np.ascontiguousarray(found, np.int64)
 
-    def _weights(self, weight: Array | None) -> tuple[Any, ...]:
-        return (weight,)
-
     def record(
         self, tape: Tape, z: Array, target: Array, weight: Array | None, loss: Array
     ) -> Array:
@@ -155,8 +177,14 @@ class CrossEntropy(Loss):
         return self.name, z, target, self._class_weight
 
 
-class SoftCrossEntropy(Loss):
-    """Cross entropy of softmax(z) and one-hot or soft targets, (N, C) both."""
+class SoftCrossEntropy(_CrossEntropy):
+    """Cross entropy of softmax(z) and one-hot or soft targets, (N, C) both.
+
+    Parameters
+    ----------
+    label_smoothing : float in [0, 1]
+        A target t counts as ``(1 - label_smoothing) t + label_smoothing / C``, as in PyTorch.
+    """
 
     name = "soft_cross_entropy"
 
@@ -193,5 +221,5 @@ def for_targets(loss: Loss, y: Any, outputs: tuple[int, ...]) -> Loss:
     if type(loss) is CrossEntropy and checks.real_array("y", y).shape == outputs:
         if loss.class_weight is not None:
             raise ValueError("class_weight needs integer classes; put the weights into the targets")
-        return SoftCrossEntropy()
+        return SoftCrossEntropy(loss.label_smoothing)
     return loss

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from fastgrad.arena import Array
 
 Value = TypeVar("Value")
 
@@ -28,8 +30,7 @@ def select(per_layer: Mapping[str, Value], names: Iterable[str]) -> dict[str, Va
     ValueError
         For a key that fits none of the names.
     """
-    if not isinstance(per_layer, Mapping) or not all(isinstance(key, str) for key in per_layer):
-        raise TypeError(f"per_layer must map names to values, got {per_layer!r}")
+    _check_names(per_layer)
     found: dict[str, Value] = {}
     unused = dict.fromkeys(per_layer)
     names = tuple(names)
@@ -45,3 +46,30 @@ def select(per_layer: Mapping[str, Value], names: Iterable[str]) -> dict[str, Va
         wrong = ", ".join(map(repr, unused))
         raise ValueError(f"per_layer: {wrong} fits none of {', '.join(names)}")
     return found
+
+
+def of_weights(
+    value: Value, per_layer: Mapping[str, Value], params: Mapping[str, Array]
+) -> dict[str, Value]:
+    """`value` for every weight, or what `per_layer` says of it.
+
+    Weights are the parameters of two or more axes, as the ``weight`` of `Dense`; biases and the
+    scales of norms are none, and are left out unless `per_layer` has their full names.
+    """
+    names = [name for name, view in params.items() if view.ndim > 1 or name in per_layer]
+    return {**dict.fromkeys(names, value), **select(per_layer, names)}
+
+
+def checked(
+    per_layer: Mapping[str, Any] | None, check: Callable[[str, Any], Value]
+) -> dict[str, Value]:
+    """The argument `per_layer` as a dict, each value as `check(what to call it, value)` has it."""
+    if per_layer is None:
+        return {}
+    _check_names(per_layer)
+    return {key: check(f"per_layer[{key!r}]", value) for key, value in per_layer.items()}
+
+
+def _check_names(per_layer: Any) -> None:
+    if not isinstance(per_layer, Mapping) or not all(isinstance(key, str) for key in per_layer):
+        raise TypeError(f"per_layer must map names to values, got {per_layer!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from fastgrad.backends import Backend
 from fastgrad.feeding import Batch, Feed, Segment, gather
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
+from fastgrad.penalties import Penalty
 from fastgrad.program import Tape, Workspace
 from fastgrad.updates import Update
 
@@ -27,6 +29,8 @@ class Recorder:
         Minibatches of a step.
     seed : int
         Of all that is random in the layers.
+    penalties : sequence of Penalty
+        Added to the loss of each minibatch.
 
     Attributes
     ----------
@@ -44,8 +48,16 @@ class Recorder:
         The model's buffers at the start of a step of several minibatches.
     """
 
-    def __init__(self, model: Sequential, update: Update, accumulate: int, seed: int) -> None:
+    def __init__(
+        self,
+        model: Sequential,
+        update: Update,
+        accumulate: int,
+        seed: int,
+        penalties: Sequence[Penalty] = (),
+    ) -> None:
         self.model = model
+        self.penalties = penalties
         self.update = update
         self.accumulate = accumulate
         self.seed = seed
@@ -89,6 +101,8 @@ class Recorder:
         weight = tape.empty((shape[0],)) if weighted else None
         z, outputs, backward = self.model.record(tape, x, train=True)
         backward(loss.record(tape, z, wanted, weight, self.loss), False)
+        for penalty in self.penalties:
+            penalty.record(tape, self.model, self.loss)
         calls = tape.take()
         tape.good()
         tape.call("end_batch", self.loss, shape[0], self.total, self.cursor, self.batches)
@@ -164,7 +178,9 @@ class Recorder:
     def _ending(self, backend: Backend) -> tuple[list[Any], list[Any]]:
         """What follows the gradient: clips, and the calls that change parameters."""
         if backend.name not in self._endings:
-            tape = Tape(backend, self._workspace, self.model.dtype, self.status)
+            tape = Tape(
+                backend, self._workspace, self.model.dtype, self.status, self.seed, self.step
+            )
             self.update.record_clips(tape)
             clips = tape.take()
             self.update.record_step(tape, self.step)

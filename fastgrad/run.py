@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fastgrad import checks
-from fastgrad.arena import Array
 from fastgrad.model import Sequential
 from fastgrad.train import Trainer
 
@@ -118,71 +116,3 @@ class Run:
         )
         ending = f", stopped: {self.stopped}" if self.stopped else ""
         return f"<Run of {self.epoch} epochs: {shown}{ending}>"
-
-
-class EarlyStopping:
-    """A callback that stops a run which no longer gets better, and goes back to its best epoch.
-
-    Parameters
-    ----------
-    patience : int
-        Epochs without improvement that are allowed.
-    monitor : str, optional
-        A name in the history to be minimized; `val_loss` where there is one, else `loss`.
-    min_delta : float
-        How much less counts as better.
-    restore_best : bool
-        Whether the model ends with the parameters of the best epoch.
-    """
-
-    def __init__(
-        self,
-        patience: int = 10,
-        monitor: str | None = None,
-        min_delta: float = 0.0,
-        restore_best: bool = True,
-    ) -> None:
-        self.patience = checks.count("patience", patience)
-        self.monitor = monitor
-        self.min_delta = checks.number("min_delta", min_delta, 0)
-        self.restore_best = bool(restore_best)
-        self.best = np.inf
-        self.best_epoch = 0
-        self._params: Array | None = None
-        self._buffers: Array | None = None
-
-    def __call__(self, run: Run) -> bool:
-        """Look at the epoch just done; True stops the run."""
-        name = self.monitor or run.usual_monitor
-        value = run.latest(name)
-        if run.epoch == 1:  # a new run: what an earlier one left does not count
-            self.best, self._params = np.inf, None
-        if value < self.best - self.min_delta or self._params is None:
-            self.best, self.best_epoch = value, run.epoch
-            self._params = run.model.flat_params.copy()
-            self._buffers = run.model.flat_buffers.copy()
-        elif run.epoch - self.best_epoch >= self.patience:
-            run.stopped = (
-                f"{name} has not fallen below {self.best:.4g} (epoch {self.best_epoch}) "
-                f"for {self.patience} epochs"
-            )
-            return True
-        return False
-
-    def state(self) -> dict[str, Any]:
-        """The best epoch so far, for checkpoints."""
-        found: dict[str, Any] = {"best": self.best, "best_epoch": self.best_epoch}
-        if self._params is not None:
-            found |= {"params": self._params, "buffers": self._buffers}
-        return found
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
-        self._params, self._buffers = state.get("params"), state.get("buffers")
-
-    def finish(self, run: Run) -> None:
-        """Go back to the best epoch, whether or not the run was stopped."""
-        if self.restore_best and run.epoch and self._params is not None:
-            run.model.flat_params[...] = self._params
-            run.model.flat_buffers[...] = self._buffers

@@ -9,15 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import backends, checks, clipping, full_batch, losses, policies, streaming
+from fastgrad import (
+    backends,
+    checks,
+    clipping,
+    full_batch,
+    losses,
+    penalties,
+    policies,
+    streaming,
+)
 from fastgrad.arena import Array
 from fastgrad.clipping import ClipReport
+from fastgrad.constraints import Constraint
 from fastgrad.data.file_rows import FileRows
 from fastgrad.feeding import Batch, Feed, Held
 from fastgrad.locate import find_not_finite
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 from fastgrad.optimizers import LBFGS, Optimizer
+from fastgrad.penalties import Penalty
 from fastgrad.policies import Guard
 from fastgrad.program import Tape, Workspace
 from fastgrad.recording import Recorder
@@ -54,6 +65,10 @@ class Trainer:
         What to do about a loss or gradient that is not finite (`Skip`, `RollBack`).
     total_steps : int, optional
         Steps of the whole training, for schedules that are given as parts of it; `fit` knows it.
+    regularizers : L1, L2 or list of them, optional
+        Added to the loss and, before clips, to the gradient.
+    constraints : MaxNorm, NonNegative, UnitNorm or list of them, optional
+        What holds for the weights after each update, imposed in this order.
 
     Attributes
     ----------
@@ -83,12 +98,15 @@ class Trainer:
         average: float | None = None,
         on_nonfinite: Any = "raise",
         total_steps: int | None = None,
+        regularizers: Any = None,
+        constraints: Any = None,
     ) -> None:
         if not isinstance(model, Sequential):
             raise TypeError(f"model must be a fastgrad.Sequential, got {type(model).__name__}")
         self.model = model
         self._loss_function: Loss = losses.get(loss)
-        self._update = Update(model, optimizer, clip, schedule, per_layer, average)
+        self._update = Update(model, optimizer, clip, schedule, per_layer, average, constraints)
+        self._penalties = penalties.get(regularizers, model)
         self.guard = Guard(policies.get(on_nonfinite))
         self.accumulate = checks.count("accumulate", accumulate)
         self.total_steps = None if total_steps is None else checks.count("total_steps", total_steps)
@@ -97,7 +115,7 @@ class Trainer:
         self.rng = checks.generator(rng)
         # of both, so that a second trainer of the same model does not drop the same again
         seed = model._seed ^ checks.seed_of(self.rng)
-        self._recorder = Recorder(model, self._update, self.accumulate, seed)
+        self._recorder = Recorder(model, self._update, self.accumulate, seed, self._penalties)
         self._waiting = 0  # minibatches given to `step` since the last update
         self._averaged = False
         self._held = Held()
@@ -121,6 +139,16 @@ class Trainer:
     def clips(self) -> tuple[clipping.Clip, ...]:
         """What the gradient goes through before the update."""
         return self._update.clips
+
+    @property
+    def regularizers(self) -> tuple[Penalty, ...]:
+        """What is added to the loss."""
+        return self._penalties
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """What holds for the weights after each update."""
+        return self._update.constraints
 
     @property
     def schedule(self) -> Schedule | None:

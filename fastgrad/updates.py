@@ -1,4 +1,4 @@
-"""What a gradient goes through on its way into the parameters: clips, optimizer, average."""
+"""What becomes of a gradient: clips, the optimizer, constraints on the parameters, an average."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from fastgrad import checks, clipping, naming, optimizers, schedules
 from fastgrad.arena import Array, Part, aligned
+from fastgrad.constraints import get as constraints_of
 from fastgrad.model import Sequential
 from fastgrad.optimizers import Optimizer
 from fastgrad.program import Tape
@@ -45,13 +46,14 @@ class Update:
     Parameters
     ----------
     model : Sequential
-    optimizer, clip, schedule, per_layer, average
+    optimizer, clip, schedule, per_layer, average, constraints
         As for `Trainer`.
 
     Attributes
     ----------
     optimizer : Optimizer
     clips : tuple of Clip
+    constraints : tuple of Constraint
     schedule : Schedule or None
     per_layer : mapping
     decay : float or None
@@ -78,10 +80,12 @@ class Update:
         schedule: Any,
         per_layer: Any,
         average: Any,
+        constraints: Any,
     ) -> None:
         self.model = model
         self.optimizer: Optimizer = optimizers.get(optimizer)
         self.clips = clipping.get(clip)
+        self.constraints = constraints_of(constraints, model)
         self.schedule = None if schedule is None else schedules.get(schedule)
         self.decay = (
             None
@@ -186,6 +190,8 @@ class Update:
             own = slice(group.start, group.stop)
             optimizer = group.configured(self.optimizer)
             optimizer.record(tape, grads[own], params[own], group.state, row, step, group.parts)
+        for constraint in self.constraints:
+            constraint.record(tape, self.model)
         if self.mean is not None:
             tape.call("average", params, self.decay, step, self.mean)
         tape.call("end_step", step)

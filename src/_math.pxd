@@ -18,6 +18,8 @@ cdef extern from "fg_math.h" nogil:
     double fg_log1p_f64(double)
     float fg_log_f32(float)
     double fg_log_f64(double)
+    float fg_sinpi_f32(float)
+    double fg_sinpi_f64(double)
 
 
 cdef inline real exp(real x) noexcept nogil:
@@ -67,6 +69,13 @@ cdef inline real log(real x) noexcept nogil:
         return fg_log_f32(x)
     else:
         return fg_log_f64(x)
+
+
+cdef inline real sinpi(real x) noexcept nogil:
+    if real is float:
+        return fg_sinpi_f32(x)
+    else:
+        return fg_sinpi_f64(x)
 
 
 cdef inline real absolute(real x) noexcept nogil:

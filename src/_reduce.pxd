@@ -6,6 +6,8 @@ cdef extern from "fg_reduce.h" nogil:
     double fg_sum_f64(const double *x, ptrdiff_t n)
     double fg_sum_squares_f32(const float *x, ptrdiff_t n)
     double fg_sum_squares_f64(const double *x, ptrdiff_t n)
+    double fg_sum_sizes_f32(const float *x, ptrdiff_t n)
+    double fg_sum_sizes_f64(const double *x, ptrdiff_t n)
     double fg_dot_f32(const float *x, const float *y, ptrdiff_t n)
     double fg_dot_f64(const double *x, const double *y, ptrdiff_t n)
     bint fg_finite_f32(const float *x, ptrdiff_t n)
@@ -29,6 +31,13 @@ cdef inline double sum_of_squares(const real *x, ptrdiff_t n) noexcept nogil:
         return fg_sum_squares_f32(x, n)
     else:
         return fg_sum_squares_f64(x, n)
+
+
+cdef inline double sum_of_sizes(const real *x, ptrdiff_t n) noexcept nogil:
+    if real is float:
+        return fg_sum_sizes_f32(x, n)
+    else:
+        return fg_sum_sizes_f64(x, n)
 
 
 cdef inline double dot(const real *x, const real *y, ptrdiff_t n) noexcept nogil:

@@ -4,14 +4,11 @@
 #  a) Nothing is stored and no generator has a state: 32 bits are hashed from the seed, the count,
 #     the layer and the element's place, so any thread finds the bits of any element by itself, and
 #     so does the backward pass. An element is kept where they are at least p 2^32.
-#  b) The first three become a key of 64 bits, once per call (splitmix64: Steele, Lea & Flood,
-#     "Fast splittable pseudorandom number generators", OOPSLA 2014). One half is put in before each
-#     of two rounds of lowbias32 (C. Wellons, "Prospecting for hash functions", 2018), which is made
-#     of shifts and products that all levels have for whole vectors.
-#  c) The upper half of the place is the same for 2^32 elements and stays out of the inner loop.
+#  b) The upper half of the place is the same for 2^32 elements and stays out of the inner loop.
 from libc.stdint cimport uint32_t, uint64_t
 
 from _core cimport Team, cnp, data, int64_t, ptrdiff_t, real, record_real, team_rows
+from _random cimport random_bits, random_key
 
 cnp.import_array()
 
@@ -29,26 +26,12 @@ cdef struct Drop:
     double p
 
 
-cdef inline uint64_t splitmix(uint64_t z) noexcept nogil:
-    z += 0x9e3779b97f4a7c15ULL
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL
-    return z ^ (z >> 31)
-
-
-cdef inline uint32_t lowbias(uint32_t h) noexcept nogil:
-    h = (h ^ (h >> 16)) * 0x7feb352dU
-    h = (h ^ (h >> 15)) * 0x846ca68bU
-    return h ^ (h >> 16)
-
-
 cdef void run_dropout(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Drop *a = <const Drop *>args
     cdef const real *x = <const real *>a.x
     cdef real *y = <real *>a.y
     cdef real scale = <real>(1 / (1 - a.p)), grown
-    cdef uint64_t key = splitmix(splitmix(splitmix(a.seed) + <uint64_t>a.count[0])
-                                 + <uint64_t>a.layer)
+    cdef uint64_t key = random_key(a.seed, a.count[0], a.layer)
     cdef uint32_t first = <uint32_t>key, second, bits, threshold = a.threshold
     cdef ptrdiff_t low, high, stop, i
     team_rows(team, a.N, &low, &high)
@@ -57,7 +40,7 @@ cdef void run_dropout(const void *args, Team *team, real *scratch) noexcept nogi
         stop = min(high, ((low >> 32) + 1) << 32)
         second = <uint32_t>(key >> 32) ^ <uint32_t>(low >> 32)
         for i in range(low, stop):
-            bits = lowbias(lowbias(<uint32_t>i ^ first) ^ second)
+            bits = random_bits(<uint32_t>i, first, second)
             grown = scale * x[i]  # outside the condition: else older levels cannot load a vector
             y[i] = grown if bits >= threshold else 0
         low = stop

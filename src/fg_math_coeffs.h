@@ -50,6 +50,19 @@ FG_INLINE float fg_poly_erfc_f32(float x)
     return even + x * odd;
 }
 
+/* sin(pi x) = x poly(x^2), |x| <= 1/2.
+   Relative error: 0.47 * 2^-24. */
+FG_INLINE float fg_poly_sinpi_f32(float x)
+{
+    float z = x * x;
+    float even = 0x1.407faap-4f;
+    float odd = -0x1.328054p-1f;
+    even = even * z + 0x1.466b28p+1f;
+    odd = odd * z - 0x1.4abbd8p+2f;
+    even = even * z + 0x1.921fb6p+1f;
+    return even + x * odd;
+}
+
 static const double fg_log2e_f64 = 0x1.71547652b82fep+0;
 static const double fg_ln2_f64 = 0x1.62e42fefa39efp-1;
 static const double fg_ln2_hi_f64 = 0x1.62e42fefa38p-1;
@@ -121,5 +134,22 @@ FG_INLINE double fg_poly_erfc_f64(double x)
     even = even * z - 0x1.a4f4e2a18d191p-4;
     odd = odd * z - 0x1.45f306dc9c9cep-1;
     even = even * z - 0x1.06eba8214db65p-3;
+    return even + x * odd;
+}
+
+/* sin(pi x) = x poly(x^2), |x| <= 1/2.
+   Relative error: 0.35 * 2^-53. */
+FG_INLINE double fg_poly_sinpi_f64(double x)
+{
+    double z = x * x;
+    double even = 0x1.8f8d070c38947p-21;
+    double odd = -0x1.6f04b22f4ceeap-16;
+    even = even * z + 0x1.e8f020c9c7e5bp-12;
+    odd = odd * z - 0x1.e307419cd9ba5p-8;
+    even = even * z + 0x1.5078346aa719fp-4;
+    odd = odd * z - 0x1.32d2cce5e6546p-1;
+    even = even * z + 0x1.466bc67759fcap+1;
+    odd = odd * z - 0x1.4abbce625be39p+2;
+    even = even * z + 0x1.921fb54442d18p+1;
     return even + x * odd;
 }

@@ -117,6 +117,12 @@ FG_INLINE REAL FN(erf)(REAL x)
     return FN(copysign)(FN(bounded_expm1)(a * FN(poly_erfc)(a) - a, 0), x);
 }
 
+/* sin(pi x) for |x| <= 1/2, the only arguments that it has to be good for. */
+FG_INLINE REAL FN(sinpi)(REAL x)
+{
+    return x * FN(poly_sinpi)(x * x);
+}
+
 /* Bits of x = 2^e m with sqrt(1/2) <= m < sqrt(2) from which e + BIAS and m can be cut out: the
    exponent carries where the mantissa passes that of sqrt(1/2). */
 FG_INLINE BITS FN(log_bits)(REAL x)

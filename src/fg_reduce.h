@@ -2,6 +2,8 @@
  * then the lanes from first to last. A float32 sum of squares would overflow at 1e19. */
 #ifndef FG_REDUCE_H
 #define FG_REDUCE_H
+#include <math.h>
+
 #include "fg_simd.h"
 
 typedef double fg_sum_lanes __attribute__((vector_size(128), aligned(8), may_alias));
@@ -14,8 +16,8 @@ static inline double fg_add_lanes(const fg_sum_lanes *acc)
     return sum;
 }
 
-/* TERM(v) is what a lane v adds to the sum; what is left of a whole 16 comes one by one */
-#define FG_REDUCTION(name, REAL, BYTES, TERM)                                            \
+/* TERMS(v) is what 16 lanes v add to the sum; what is left of a whole 16 comes one by one, TERM(v) */
+#define FG_REDUCTION(name, REAL, BYTES, TERMS, TERM)                                     \
     static inline double name(const REAL *x, ptrdiff_t n)                                \
     {                                                                                    \
         typedef REAL lanes __attribute__((vector_size(BYTES), aligned(4), may_alias));   \
@@ -24,7 +26,7 @@ static inline double fg_add_lanes(const fg_sum_lanes *acc)
         ptrdiff_t i = 0;                                                                 \
         for (; n - i >= FG_SUM_LANES; i += FG_SUM_LANES) {                               \
             const fg_sum_lanes v = __builtin_convertvector(*(const lanes *)(x + i), fg_sum_lanes); \
-            acc += TERM(v);                                                              \
+            acc += TERMS(v);                                                             \
         }                                                                                \
         for (; i < n; i++) {                                                             \
             const double v = x[i];                                                       \
@@ -34,10 +36,14 @@ static inline double fg_add_lanes(const fg_sum_lanes *acc)
     }
 #define FG_ITSELF(v) v
 #define FG_SQUARE(v) v *v
-FG_REDUCTION(fg_sum_f32, float, 64, FG_ITSELF)
-FG_REDUCTION(fg_sum_f64, double, 128, FG_ITSELF)
-FG_REDUCTION(fg_sum_squares_f32, float, 64, FG_SQUARE)
-FG_REDUCTION(fg_sum_squares_f64, double, 128, FG_SQUARE)
+typedef int64_t fg_sum_bits __attribute__((vector_size(128)));
+#define FG_SIZES(v) (fg_sum_lanes)((fg_sum_bits)v & INT64_MAX)
+FG_REDUCTION(fg_sum_f32, float, 64, FG_ITSELF, FG_ITSELF)
+FG_REDUCTION(fg_sum_f64, double, 128, FG_ITSELF, FG_ITSELF)
+FG_REDUCTION(fg_sum_squares_f32, float, 64, FG_SQUARE, FG_SQUARE)
+FG_REDUCTION(fg_sum_squares_f64, double, 128, FG_SQUARE, FG_SQUARE)
+FG_REDUCTION(fg_sum_sizes_f32, float, 64, FG_SIZES, fabs)
+FG_REDUCTION(fg_sum_sizes_f64, double, 128, FG_SIZES, fabs)
 
 #define FG_DOT(name, REAL, BYTES)                                                        \
     static inline double name(const REAL *x, const REAL *y, ptrdiff_t n)                 \

@@ -5,7 +5,10 @@
 #  b) Exponentials run over rows laid end to end: with 10 classes a loop along one row would leave
 #     most of a vector idle.
 #  c) Threads share rows; the mean over rows is one sum in one order.
-from libc.math cimport isfinite
+#  d) Smoothing mixes the targets with the uniform distribution where they are read. With class
+#     weights every class of a row then counts with its own, so that they are part of the row's
+#     loss, and only the sum of weights knows the row's own class (as in PyTorch).
+from libc.math cimport INFINITY, isfinite
 
 from _core cimport (
     Team, cnp, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_rows, team_wait,
@@ -35,15 +38,24 @@ cdef struct Loss:
     ptrdiff_t N, O
     int kind
     double delta
+    double smoothing
 
 
 cdef double row_weight(const Loss *a, ptrdiff_t i, const real *tag) noexcept nogil:
+    """What the row counts in the sum of weights."""
     cdef double weight = 1
     if a.sample_weight:
         weight = (<const real *>a.sample_weight)[i]
     if a.class_weight:
         weight *= (<const real *>a.class_weight)[(<const int64_t *>a.target)[i]]
     return weight
+
+
+cdef double row_factor(const Loss *a, ptrdiff_t i, const real *tag) noexcept nogil:
+    """What the row's loss is multiplied with."""
+    if a.class_weight and a.smoothing != 0:
+        return (<const real *>a.sample_weight)[i] if a.sample_weight else 1
+    return row_weight(a, i, tag)
 
 
 cdef double total_weight(const Loss *a, const real *tag) noexcept nogil:
@@ -53,21 +65,21 @@ cdef double total_weight(const Loss *a, const real *tag) noexcept nogil:
         return <double>a.N
     for i in range(a.N):
         total += row_weight(a, i, tag)
-    return total if total != 0 else 1  # rows without weight have no loss and no gradient
+    return total if total != 0 else INFINITY  # rows without weight: no loss and no gradient
 
 
 cdef void mean_loss(const Loss *a, double total, const real *tag) noexcept nogil:
     cdef double mean = 0
     cdef ptrdiff_t i
     for i in range(a.N):
-        mean += row_weight(a, i, tag) * a.rows[i]
+        mean += row_factor(a, i, tag) * a.rows[i]
     a.loss[0] = mean / total if a.N else 0
     if a.status and not isfinite(a.loss[0]):
         raise_flag(a.status)
 
 
-cdef void regression_row(int kind, real delta, const real *z, const real *t, real *dz, double *loss,
-                         real scale, ptrdiff_t n) noexcept nogil:
+cdef void regression_row(int kind, real delta, real smoothing, const real *z, const real *t,
+                         real *dz, double *loss, real scale, ptrdiff_t n) noexcept nogil:
     """One row: its mean loss, and scale * dloss/dz for the sum over its elements."""
     cdef ptrdiff_t j
     cdef real d, zero = 0, half = <real>0.5, two = 2
@@ -86,6 +98,9 @@ cdef void regression_row(int kind, real delta, const real *z, const real *t, rea
     else:
         for j in range(n):
             dz[j] = (zero if z[j] < zero else z[j]) - z[j] * t[j] + log1p(exp(-absolute(z[j])))
+        if smoothing != 0:  # which moves a target by smoothing (1/2 - t)
+            for j in range(n):
+                dz[j] -= z[j] * (smoothing * (half - t[j]))
     loss[0] = sum_of(dz, n) / <double>n
     if kind == MSE:
         for j in range(n):
@@ -102,6 +117,9 @@ cdef void regression_row(int kind, real delta, const real *z, const real *t, rea
     else:
         for j in range(n):
             dz[j] = scale * (sigmoid(z[j]) - t[j])
+        if smoothing != 0:
+            for j in range(n):
+                dz[j] -= scale * (smoothing * (half - t[j]))
 
 
 cdef void run_regression(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -113,11 +131,24 @@ cdef void run_regression(const void *args, Team *team, real *scratch) noexcept n
     cdef double total = total_weight(a, z)
     team_rows(team, a.N, &low, &high)
     for i in range(low, high):
-        regression_row(a.kind, <real>a.delta, z + i * O, t + i * O, dz + i * O, a.rows + i,
-                       <real>(row_weight(a, i, z) / (total * O)), O)
+        regression_row(a.kind, <real>a.delta, <real>a.smoothing, z + i * O, t + i * O, dz + i * O,
+                       a.rows + i, <real>(row_weight(a, i, z) / (total * O)), O)
     team_wait(team)
     if team.rank == 0:
         mean_loss(a, total, z)
+
+
+cdef void even_sums(const real *d, const real *weight, ptrdiff_t C, double *mass,
+                    double *score) noexcept nogil:
+    """Sums over all classes of their weights, and of these times d."""
+    cdef ptrdiff_t j
+    if weight == NULL:
+        mass[0], score[0] = <double>C, sum_of(d, C)
+        return
+    mass[0], score[0] = 0, 0
+    for j in range(C):
+        mass[0] += weight[j]
+        score[0] += <double>weight[j] * d[j] if weight[j] != 0 else 0
 
 
 cdef void softmax_chunk(const Loss *a, double total, ptrdiff_t first, ptrdiff_t count,
@@ -128,11 +159,14 @@ cdef void softmax_chunk(const Loss *a, double total, ptrdiff_t first, ptrdiff_t 
     cdef real *dz = <real *>a.dz + first * C
     cdef const int64_t *label = NULL
     cdef const real *soft = NULL
+    cdef const real *weight = <const real *>a.class_weight
     cdef const real *row
-    cdef real top, scale, share
+    cdef real top, scale, share, part
+    cdef double keep = 1 - a.smoothing, even = a.smoothing / C, all_mass, all_score
     cdef double mass[CHUNK]
     cdef double score[CHUNK]
     cdef double sums[CHUNK]
+    cdef double own[CHUNK]  # the target of the row's class, which smoothing adds to
     if a.kind:
         soft = <const real *>a.target + first * C
     else:
@@ -145,27 +179,38 @@ cdef void softmax_chunk(const Loss *a, double total, ptrdiff_t first, ptrdiff_t 
         for j in range(C):
             dz[i * C + j] = row[j] - top
         if label != NULL:
-            mass[i] = 1
-            score[i] = dz[i * C + label[i]]
+            own[i] = keep * weight[label[i]] if even != 0 and weight != NULL else keep
+            mass[i] = own[i]
+            score[i] = own[i] * dz[i * C + label[i]] if own[i] != 0 else 0
         else:
             mass[i], score[i] = 0, 0
             for j in range(C):
                 mass[i] += soft[i * C + j]
                 # 0 * -inf is a class that neither is nor can be
                 score[i] += soft[i * C + j] * dz[i * C + j] if soft[i * C + j] != 0 else 0
+            mass[i], score[i] = keep * mass[i], keep * score[i]
+        if even != 0:
+            even_sums(dz + i * C, weight, C, &all_mass, &all_score)
+            mass[i] += even * all_mass
+            score[i] += even * all_score
     for j in range(count * C):
         dz[j] = exp(dz[j])
     for i in range(count):
         sums[i] = sum_of(dz + i * C, C)
-        share = <real>(row_weight(a, first + i, tag) / total)
+        share = <real>(row_factor(a, first + i, tag) / total)
         scale = <real>(share * mass[i] / sums[i])
         for j in range(C):
             dz[i * C + j] *= scale
         if label != NULL:
-            dz[i * C + label[i]] -= share
+            dz[i * C + label[i]] -= <real>(share * own[i])
         else:
+            part = <real>(share * keep)
             for j in range(C):
-                dz[i * C + j] -= share * soft[i * C + j]
+                dz[i * C + j] -= part * soft[i * C + j]
+        if even != 0:
+            part = <real>(share * even)
+            for j in range(C):
+                dz[i * C + j] -= part if weight == NULL else part * weight[j]
     for i in range(count):
         a.rows[first + i] = mass[i] * log(sums[i]) - score[i]
 
@@ -190,41 +235,44 @@ cdef ptrdiff_t own_rows(const Loss *a):
     return 0 if a.sample_weight or a.class_weight else a.N
 
 
-cdef bytes regression(int kind, z, target, sample_weight, double delta, dz, rows, loss, status):
+cdef bytes regression(int kind, z, target, sample_weight, double delta, double smoothing, dz, rows,
+                      loss, status):
     cdef Loss a = Loss(data(z), data(target), NULL, data(sample_weight), data(dz),
                        <double *>data(rows), <double *>data(loss), <long long *>data(status),
-                       z.shape[0], z.shape[1], kind, delta)
+                       z.shape[0], z.shape[1], kind, delta, smoothing)
     return record_real(z, <void *>run_regression[float], <void *>run_regression[double],
                        &a, sizeof(a), <double>a.N * a.O * WORK, own_rows(&a))
 
 
 def mse(z, target, sample_weight, dz, rows, loss, status):
-    return regression(MSE, z, target, sample_weight, 0, dz, rows, loss, status)
+    return regression(MSE, z, target, sample_weight, 0, 0, dz, rows, loss, status)
 
 
 def mae(z, target, sample_weight, dz, rows, loss, status):
-    return regression(MAE, z, target, sample_weight, 0, dz, rows, loss, status)
+    return regression(MAE, z, target, sample_weight, 0, 0, dz, rows, loss, status)
 
 
 def huber(z, target, sample_weight, delta, dz, rows, loss, status):
-    return regression(HUBER, z, target, sample_weight, delta, dz, rows, loss, status)
+    return regression(HUBER, z, target, sample_weight, delta, 0, dz, rows, loss, status)
 
 
-def binary_cross_entropy(z, target, sample_weight, dz, rows, loss, status):
-    return regression(BINARY_CROSS_ENTROPY, z, target, sample_weight, 0, dz, rows, loss, status)
+def binary_cross_entropy(z, target, sample_weight, smoothing, dz, rows, loss, status):
+    return regression(BINARY_CROSS_ENTROPY, z, target, sample_weight, 0, smoothing, dz, rows, loss,
+                      status)
 
 
-cdef bytes softmax(bint soft, z, target, class_weight, sample_weight, dz, rows, loss, status):
+cdef bytes softmax(bint soft, z, target, class_weight, sample_weight, double smoothing, dz, rows,
+                   loss, status):
     cdef Loss a = Loss(data(z), data(target), data(class_weight), data(sample_weight), data(dz),
                        <double *>data(rows), <double *>data(loss), <long long *>data(status),
-                       z.shape[0], z.shape[1], soft, 0)
+                       z.shape[0], z.shape[1], soft, 0, smoothing)
     return record_real(z, <void *>run_softmax[float], <void *>run_softmax[double], &a, sizeof(a),
                        <double>a.N * a.O * WORK, own_rows(&a))
 
 
-def cross_entropy(z, target, class_weight, sample_weight, dz, rows, loss, status):
-    return softmax(False, z, target, class_weight, sample_weight, dz, rows, loss, status)
+def cross_entropy(z, target, class_weight, sample_weight, smoothing, dz, rows, loss, status):
+    return softmax(False, z, target, class_weight, sample_weight, smoothing, dz, rows, loss, status)
 
 
-def soft_cross_entropy(z, target, sample_weight, dz, rows, loss, status):
-    return softmax(True, z, target, None, sample_weight, dz, rows, loss, status)
+def soft_cross_entropy(z, target, sample_weight, smoothing, dz, rows, loss, status):
+    return softmax(True, z, target, None, sample_weight, smoothing, dz, rows, loss, status)

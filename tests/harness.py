@@ -20,6 +20,7 @@ SIZES |= {"R": 6, "F": 2, "G": 5, "H": 5, "L": 3, "V": 6, "W": 5}
 SCALARS = {"accumulate": 0, "activation": "tanh", "alpha": 1.0, "function": "exp", "delta": 0.3}
 SCALARS |= {"limit": 0.5, "rows": 3, "factor": 0.3}
 SCALARS |= {"eps": 1e-3, "momentum": 0.1, "p": 0.3, "seed": 2**62 + 5, "layer": 1, "center": 1}
+SCALARS |= {"smoothing": 0.1, "eta": 0.3, "gamma": 0.55}
 SCALARS |= {"start": 1, "padding": 2, "keep": 0.5, "add": 0.25, "decay": 0.9}
 SCALARS |= {"percentile": 40.0, "threshold": 2.5, "warmup": 25, "min_std": 0.1, "max_norm": 1.0}
 HYPER = {

@@ -12,6 +12,7 @@ from nets import bits
 
 import fastgrad as fg
 from fastgrad import checkpoints, schedules
+from fastgrad.data import FileRows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -46,6 +47,15 @@ OPTIONS = {
     "sgd": {"optimizer": fg.SGD(0.1, momentum=0.9, nesterov=True)},
     "clipped": {"clip": [fg.ClipNorm(0.5), fg.ClipValue(0.1)]},
     "adaptive": {"clip": [fg.AGC(), fg.AutoClip(50, window=7), fg.ZClip(warmup=3)]},
+    "adaptive clips": {"clip": [fg.AutoClip(), fg.ZClip(warmup=3), fg.AGC()]},
+    "noise": {"clip": fg.GradientNoise(0.1), "optimizer": fg.NAdam()},
+    "penalized": {
+        "regularizers": [fg.L1(1e-4), fg.L2(1e-3, per_layer={"0": 0.0})],
+        "constraints": fg.MaxNorm(1.0),
+        "optimizer": fg.RAdam(),
+    },
+    "muon": {"optimizer": fg.Muon(), "loss": fg.CrossEntropy(label_smoothing=0.1)},
+    "lamb": {"optimizer": fg.LAMB(), "per_layer": {"3": {"weight_decay": 0.1}}},
     "scheduled": {"schedule": schedules.Warmup(5) * schedules.Cosine()},
     "plateau": {"schedule": schedules.ReduceOnPlateau(0.5, patience=0), "validation": 0.3},
     "average": {"average": 0.9, "validation": 0.3},
@@ -113,6 +123,38 @@ def test_a_run_ended_within_an_epoch_goes_on(name, tmp_path, monkeypatch):
     for content in written:
         path.write_bytes(content)
         assert outcome(resumed(path, options)) == expected
+
+
+def test_files_too(tmp_path, monkeypatch):
+    """In windows of 16 rows, several of them in an epoch."""
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    rows = FileRows(tmp_path / "x.npy", tmp_path / "y.npy", block_bytes=8 * 20, window_blocks=3)
+    path = tmp_path / "run.safetensors"
+    written = []
+    save = checkpoints.save
+
+    def keep(run, where):
+        save(run, where)
+        written.append(where.read_bytes())
+
+    monkeypatch.setattr(checkpoints, "save", keep)
+    callbacks = [fg.Checkpoint(path, every_steps=2)]
+    options = {"epochs": 3, "batch_size": 12, "callbacks": callbacks, "progress": False}
+    expected = outcome(fg.fit(make(), rows, loss="cross_entropy", rng=3, **options))
+    monkeypatch.setattr(checkpoints, "save", save)
+    assert len(written) > 3
+    for content in written:
+        path.write_bytes(content)
+        again = [fg.Checkpoint(path, every_steps=2)]
+        assert outcome(fg.resume(path, rows, callbacks=again, progress=False)) == expected
+
+
+def test_batches_cannot_be_read_again(tmp_path):
+    batches = [(X[:9], Y[:9])]
+    callbacks = [fg.Checkpoint(tmp_path / "run.safetensors")]
+    with pytest.raises(ValueError, match="data that can be read again"):
+        fg.fit(make(), batches, loss="cross_entropy", epochs=1, callbacks=callbacks)
 
 
 def test_float64_too(tmp_path):

@@ -42,8 +42,8 @@ class Format:
 
 # The smallest degrees that keep the fit below one unit roundoff of the function's value.
 FORMATS = (
-    Format("float", "f32", "f", 24, 8, {"expm1": 4, "log": 2, "erfc": 7}),
-    Format("double", "f64", "", 53, 11, {"expm1": 9, "log": 6, "erfc": 22}),
+    Format("float", "f32", "f", 24, 8, {"expm1": 4, "log": 2, "erfc": 7, "sinpi": 4}),
+    Format("double", "f64", "", 53, 11, {"expm1": 9, "log": 6, "erfc": 22, "sinpi": 8}),
 )
 
 
@@ -72,6 +72,12 @@ def targets(fmt):
             lambda x: mp.log(mp.erfc(x)) / x + 1,
             lambda x: x * mp.erfc(x) / mp.erf(x),
             (mpf(0), erfc_end(fmt)),
+        ),
+        "sinpi": (
+            "sin(pi x) = x poly(x^2), |x| <= 1/2",
+            lambda x: mp.sin(mp.pi * mp.sqrt(x)) / mp.sqrt(x),
+            lambda x: mp.sqrt(x) / mp.sin(mp.pi * mp.sqrt(x)),
+            (mpf(0), mpf(1) / 4),
         ),
     }
 

@@ -73,12 +73,23 @@ CONTRACT = {
     "mae": "z[N,O] target[N,O] sample_weight[N]? -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
     "huber": "z[N,O] target[N,O] sample_weight[N]? delta:float"
     " -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
-    "binary_cross_entropy": "z[N,O] target[N,O] sample_weight[N]?"
+    # Smoothing mixes each target with the uniform distribution over the classes, or over 0 and 1:
+    # (1 - smoothing) target + smoothing / classes.
+    "binary_cross_entropy": "z[N,O] target[N,O] sample_weight[N]? smoothing:float"
     " -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
-    "cross_entropy": "z[N,C] target[N]:i8<C class_weight[C]? sample_weight[N]?"
+    # Where there are class weights and smoothing, rows[i] has the class weights in it.
+    "cross_entropy": "z[N,C] target[N]:i8<C class_weight[C]? sample_weight[N]? smoothing:float"
     " -> dz[N,C] rows[N]:f8 loss[1]:f8 status[1]:i8?",
-    "soft_cross_entropy": "z[N,C] target[N,C] sample_weight[N]?"
+    "soft_cross_entropy": "z[N,C] target[N,C] sample_weight[N]? smoothing:float"
     " -> dz[N,C] rows[N]:f8 loss[1]:f8 status[1]:i8?",
+    # loss += sum(l1 |w| + l2 w^2), and its gradient to g, with factors for each block of w;
+    # block i covers w[blocks[i]:blocks[i+1]], and sums[i] is what it adds to the loss
+    "penalty": "w[P] blocks[B+1]:i8 l1[B]:f8 l2[B]:f8"
+    " -> g[P]! sums[B]:f8 loss[1]:f8! status[1]:i8?",
+    # g += scale[i] N(0, eta / (1 + count[0])^gamma) in block i, hashed from seed, count[0], layer
+    # and the element's place; report: steps, steps that acted, NaN, 1, steps, 1
+    "gradient_noise": "eta:float gamma:float seed:int layer:int count[1]:i8 blocks[B+1]:i8"
+    " scale[B]:f8 -> g[P]! report[6]:f8!",
     # one pass over the flat arenas; step[0] counts the steps done, hyper is read at every replay
     # hyper: lr, momentum, dampening, weight_decay, nesterov
     "sgd": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! velocity[P]!?",

@@ -14,8 +14,8 @@ from fastgrad.backends import contract
 LEVELS = ("base", "v3", "v4")
 _MODULES = (
     "product", "dense", "elementwise", "residual", "columns", "embedding", "standardize",
-    "batch_norm", "layer_norm", "dropout", "losses", "arena", "clipping", "flat", "optimizers",
-    "adam", "layerwise", "muon", "batch",
+    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping",
+    "flat", "optimizers", "adam", "layerwise", "muon", "batch",
 )  # fmt: skip
 
 

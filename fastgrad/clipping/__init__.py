@@ -14,6 +14,7 @@ from fastgrad.clipping.agc import AGC
 from fastgrad.clipping.autoclip import AutoClip
 from fastgrad.clipping.base import Clip
 from fastgrad.clipping.configs import from_config, get
+from fastgrad.clipping.noise import GradientNoise
 from fastgrad.clipping.norms import ClipNorm, ClipPerLayer, ClipPerTensor, GradFloor
 from fastgrad.clipping.report import ClipReport
 from fastgrad.clipping.value import ClipValue
@@ -29,6 +30,7 @@ __all__ = [
     "ClipReport",
     "ClipValue",
     "GradFloor",
+    "GradientNoise",
     "ZClip",
     "from_config",
     "get",

@@ -9,11 +9,22 @@ from fastgrad import configs
 from fastgrad.clipping.agc import AGC
 from fastgrad.clipping.autoclip import AutoClip
 from fastgrad.clipping.base import Clip
+from fastgrad.clipping.noise import GradientNoise
 from fastgrad.clipping.norms import ClipNorm, ClipPerLayer, ClipPerTensor, GradFloor
 from fastgrad.clipping.value import ClipValue
 from fastgrad.clipping.zclip import ZClip
 
-_KINDS = (AGC, AutoClip, ClipNorm, ClipPerLayer, ClipPerTensor, ClipValue, GradFloor, ZClip)
+_KINDS = (
+    AGC,
+    AutoClip,
+    ClipNorm,
+    ClipPerLayer,
+    ClipPerTensor,
+    ClipValue,
+    GradFloor,
+    GradientNoise,
+    ZClip,
+)
 
 
 def get(clip: Any) -> tuple[Clip, ...]:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastgrad.arena import Array
+from fastgrad.blocks import BLOCK
 from fastgrad.program import Tape
-
-_BLOCK = 4096  # elements whose squares are summed in one go; the order of sums hangs on it
 
 
 class Groups:
@@ -26,7 +25,7 @@ class Groups:
         blocks: list[int] = []
         groups = [0]
         for start, stop in itertools.pairwise(edges):
-            blocks.extend(range(start, stop, _BLOCK))
+            blocks.extend(range(start, stop, BLOCK))
             groups.append(len(blocks))
         blocks.append(edges[-1])
         self.blocks = np.array(blocks, np.int64)

@@ -20,7 +20,9 @@ from fastgrad.backends.reference import (
     gradients,
     layer_norm,
     losses,
+    noise,
     optimizers,
+    penalty,
     residual,
 )
 
@@ -39,7 +41,9 @@ KERNELS: dict[str, Callable[..., None]] = {
         gradients,
         layer_norm,
         losses,
+        noise,
         optimizers,
+        penalty,
         residual,
     )
     for name, function in vars(module).items()

@@ -19,7 +19,7 @@ def _weighted_mean(
     status: Array | None,
 ) -> None:
     share = np.ones(len(rows)) if weight is None else weight.astype(np.float64)
-    share = share / (share.sum() or 1)  # rows without weight have no loss and no gradient
+    share = share / (share.sum() or np.inf)  # rows without weight: no loss and no gradient
     rows[...] = row_losses
     loss[0] = (share * rows).sum()
     dz[...] = row_gradients * share[:, None]
@@ -70,18 +70,23 @@ def huber(
     _weighted_mean(each.mean(axis=1), slope / z.shape[1], sample_weight, dz, rows, loss, status)
 
 
+def _smoothed(target: Array, smoothing: float, classes: int) -> Array:
+    return (1 - smoothing) * target.astype(np.float64) + smoothing / classes
+
+
 def binary_cross_entropy(
     z: Array,
     target: Array,
     sample_weight: Array | None,
+    smoothing: float,
     dz: Array,
     rows: Array,
     loss: Array,
     status: Array | None,
 ) -> None:
-    z64 = z.astype(np.float64)
-    each = np.maximum(z64, 0) - z64 * target + np.log1p(np.exp(-np.abs(z64)))
-    slope = sigmoid(z64) - target
+    z64, t = z.astype(np.float64), _smoothed(target, smoothing, 2)
+    each = np.maximum(z64, 0) - z64 * t + np.log1p(np.exp(-np.abs(z64)))
+    slope = sigmoid(z64) - t
     _weighted_mean(each.mean(axis=1), slope / z.shape[1], sample_weight, dz, rows, loss, status)
 
 
@@ -90,35 +95,52 @@ def _log_softmax(z: Array) -> Array:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
+def _entropy(target: Array, log_p: Array) -> Array:
+    """Of each row; a class that neither is nor can be adds nothing."""
+    return np.asarray(-(target * np.where(target == 0, 0, log_p)).sum(axis=1))
+
+
 def cross_entropy(
     z: Array,
     target: Array,
     class_weight: Array | None,
     sample_weight: Array | None,
+    smoothing: float,
     dz: Array,
     rows: Array,
     loss: Array,
     status: Array | None,
 ) -> None:
+    classes = z.shape[1]
     log_p = _log_softmax(z)
-    weight = sample_weight
+    soft = _smoothed(np.eye(classes)[target], smoothing, classes)
+    share = np.ones(len(z)) if sample_weight is None else sample_weight.astype(np.float64)
+    total = share
     if class_weight is not None:
-        weight = class_weight[target] * (1 if sample_weight is None else sample_weight)
-    one_hot = np.eye(z.shape[1])[target]
-    gradient = np.exp(log_p) - one_hot
-    _weighted_mean(-(one_hot * log_p).sum(axis=1), gradient, weight, dz, rows, loss, status)
+        total = share * class_weight[target]
+        if smoothing:  # then every class of a row counts with its own weight
+            soft *= class_weight
+        else:
+            share = total
+    rows[...] = _entropy(soft, log_p)
+    share = share / (total.sum() or np.inf)
+    loss[0] = (share * rows).sum()
+    dz[...] = share[:, None] * (np.exp(log_p) * soft.sum(axis=1, keepdims=True) - soft)
+    check_finite(loss, status)
 
 
 def soft_cross_entropy(
     z: Array,
     target: Array,
     sample_weight: Array | None,
+    smoothing: float,
     dz: Array,
     rows: Array,
     loss: Array,
     status: Array | None,
 ) -> None:
     log_p = _log_softmax(z)
-    mass = target.sum(axis=1, keepdims=True, dtype=np.float64)
-    gradient = np.exp(log_p) * mass - target
-    _weighted_mean(-(target * log_p).sum(axis=1), gradient, sample_weight, dz, rows, loss, status)
+    soft = _smoothed(target, smoothing, z.shape[1])
+    gradient = np.exp(log_p) * soft.sum(axis=1, keepdims=True) - soft
+    each = _entropy(soft, log_p)
+    _weighted_mean(each, gradient, sample_weight, dz, rows, loss, status)
