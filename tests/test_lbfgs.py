@@ -166,6 +166,7 @@ def test_a_step_is_refused():
         ("per_layer", {"0": {}}),
         ("accumulate", 2),
         ("average", 0.9),
+        ("constraints", fg.MaxNorm(1.0)),
         ("on_nonfinite", "skip"),
     ],
 )
@@ -181,6 +182,20 @@ def test_without_scipy(monkeypatch):
     with pytest.raises(ImportError, match=r'LBFGS needs SciPy: pip install "fastgrad\[lbfgs\]"'):
         fg.Trainer(model, "mse", "lbfgs").epoch(*regression("float32"))
     assert bits(model.flat_params) == before
+
+
+def test_penalties_are_minimized_too():
+    """Ridge regression, all but the bias."""
+    x, y = regression()
+    model = chain(5, 2, dtype="float64")
+    optimizer = fg.LBFGS(max_iter=200, gtol=0, ftol=0)
+    trainer = fg.Trainer(model, "mse", optimizer, regularizers=fg.L2(0.05))
+    loss = trainer.epoch(x, y)
+    columns, penalty = np.c_[x, np.ones(len(x))], np.diag([1.0] * 5 + [0])
+    normal = columns.T @ columns + 0.05 * y.size * penalty
+    best = np.linalg.solve(normal, columns.T @ y)
+    within = np.sqrt(2 * rounding(loss, np.float64) / np.linalg.eigvalsh(normal / len(x)).min())
+    np.testing.assert_allclose(model.params["0.weight"], best[:-1].T, rtol=0, atol=within)
 
 
 def test_a_checkpoint_goes_on(tmp_path):
