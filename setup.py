@@ -13,7 +13,8 @@ from setuptools import Extension, setup
 
 KERNELS = [  # once per level
     "product", "dense", "elementwise", "residual", "columns", "embedding", "standardize",
-    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "flat", "batch",
+    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping",
+    "flat", "batch",
 ]  # fmt: skip
 PLAIN = ["cpu", "replay"]  # once, without any level's flags
 

@@ -5,7 +5,18 @@ from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.callbacks import EarlyStopping
 from fastgrad.checkpoints import Checkpoint, resume
-from fastgrad.clipping import ClipNorm, ClipPerLayer, ClipReport, ClipValue, GradFloor
+from fastgrad.clipping import (
+    AGC,
+    AutoClip,
+    ClipNorm,
+    ClipPerLayer,
+    ClipPerTensor,
+    ClipReport,
+    ClipValue,
+    GradFloor,
+    GradientNoise,
+    ZClip,
+)
 from fastgrad.constraints import MaxNorm, NonNegative, UnitNorm
 from fastgrad.containers import Residual
 from fastgrad.embedding import Embedding, Flatten
@@ -24,7 +35,6 @@ from fastgrad.losses import (
     SoftCrossEntropy,
 )
 from fastgrad.model import Sequential
-from fastgrad.noise import GradientNoise
 from fastgrad.optimizers import SGD, Adam, AdamW, RMSprop
 from fastgrad.parallel import Concat, Parallel
 from fastgrad.penalties import L1, L2
@@ -37,6 +47,7 @@ from fastgrad.system import info
 from fastgrad.train import Trainer
 
 __all__ = [
+    "AGC",
     "L1",
     "L2",
     "MAE",
@@ -45,11 +56,13 @@ __all__ = [
     "Activation",
     "Adam",
     "AdamW",
+    "AutoClip",
     "BatchNorm",
     "BinaryCrossEntropy",
     "Checkpoint",
     "ClipNorm",
     "ClipPerLayer",
+    "ClipPerTensor",
     "ClipReport",
     "ClipValue",
     "Concat",
@@ -80,6 +93,7 @@ __all__ = [
     "Standardize",
     "Trainer",
     "UnitNorm",
+    "ZClip",
     "callbacks",
     "fit",
     "gradcheck",

@@ -72,6 +72,13 @@ def number(
     return float(value)
 
 
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def generator(rng: Any) -> np.random.Generator:
     """The generator, or one with that seed."""
     try:
@@ -157,19 +164,30 @@ def rows(
 def indices(name: str, value: Any, count: int) -> Array:
     """Integers (N,) or (N, T), at least one of them, all in [0, count), as int64."""
     found = real_array(name, value)
-    if found.ndim not in (1, 2) or 0 in found.shape:
-        raise ValueError(f"{name} has shape {found.shape}, needs (N,) or (N, T), none of them 0")
-    if found.dtype.kind not in "iu":
-        raise TypeError(f"{name} must hold integers, got dtype {found.dtype}")
-    low, high = int(found.min()), int(found.max())
+    index_kind(name, found.shape, found.dtype)
+    index_range(name, found, count)
+    return np.ascontiguousarray(found, np.int64)
+
+
+def index_kind(name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
+    """Integers (N,) or (N, T), at least one of them."""
+    if len(shape) not in (1, 2) or 0 in shape:
+        raise ValueError(f"{name} has shape {shape}, needs (N,) or (N, T), none of them 0")
+    if kind.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got dtype {kind}")
+
+
+def index_range(name: str, values: Array, count: int, first: int = 0) -> None:
+    """All in [0, count); `first` is the number of the first row, as in `finite`."""
+    low, high = int(values.min()), int(values.max())
     if low < 0 or high >= count:
         worst = low if low < 0 else high
-        place = tuple(int(i) for i in np.argwhere(found == worst)[0])
+        row, *rest = (int(i) for i in np.argwhere(values == worst)[0])
+        place = (first + row, *rest)
         raise ValueError(
             f"{name} must lie in [0, {count}), got {worst} at "
-            f"{f'index {place}' if len(place) > 1 else f'row {place[0]}'}"
+            f"{f'index {place}' if rest else f'row {first + row}'}"
         )
-    return np.ascontiguousarray(found, np.int64)
 
 
 def weights(name: str, value: Any, length: int | None, kind: Any) -> Array:

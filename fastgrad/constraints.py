@@ -9,7 +9,7 @@ import numpy as np
 
 from fastgrad import checks, configs
 from fastgrad.arena import Array
-from fastgrad.blocks import BLOCK
+from fastgrad.clipping.groups import Groups
 from fastgrad.model import Sequential
 from fastgrad.naming import checked, of_weights
 from fastgrad.program import Tape
@@ -75,7 +75,7 @@ class MaxNorm(Constraint):
         return {name: value for name, value in found.items() if value is not None}
 
     def record_one(self, tape: Tape, weight: Array, limit: Any) -> None:
-        """Record clip_norm over the rows."""
+        """Record the bound on the norms of rows."""
         _record_row_norms(tape, weight, 0.0, limit)
 
 
@@ -89,7 +89,7 @@ class UnitNorm(Constraint):
     """
 
     def record_one(self, tape: Tape, weight: Array, limit: Any) -> None:
-        """Record clip_norm over the rows, from both sides."""
+        """Record the bounds of the norms of rows, from both sides."""
         _record_row_norms(tape, weight, 1.0, 1.0)
 
 
@@ -119,21 +119,11 @@ def _flag(name: str, value: Any) -> bool:
 
 
 def _record_row_norms(tape: Tape, weight: Array, low: float, high: float) -> None:
-    """Record what brings the norm of each row into [low, high]: what clips do to groups."""
-    rows, columns = (1, weight.size) if weight.ndim == 1 else (len(weight), weight[0].size)
-    starts = np.arange(0, columns, BLOCK) + columns * np.arange(rows)[:, None]
-    groups = starts.shape[1] * np.arange(rows + 1)
-    tape.call(
-        "clip_norm",
-        low,
-        high,
-        np.append(starts, weight.size),
-        groups,
-        weight.reshape(-1),
-        np.zeros(starts.size),
-        np.zeros((rows, 2)),
-        np.zeros(4),
-    )
+    """Record what brings the norm of each row into [low, high], as clips do with gradients."""
+    row = weight.size if weight.ndim == 1 else weight[0].size
+    groups, flat = Groups(range(0, weight.size + 1, row)), weight.reshape(-1)
+    norms = groups.norms(tape, flat)
+    groups.rescale(tape, flat, norms, groups.bounds(low, high), np.zeros(6))
 
 
 def get(constraints: Any, model: Sequential) -> tuple[Constraint, ...]:

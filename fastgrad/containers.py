@@ -10,7 +10,7 @@ import numpy as np
 
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
-from fastgrad.layers import Backward, Layer, rows_of
+from fastgrad.layers import Backward, Layer, Rows, rows_of
 from fastgrad.program import Tape
 
 Specs = dict[str, tuple[tuple[int, ...], initializers.InitFunction]]
@@ -120,6 +120,7 @@ def is_foreign(layer: Layer) -> bool:
 
 
 def own(views: Mapping[str, Array], i: int) -> dict[str, Array]:
+    """Those of layer i, by the names that it gives them."""
     prefix = f"{i}."
     return {name[len(prefix) :]: view for name, view in views.items() if name.startswith(prefix)}
 
@@ -164,9 +165,9 @@ class Chain(Layer):
             shape = layer.output_shape(shape)
         return shape
 
-    def fit_input(self, x: Array, params: Mapping[str, Array], again: bool) -> None:
+    def fit_input(self, rows: Rows, params: Mapping[str, Array], again: bool) -> None:
         """Have the first layer do it."""
-        self.layers[0].fit_input(x, own(params, 0), again)
+        self.layers[0].fit_input(rows, own(params, 0), again)
 
     def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
         """None but those of the layers."""
@@ -250,9 +251,9 @@ class Residual(Layer):
         """Those of the layers, named by their number."""
         return buffers_of(self.layers)
 
-    def fit_input(self, x: Array, params: Mapping[str, Array], again: bool) -> None:
+    def fit_input(self, rows: Rows, params: Mapping[str, Array], again: bool) -> None:
         """Have the first of the layers do it."""
-        self.layers[0].fit_input(x, own(params, 0), again)
+        self.layers[0].fit_input(rows, own(params, 0), again)
 
     def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
         """A multiply-add forward; backward, a product, the gradients of scale, and of x a sum."""

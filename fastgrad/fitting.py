@@ -126,7 +126,8 @@ def fit(
         constraints=constraints,
     )
     data = prepared(trainer, X, y, sample_weight, validation, generator)
-    model.fit_input(data.X, again=False)
+    if not isinstance(data.X, Batches):
+        model.fit_input(data.X, again=False)
     run = Run(model, trainer, settings)
     return train(run, data, callbacks, progress)
 
@@ -265,7 +266,8 @@ def _note(
         samples_per_second=rows / seconds,
     )
     if trainer.clips:
-        run.record(clipped=[report.fraction for report in trainer.clip_reports()])
+        reports = trainer.clip_reports(epoch=True)
+        run.record(clipped=[r.fraction for r in reports], kept=[r.mean_kept for r in reports])
     if type(trainer.guard.policy) is not Raise:
         run.record(left_out=bad)
     if data.held_out is not None:

@@ -7,7 +7,7 @@ so a layer is one method (`record`) and the two passes share their variables.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ from fastgrad.backends.contract import NEED_SLOPE
 from fastgrad.program import Tape
 
 Backward: TypeAlias = "Callable[[Array, bool], Array | None]"
+Rows: TypeAlias = "Callable[[], Iterable[Array]]"  # the same rows at each call, in parts
 
 # defaults of the parameter that two of them have: negative slope, and alpha
 _ALPHAS = {"leaky_relu": 0.01, "elu": 1.0}
@@ -96,21 +97,23 @@ class Layer:
         assert features is not None
         return (*shape[:-1], features)
 
-    def fit_input(self, x: Array, params: Mapping[str, Array], again: bool) -> None:
-        """Set buffers that depend on the training rows x; those set before, only if `again`."""
+    def fit_input(self, rows: Rows, params: Mapping[str, Array], again: bool) -> None:
+        """Set buffers that depend on the training rows; those set before, only if `again`."""
 
     def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int] | None:
         """Operations of the two passes over x of that shape; None where nobody has counted.
 
         Additions, multiplications, divisions and comparisons count 1, a function such as exp or
         tanh does, too. Without `input_grad` the backward pass is that of the parameters alone.
+        Layers within this one count for themselves.
         """
         return None
 
     def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
         """Memory for what training keeps from the forward pass to the backward pass, y included.
 
-        Only what grows with the rows of x counts; `itemsize` is that of the model's dtype.
+        Only what grows with the rows of x counts, and not what layers within this one keep;
+        `itemsize` is that of the model's dtype.
         """
         return math.prod(self.output_shape(shape)) * itemsize
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,7 +173,7 @@ class Sequential:
 
         Parameters
         ----------
-        X : array-like, (N, inputs) or (N, T, inputs)
+        X : array-like, (N, inputs) or (N, T, inputs), or FileRows
             Training rows only: what is held out must not be seen.
         again : bool
             Whether statistics that the model has already are taken anew.
@@ -183,8 +183,20 @@ class Sequential:
         ValueError, TypeError
             As `forward`.
         """
-        rows = self.checked("X", X)
+        given = self._given(X)
+
+        def rows() -> Iterator[Array]:
+            with parts(given, self.input_dtype, 1, self.indices) as (_, windows):
+                yield from windows
+
         self.layers[0].fit_input(rows, own(self.buffers, 0), again)
+
+    def _given(self, X: Any) -> Array | FileRows:
+        """Rows that the first layer takes; those in files are checked when they are read."""
+        if not isinstance(X, FileRows):
+            return self.checked("X", X)
+        X.check(self.inputs, self.indices)
+        return X
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
         """Shapes, parameters, operations and memory of every layer, to be printed.
@@ -283,10 +295,10 @@ class Sequential:
         ndarray, (N, outputs) or (N, T, outputs)
             `out`, where it is given.
         """
-        given = X if isinstance(X, FileRows) else self.checked("X", X)
+        given = self._given(X)
         size = checks.count("batch_size", batch_size)
         outputs, done = out, 0
-        with parts(given, self.inputs, self.dtype, size) as (count, windows):
+        with parts(given, self.input_dtype, size, self.indices) as (count, windows):
             for window in windows:
                 for start in range(0, len(window), size):
                     part = window[start : start + size]

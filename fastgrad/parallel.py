@@ -9,7 +9,7 @@ from typing import Any
 from fastgrad import checks
 from fastgrad.arena import Array
 from fastgrad.containers import Specs, buffers_of, is_foreign, listed, own, parameters_of
-from fastgrad.layers import Backward, Layer, rows_of
+from fastgrad.layers import Backward, Layer, Rows, rows_of
 from fastgrad.model import Sequential
 from fastgrad.program import Tape
 
@@ -79,10 +79,10 @@ class Parallel(Layer):
             )
         return (*shapes[0][:-1], sum(s[-1] for s in shapes) if concat else shapes[0][-1])
 
-    def fit_input(self, x: Array, params: Mapping[str, Array], again: bool) -> None:
+    def fit_input(self, rows: Rows, params: Mapping[str, Array], again: bool) -> None:
         """Have all branches do it."""
         for i, branch in enumerate(self.layers):
-            branch.fit_input(x, own(params, i), again)
+            branch.fit_input(rows, own(params, i), again)
 
     def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
         """The additions that merge outputs, and gradients of the input."""

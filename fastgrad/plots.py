@@ -210,7 +210,7 @@ def _panels(history: Mapping[str, Sequence[Any]]) -> list[_Panel]:
         ),
         _Panel("Gradient norm", "at the epoch's last step", recorded(gradient_norm="norm"), 1),
         _Panel("Learning rate", "", recorded(lr="lr"), 10),
-        _Panel("Clipping", "of the steps so far", clips, percent=True),
+        _Panel("Clipping", "of the epoch's steps", clips, percent=True),
     ]
     return [panel for panel in panels if panel.curves]
 

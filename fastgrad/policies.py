@@ -148,7 +148,8 @@ class Guard:
         if not isinstance(self.policy, RollBack):
             return 1.0
         for name, array in arrays.items():
-            array[...] = self.kept[name]
+            if not name.endswith(".report"):  # accounts, as this one, count all that was done
+                array[...] = self.kept[name]
         self._age, self._sum = 0, 0.0
         return self.policy.lr_factor
 

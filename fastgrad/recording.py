@@ -170,13 +170,13 @@ class Recorder:
         if count > 1:
             tape.call("blend", self.sum, share, 1.0, grads)
         clips, update = self._ending(batch.tape.backend)
-        calls += tape.take() + clips
-        commit = len(calls)
-        calls += batch.closing + update
+        calls += tape.take()
+        commit = len(calls)  # clips remember the steps that take place, and no others
+        calls += clips + batch.closing + update
         return commit
 
     def _ending(self, backend: Backend) -> tuple[list[Any], list[Any]]:
-        """What follows the gradient: calls that may fail, and those that change parameters."""
+        """What follows the gradient: clips, and the calls that change parameters."""
         if backend.name not in self._endings:
             tape = Tape(
                 backend, self._workspace, self.model.dtype, self.status, self.seed, self.step

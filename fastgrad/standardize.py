@@ -11,7 +11,7 @@ import numpy as np
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
 from fastgrad.containers import Specs
-from fastgrad.layers import Backward, Layer, rows_of
+from fastgrad.layers import Backward, Layer, Rows, rows_of
 from fastgrad.program import Tape
 
 _BLOCK = 4096  # rows that are widened to float64 at a time
@@ -33,8 +33,8 @@ class Standardize(Layer):
 
     Notes
     -----
-    Statistics are taken in float64, in two passes over differences to the first row: columns as
-    1e8 plus noise keep their digits. A column that does not vary by more than the smallest normal
+    Statistics are taken in float64, in two passes over each block of rows: columns as 1e8 plus
+    noise keep their digits. A column that does not vary by more than the smallest normal
     number has scale 1.
     """
 
@@ -49,8 +49,8 @@ class Standardize(Layer):
         shape = (self.inputs,)
         return {name: (shape, initializers.zeros()) for name in ("mean", "scale")}
 
-    def fit_input(self, x: Array, params: Mapping[str, Array], again: bool) -> None:
-        """Set mean and scale to those of the rows x.
+    def fit_input(self, rows: Rows, params: Mapping[str, Array], again: bool) -> None:
+        """Set mean and scale to those of the rows.
 
         Raises
         ------
@@ -59,17 +59,13 @@ class Standardize(Layer):
         """
         if params["scale"].all() and not again:
             return
-        rows = rows_of(x)
-        start = rows[0].astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
-            shift = _column_mean(rows, start, 1)
-            mean = start + shift
-            scale = np.sqrt(_column_mean(rows, mean, 2))
+            mean, variance = _statistics(rows, self.inputs)
+            scale = np.sqrt(variance)
         if not np.isfinite(scale).all():
             column = int(np.argmin(np.isfinite(scale)))
-            low, high = rows[:, column].min(), rows[:, column].max()
             raise ValueError(
-                f"column {column} of X reaches from {low} to {high}: too far to be standardized"
+                f"column {column} of X has a standard deviation that is not finite, {scale[column]}"
             )
         scale[scale < np.finfo(params["scale"].dtype).tiny] = 1
         params["mean"][...] = mean
@@ -112,9 +108,27 @@ class Standardize(Layer):
         return {"features": self.inputs}
 
 
-def _column_mean(rows: Array, center: Array, power: int) -> Array:
-    """Mean over rows of ``(rows - center)^power``, a block of rows after the other."""
-    total = np.zeros(center.shape)
-    for i in range(0, len(rows), _BLOCK):
-        total += ((rows[i : i + _BLOCK] - center) ** power).sum(axis=0)
-    return total / len(rows)
+def _statistics(rows: Rows, features: int) -> tuple[Array, Array]:
+    """Mean and biased variance of each column, merged block by block.
+
+    Chan, Golub & LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+    variances", 1979.
+    """
+    origin: Array | None = None
+    count, mean, squares = 0, np.zeros(features), np.zeros(features)
+    for part in rows():
+        flat = rows_of(part)
+        for i in range(0, len(flat), _BLOCK):
+            block = flat[i : i + _BLOCK].astype(np.float64)
+            if origin is None:
+                origin = block[0].copy()
+            block -= origin  # now a constant column is 0, and of 1e8 and noise the noise is left
+            center = block.mean(axis=0)
+            block -= center
+            apart = center - mean
+            before, count = count, count + len(block)
+            share = len(block) / count
+            squares += (block**2).sum(axis=0) + apart**2 * (before * share)
+            mean += apart * share
+    assert origin is not None
+    return origin + mean, squares / count

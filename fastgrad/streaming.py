@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 def windows(trainer: Trainer, rows: FileRows, batch_size: int) -> tuple[losses.Loss, Windows]:
     """The loss for these targets, and the windows that a trainer can use."""
     model = trainer.model
-    if model.indices is not None:
-        raise TypeError("FileRows hold real numbers; a model that starts with indices needs arrays")
-    checks.row_shape("X", rows.shape, model.inputs)
+    rows.check(model.inputs, model.indices)
     if rows.y is None:
         raise ValueError("y is needed to train: FileRows(X, y)")
 
@@ -37,7 +35,8 @@ def windows(trainer: Trainer, rows: FileRows, batch_size: int) -> tuple[losses.L
         return loss.targets(y, outputs(len(y)), model.dtype)
 
     # a step of several minibatches must not end with a window
-    return loss, Windows(rows, model.dtype, batch_size * trainer.accumulate, convert)
+    size = batch_size * trainer.accumulate
+    return loss, Windows(rows, model.input_dtype, size, convert, model.indices)
 
 
 def epoch(trainer: Trainer, rows: FileRows, batch_size: int, shuffle: bool) -> float:
@@ -109,7 +108,7 @@ class Batches:
             When the batches end too early; what has been trained on by then stays learnt.
         """
         self._epoch += 1
-        trainer._recorder.total[...] = 0
+        trainer._begin_epoch()
         batches = self._once or iter(self._source() if callable(self._source) else self._source)
         done = self.rows = 0
         while done != self.steps:

@@ -169,10 +169,16 @@ class Trainer:
         """Optimizer steps done."""
         return int(self._recorder.step[0])
 
-    def clip_reports(self) -> list[ClipReport]:
-        """The account of every clip, in the order in which they act."""
+    def clip_reports(self, epoch: bool = False) -> list[ClipReport]:
+        """The account of every clip, in the order in which they act; see `ClipReport`.
+
+        Parameters
+        ----------
+        epoch : bool
+            Whether that of the present or last epoch alone is wanted.
+        """
         pairs = zip(self.clips, self._update.clip_state, strict=True)
-        return [clip.read(state["report"]) for clip, state in pairs]
+        return [clip.read(state, epoch) for clip, state in pairs]
 
     def arrays(self) -> dict[str, Array]:
         """Everything that good steps change, as live arrays by name."""
@@ -423,11 +429,15 @@ class Trainer:
     def _epoch(self) -> Iterator[None]:
         """From its start, or from the steps that are done, to its end, good or bad."""
         if not self.done:
-            self._recorder.total[...] = 0
+            self._begin_epoch()
         try:
             yield
         finally:
             self.done = 0
+
+    def _begin_epoch(self) -> None:
+        self._recorder.total[...] = 0
+        self._update.begin_epoch()
 
     def _go_through(self, feed: Feed, first: int, steps: int) -> None:
         """Steps of a feed that are not done yet; its first one is step `first` of the epoch's."""

@@ -99,7 +99,7 @@ class Update:
             for i, group in enumerate(self.groups)
             for name, array in group.state.items()
         }
-        self.clip_state = [{"report": np.zeros(4)} for _ in self.clips]
+        self.clip_state = [clip.state(model.parts, model.layer_starts()) for clip in self.clips]
         self.mean: Array | None = None
         if self.decay is not None:
             self.mean = aligned(model.flat_params.size, model.dtype)
@@ -115,19 +115,19 @@ class Update:
         """One group where all parameters are treated alike."""
         model, optimizer = self.model, self.optimizer
         chosen = naming.select(self.per_layer, [part.name for part in model.parts])
+        if not model.parts:
+            flat = model.flat_params
+            return [Group({}, [], 0, flat.size, optimizer.state(flat))]
         groups = []
         runs = itertools.groupby(model.parts, lambda part: chosen.get(part.name, {}))
         found = [(_checked(optimizer, overrides), list(parts)) for overrides, parts in runs]
-        stops = [parts[0].start for _, parts in found[1:]] + [model.flat_params.size]
-        for (overrides, parts), stop in zip(found, stops, strict=True):
-            start = parts[0].start
+        edges = [parts[0].start for _, parts in found] + [model.flat_params.size]
+        spans = itertools.pairwise(edges)
+        for (overrides, parts), (start, stop) in zip(found, spans, strict=True):
             own = [Part(part.name, part.start - start, part.shape) for part in parts]
             group = Group(overrides, own, start, stop, {})
             group.state = group.configured(optimizer).state(model.flat_params[start:stop])
             groups.append(group)
-        if not groups:  # a model without parameters
-            flat = model.flat_params
-            groups.append(Group({}, [], 0, flat.size, optimizer.state(flat)))
         return groups
 
     def _scheduled_places(self) -> Array:
@@ -168,12 +168,17 @@ class Update:
             self._table[:count, groups:] = momentum[:, None]
         self.rate *= float(factors[-1])
 
+    def begin_epoch(self) -> None:
+        """Have the clips' accounts of an epoch start here."""
+        for clip, state in zip(self.clips, self.clip_state, strict=True):
+            clip.begin_epoch(state)
+
     def record_clips(self, tape: Tape) -> None:
         """Record what changes the gradient."""
         model = self.model
-        layout = model.parts, model.layer_starts()
+        flat, places = (model.flat_grads, model.flat_params), (model.parts, model.layer_starts())
         for clip, state in zip(self.clips, self.clip_state, strict=True):
-            clip.record(tape, model.flat_grads, model.flat_params, *layout, state)
+            clip.record(tape, *flat, *places, state)
 
     def record_step(self, tape: Tape, step: Array) -> None:
         """Record the update of the parameters and of their average, and the count of steps."""

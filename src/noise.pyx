@@ -8,7 +8,7 @@
 #     and each number depends on its own element alone.
 #  c) u has 31 bits, for signed integers become reals in one instruction everywhere: no number is
 #     beyond sqrt(64 log 2) = 6.66, which a normal one is once in 3.6e10 draws.
-from libc.math cimport pow, sqrt
+from libc.math cimport NAN, pow, sqrt
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from _core cimport Team, cnp, data, int64_t, ptrdiff_t, real, record_real, team_share
@@ -66,6 +66,9 @@ cdef void run_noise(const void *args, Team *team, real *scratch) noexcept nogil:
     if team.rank == 0:
         a.report[0] += 1
         a.report[1] += deviation > 0
+        a.report[2] = NAN
+        a.report[3] = a.report[5] = 1
+        a.report[4] += 1
 
 
 def gradient_noise(eta, gamma, seed, layer, count, blocks, scale, g, report):

@@ -16,12 +16,13 @@ SENTINEL = {"f": np.nan, "i": -7}
 
 # What an example call is made of
 SIZES = {"M": 6, "N": 5, "K": 4, "I": 7, "O": 3, "n": 8, "C": 4, "P": 9, "B": 3, "S": 2}
-SIZES |= {"R": 6, "F": 2, "G": 5, "H": 5, "V": 6}
+SIZES |= {"R": 6, "F": 2, "G": 5, "H": 5, "V": 6, "W": 5}
 SCALARS = {"accumulate": 0, "activation": "tanh", "alpha": 1.0, "function": "exp", "delta": 0.3}
-SCALARS |= {"limit": 0.5, "low": 0.5, "high": 1.0, "rows": 3, "factor": 0.3}
+SCALARS |= {"limit": 0.5, "rows": 3, "factor": 0.3}
 SCALARS |= {"eps": 1e-3, "momentum": 0.1, "p": 0.3, "seed": 2**62 + 5, "layer": 1, "center": 1}
 SCALARS |= {"smoothing": 0.1, "eta": 0.3, "gamma": 0.55}
 SCALARS |= {"start": 1, "padding": 2, "keep": 0.5, "add": 0.25, "decay": 0.9}
+SCALARS |= {"percentile": 40.0, "threshold": 2.5, "warmup": 25, "min_std": 0.1, "max_norm": 1.0}
 HYPER = {
     "sgd": [0.1, 0.9, 0.2, 0.01, 1],
     "rmsprop": [0.1, 0.9, 1e-8, 0.01, 0.5],
@@ -34,6 +35,10 @@ WEIGHTS = {
     "var",
     "running_var",
     "scale",
+    "norms",
+    "bounds",
+    "arrived",
+    "moments",
 }  # what must not be negative
 COUNTERS = {"step", "first", "cursor", "status", "report"}  # what starts at zero
 

@@ -45,6 +45,7 @@ OPTIONS = {
     "plain": {},
     "sgd": {"optimizer": fg.SGD(0.1, momentum=0.9, nesterov=True)},
     "clipped": {"clip": [fg.ClipNorm(0.5), fg.ClipValue(0.1)]},
+    "adaptive": {"clip": [fg.AGC(), fg.AutoClip(50, window=7), fg.ZClip(warmup=3)]},
     "scheduled": {"schedule": schedules.Warmup(5) * schedules.Cosine()},
     "plateau": {"schedule": schedules.ReduceOnPlateau(0.5, patience=0), "validation": 0.3},
     "average": {"average": 0.9, "validation": 0.3},

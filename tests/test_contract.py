@@ -167,9 +167,11 @@ def test_a_wrong_number_of_arguments_is_refused(ops, rng, kernel):
 RANGES = [
     ("gather_rows", {"cursor": [3]}, "cursor is 3, needs 0 to 2 for 2 rows of 4"),
     ("gather_labels", {"cursor": [-1]}, "cursor is -1, needs 0 to 2 for 2 rows of 4"),
-    ("clip_norm", {"blocks": [0, 7]}, "blocks must rise within [0, 6], got [0 7]"),
-    ("clip_norm", {"blocks": [0, 4, 2]}, "blocks must rise within [0, 6], got [0 4 2]"),
-    ("clip_norm", {"groups": [0, 2]}, "groups must rise within [0, 1], got [0 2]"),
+    ("group_norms", {"blocks": [0, 7]}, "blocks must rise within [0, 6], got [0 7]"),
+    ("group_norms", {"blocks": [-1, 6]}, "blocks must rise within [0, 6], got [-1  6]"),
+    ("rescale", {"blocks": [0, 4, 2]}, "blocks must rise within [0, 6], got [0 4 2]"),
+    ("rescale", {"groups": [0, 2]}, "groups must rise within [0, 1], got [0 2]"),
+    ("clip_value", {"blocks": [0, 7]}, "blocks must rise within [0, 6], got [0 7]"),
     ("put_columns", {"start": 3}, "start must lie in [0, 2], got 3"),
     ("take_columns", {"start": -1}, "start must lie in [0, 2], got -1"),
 ]
@@ -187,8 +189,9 @@ def test_nothing_points_past_an_array(ops, kernel, changes, message):
             given[a.name] = np.zeros(shape, a.kind or np.float64)
     blocks = changes.get("blocks", [0, 6])
     groups = changes.get("groups", [0, len(blocks) - 1])
-    edges = {"blocks": blocks, "groups": groups, "squares": np.zeros(len(blocks) - 1)}
-    edges["factors"] = np.zeros((len(groups) - 1, 2))
+    columns = given["sums"].shape[1] if "sums" in given else 2
+    edges = {"blocks": blocks, "groups": groups, "sums": np.zeros((len(blocks) - 1, columns))}
+    edges |= {name: np.zeros((len(groups) - 1, 2)) for name in ("norms", "bounds")}
     for name, values in (edges | changes).items():
         if name in given:
             kind = np.asarray(given[name]).dtype

@@ -209,7 +209,8 @@ def training(seed=0, steps=3, batch=None, rng=0):
 def test_every_step_has_a_mask_of_its_own(engine):
     trainer, masks = training()
     for step, mask in enumerate(masks):
-        assert np.array_equal(mask, kept((1, 200), p=0.3, seed=trainer._seed, count=step)[0])
+        seed = trainer._recorder.seed
+        assert np.array_equal(mask, kept((1, 200), p=0.3, seed=seed, count=step)[0])
     assert len(set(map(bits, masks))) == 3
 
 

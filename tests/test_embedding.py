@@ -11,6 +11,7 @@ from nets import assert_close, bits
 from rounding import assert_within, rounding
 
 import fastgrad as fg
+from fastgrad.data.file_rows import FileRows
 
 SIZES = [0, 1, 7, 15, 16, 17, 33, 300]
 
@@ -306,6 +307,23 @@ def test_indices_that_change_between_two_epochs_are_looked_at_again():
     x[3, 3] = 50
     with pytest.raises(ValueError, match=r"X must lie in \[0, 50\), got 50"):
         trainer.epoch(x, y)
+
+
+def test_indices_are_not_read_from_files(tmp_path):
+    np.save(tmp_path / "x.npy", np.full((9, 4), 1e9))
+    np.save(tmp_path / "y.npy", np.zeros(9, int))
+    rows, model = FileRows(tmp_path / "x.npy", tmp_path / "y.npy"), words()
+    with pytest.raises(TypeError, match="FileRows hold real numbers"):
+        model.predict(rows)
+    with pytest.raises(TypeError, match="FileRows hold real numbers"):
+        fg.fit(model, rows, loss="cross_entropy", epochs=1, progress=False)
+
+
+def test_layer_sequential_variance_of_a_model_of_indices():
+    model = words("float32")
+    fg.initializers.lsuv(model, np.random.default_rng(0).integers(50, size=(300, 4)))
+    with pytest.raises(ValueError, match=r"x must lie in \[0, 50\), got 50"):
+        fg.initializers.lsuv(model, GOOD + 50)
 
 
 def test_indices_have_no_gradient():

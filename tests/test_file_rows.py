@@ -139,6 +139,33 @@ def test_targets_and_sequences(loss, saved):
     assert bits(by_file.flat_params) == bits(by_array.flat_params)
 
 
+@pytest.mark.parametrize("kind", ["uint8", "int64"])
+@pytest.mark.parametrize("shape", [(103,), (103, 4)])
+def test_indices_in_files(kind, shape, saved):
+    x = RNG.integers(7, size=shape)
+    y = RNG.integers(3, size=shape)
+    rows = FileRows(*saved(x.astype(kind), y), block_bytes=32, window_blocks=20)
+    models = [fg.Sequential(fg.Embedding(7, 5), fg.Dense(5, 3), rng=0) for _ in range(2)]
+    assert trained(models[0], rows, shuffle=False) == trained(models[1], x, y, shuffle=False)
+    assert bits(models[0].flat_params) == bits(models[1].flat_params)
+    assert bits(models[0].predict(rows, 5)) == bits(models[1].predict(x, 5))
+
+
+def test_standardize_takes_its_statistics_from_files(saved):
+    x = 100 + 5 * X
+    by_file, by_array = (fg.Sequential(fg.Standardize(5), fg.Dense(5, 3), rng=0) for _ in range(2))
+    options = {"loss": "cross_entropy", "epochs": 1, "batch_size": 5, "shuffle": False}
+    fg.fit(by_file, small(*saved(x, Y)), **options)
+    fg.fit(by_array, x, Y, **options)
+    for name in ("0.mean", "0.scale"):
+        np.testing.assert_allclose(by_file.buffers[name], by_array.buffers[name], rtol=2e-7)
+    far = x.astype(float)
+    far[7, 2], far[90, 2] = 1e308, -1e308
+    wide = fg.Sequential(fg.Standardize(5), dtype="float64")
+    with pytest.raises(ValueError, match=r"column 2 of X reaches from -1e\+308 to 1e\+308"):
+        wide.fit_input(small(*saved(far)))
+
+
 class Seen(fg.Layer):
     """Keeps the first number of every row that passes."""
 

@@ -21,6 +21,11 @@ def write(path, content):
     return path
 
 
+def changed(folder, old, new):
+    content = (folder / "x.npy").read_bytes()
+    return write(folder / "a", content.replace(old.encode(), new.encode(), 1))
+
+
 BAD = {  # what is done with a folder, the error and what it says
     "no file": (lambda d: FileRows(d / "none.npy"), FileNotFoundError, "none.npy"),
     "a folder": (lambda d: FileRows(d), IsADirectoryError, "directory"),
@@ -35,7 +40,19 @@ BAD = {  # what is done with a folder, the error and what it says
         lambda d: FileRows(write(d / "a", (d / "x.npy").read_bytes()[:-1])),
         ValueError, r"X is cut off: .* 2187 bytes, needs 2188 for shape \(103, 5\) of float32",
     ),
-    "one dimension": (lambda d: FileRows(d / "y.npy"), ValueError, r"X has shape \(103,\)"),
+    "an open bracket": (lambda d: FileRows(changed(d, "(", "((")), ValueError, "X is no .npy file"),
+    "rows below 0": (lambda d: FileRows(changed(d, "(103", "(-10")), ValueError, r"\(-10, 5\)"),
+    "one dimension": (
+        lambda d: chain(5, 3).predict(FileRows(d / "y.npy")), ValueError, r"X has shape \(103,\)"
+    ),
+    "numbers for indices": (
+        lambda d: fg.Sequential(fg.Embedding(3, 2)).predict(FileRows(d / "x.npy")),
+        TypeError, "X must hold integers, got dtype float32",
+    ),
+    "an index too high": (
+        lambda d: fg.Sequential(fg.Embedding(2, 2)).predict(FileRows(d / "y.npy")),
+        ValueError, r"X must lie in \[0, 2\), got 2 at row",
+    ),
     "no dimension": (lambda d: FileRows(d / "0.npy"), ValueError, r"X has shape \(\), needs"),
     "no rows": (lambda d: FileRows(d / "none_of_5.npy"), ValueError, r"X has shape \(0, 5\)"),
     "Fortran order": (lambda d: FileRows(d / "f.npy"), ValueError, "X is in Fortran order"),

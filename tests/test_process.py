@@ -174,6 +174,28 @@ def test_ctrl_c_stops_within_a_long_step():
     assert out.split() == ["stopped", "0", "True"], err
 
 
+def test_ctrl_c_leaves_clips_as_after_whole_steps():
+    """A replay looks for signals after any other call of so many elements."""
+    code = """
+        fg.set_num_threads(1)
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        model = fg.Sequential(fg.Dense(300, 3200), fg.Dense(3200, 3200), rng=0)
+        clips = [fg.ClipNorm(1.0), fg.AutoClip(), fg.ClipValue(1.0), fg.ClipPerLayer(1.0)]
+        one = fg.Trainer(model, "mse", fg.SGD(1e-3), clips, rng=0)
+        X, y = np.tile(X, (20, 1)), np.zeros((20 * 256, 3200), np.float32)
+        one.step(X[:1], y[:1])
+        whole = []
+        for k in range(12):
+            signal.setitimer(signal.ITIMER_REAL, 0.06 + 0.005 * k)
+            try:
+                one.epoch(X, y, 1)
+            except KeyboardInterrupt:
+                whole.append({report.steps for report in one.clip_reports()} == {one.steps})
+        print(len(whole), all(whole))
+    """
+    assert printed(code) == ["12", "True"]
+
+
 def test_a_failing_step_stops_every_thread():
     """One thread must not leave while another goes on and waits for it."""
     code = """

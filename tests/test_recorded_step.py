@@ -66,6 +66,10 @@ CLIPS = {
     "ClipNorm": (fg.ClipNorm(0.2), by_norm(0, 0.2)),
     "ClipNorm, idle": (fg.ClipNorm(1e9), dict),
     "ClipPerLayer": (fg.ClipPerLayer(0.2), by_layer(by_norm(0, 0.2))),
+    "ClipPerTensor": (
+        fg.ClipPerTensor(0.1),
+        lambda grads: {k: g for n in grads for k, g in by_norm(0, 0.1)({n: grads[n]}).items()},
+    ),
     "GradFloor": (fg.GradFloor(0.3), by_layer(by_norm(0.3, np.inf))),
     "GradFloor, idle": (fg.GradFloor(1e-9), dict),
     "two": ([fg.ClipNorm(0.2), fg.ClipValue(0.02)], lambda g: by_value(by_norm(0, 0.2)(g))),
@@ -128,6 +132,8 @@ def test_norm_reports(backend):
     assert whole.last_factor == pytest.approx(0.2 / total, rel=1e-12)
     assert each.last_norm == pytest.approx(clipped.max(), rel=1e-12)
     assert each.last_factor == pytest.approx(0.05 / clipped.max(), rel=1e-12)
+    kept = norm(np.minimum(clipped, 0.05)) / norm(clipped)
+    assert each.mean_kept == pytest.approx(kept, rel=1e-12)
     assert (floor.steps, floor.acted, floor.last_factor) == (3, 0, 1.0)
     assert (idle.steps, idle.acted, idle.fraction, idle.last_factor) == (3, 0, 0.0, 1.0)
     assert idle.last_norm == pytest.approx(trainer.gradient_norm(), rel=1e-12)
@@ -137,12 +143,13 @@ def test_norm_reports(backend):
 def test_value_report(backend):
     given, _, (report,) = reports(fg.ClipValue(0.02))
     flat = np.concatenate([gradient.ravel() for gradient in given.values()])
-    seen = chain(*WIDTHS, dtype="float64").flat_grads.size  # zeros between parameters included
     outside = (abs(flat) > 0.02).sum()
     assert 0 < outside < flat.size
     assert (report.steps, report.acted) == (3, 3)
-    assert np.isnan(report.last_norm)
-    assert report.last_factor == 1 - outside / seen
+    assert report.last_norm == pytest.approx(np.linalg.norm(flat), rel=1e-12)
+    kept = np.linalg.norm(np.clip(flat, -0.02, 0.02)) / np.linalg.norm(flat)
+    assert report.last_factor == report.extreme_factor == pytest.approx(kept, rel=1e-12)
+    assert report.mean_kept == pytest.approx(kept, rel=1e-12)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])

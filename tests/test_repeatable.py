@@ -23,14 +23,16 @@ def data():
 def trained(x, y, *, kind="float32", loss="cross_entropy", seed=0, widths=WIDTHS, epochs=2):
     """The bits of everything that training and the passes come to."""
     model = chain(*widths, activation="gelu", dtype=kind, rng=seed)
-    clips = [fg.ClipPerLayer(0.5), fg.GradFloor(0.1), fg.ClipNorm(0.7), fg.ClipValue(0.01)]
+    clips = [fg.AGC(), fg.ClipPerTensor(0.6), fg.ClipPerLayer(0.5), fg.GradFloor(0.1)]
+    clips += [fg.AutoClip(80), fg.ZClip(warmup=2, max_norm=0.8), fg.ClipNorm(0.7)]
+    clips += [fg.ClipValue(0.01)]
     trainer = fg.Trainer(model, loss, fg.Adam(1e-3), clips, rng=seed)
     losses = [trainer.epoch(x, y, 128) for _ in range(epochs)]
-    reports = [(r.acted, r.last_norm, r.last_factor) for r in trainer.clip_reports()]
+    clipped = [array for name, array in trainer.arrays().items() if name.startswith("clip")]
     state = model.flat_params, model.flat_grads, *trainer.state.values()
     out = model.forward(x)
     passes = out, model.backward(out), model.flat_grads, model.predict(x, 100)
-    return bits(*state, *passes, losses, reports, trainer.evaluate(x, y))
+    return bits(*state, *passes, *clipped, losses, trainer.evaluate(x, y))
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse", "binary_cross_entropy"])

@@ -26,7 +26,7 @@ HISTORIES = {
     "a fraction": ({"validation": 0.25}, ["val_loss", "val_accuracy"]),
     "a set": ({"validation": (X[:10], Y[:10])}, ["val_loss", "val_accuracy"]),
     "a list": ({"validation": [X[:10], Y[:10]]}, ["val_loss", "val_accuracy"]),
-    "clips": ({"clip": [fg.ClipNorm(1e-9), fg.GradFloor(1e-12)]}, ["clipped"]),
+    "clips": ({"clip": [fg.ClipNorm(1e-9), fg.GradFloor(1e-12)]}, ["clipped", "kept"]),
     "one-hot": ({"y": np.eye(3)[Y], "validation": 0.25}, ["val_loss"]),
     "regression": ({"y": np.eye(3)[Y], "loss": "mse", "validation": 0.25}, ["val_loss"]),
     "weights": ({"sample_weight": np.arange(40), "validation": 0.25}, ["val_loss", "val_accuracy"]),
@@ -44,6 +44,7 @@ def test_history(options, more):
     assert run.history["loss"][-1] < run.history["loss"][0]
     assert run.history["gradient_norm"][-1] == run.trainer.gradient_norm() > 0
     assert run.history.pop("clipped", [[1.0, 0.0]] * 4) == [[1.0, 0.0]] * 4
+    assert all(0 < clip < 1e-6 and floor == 1 for clip, floor in run.history.pop("kept", []))
     for name, values in run.history.items():
         assert all(type(value) in (int, float) and value >= 0 for value in values), name
     assert (run.epoch, run.stopped) == (4, None)
@@ -56,6 +57,45 @@ def test_it_is_epochs_of_a_trainer():
     assert run.history["loss"] == losses
     assert bits(run.model.flat_params) == bits(trainer.model.flat_params)
     assert run.trainer.steps == trainer.steps == 4 * 3
+
+
+def test_clips_are_reported_by_epoch():
+    """The history has each epoch by itself, the account goes on over all of them."""
+    seen = []
+    run = fit(
+        clip=[fg.ClipNorm(0.1), fg.GradFloor(1e-12)],
+        epochs=3,
+        callbacks=[lambda run: seen.append(run.trainer.clip_reports()[0])],
+        y=np.eye(3)[Y],
+        loss="mse",
+    )
+    clipped, kept = (np.array(run.history[name]) for name in ("clipped", "kept"))
+    assert clipped.shape == kept.shape == (3, 2)
+    assert not clipped[:, 1].any()
+    assert (kept[:, 1] == 1).all()
+    assert [report.steps for report in seen] == [3, 6, 9]
+    assert [report.acted for report in seen] == pytest.approx(3 * np.cumsum(clipped[:, 0]))
+    assert [report.kept_sum for report in seen] == pytest.approx(3 * np.cumsum(kept[:, 0]))
+    assert seen[-1].fraction == pytest.approx(clipped[:, 0].mean())
+    assert seen[-1].mean_kept == pytest.approx(kept[:, 0].mean())
+
+
+def test_clips_are_reported_where_steps_are_taken_back():
+    """The account counts them, as that of the policy does."""
+    x = X.copy()
+    x[7] = 3e38
+    run = fit(
+        chain(5, 8, 3, activation="identity"),
+        x,
+        clip=fg.ClipNorm(0.1),
+        on_nonfinite=fg.RollBack(every=2),
+        batch_size=4,
+        shuffle=False,
+    )
+    assert run.history["left_out"] == [1] * 4
+    assert run.trainer.steps < 4 * 9 == run.trainer.clip_reports()[0].steps
+    assert all(0 <= part <= 1 for (part,) in run.history["clipped"])
+    assert all(0 < part <= 1 for (part,) in run.history["kept"])
 
 
 def test_what_is_held_out_is_not_trained_on():

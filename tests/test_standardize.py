@@ -11,6 +11,7 @@ from nets import bits
 from rounding import assert_within, rounding
 
 import fastgrad as fg
+from fastgrad.data.file_rows import FileRows
 
 SIZES = [(0, 3), (1, 1), (7, 15), (16, 16), (17, 33), (300, 5)]
 
@@ -168,6 +169,31 @@ def test_it_trains_as_a_model_of_standardized_rows_does(engine, rng):
     assert np.array_equal(own.flat_params, plain.flat_params)
 
 
+def test_fit_takes_statistics_of_rows_in_files(tmp_path, rng):
+    x, y = data(rng, 10_000)
+    x = x.astype(np.float32)
+    for name, array in (("x", x), ("y", y)):
+        np.save(tmp_path / f"{name}.npy", array)
+    rows = FileRows(tmp_path / "x.npy", tmp_path / "y.npy", block_bytes=4096, window_blocks=3)
+    model = network("float32")
+    fg.fit(model, rows, loss="cross_entropy", epochs=1, progress=False)
+    wide = x.astype(np.float64)
+    terms = rounding(np.abs(wide).mean(axis=0), np.float64, 10_000)
+    mean = wide.mean(axis=0)
+    assert_within(model.buffers["0.mean"], mean, rounding(mean, np.float32, 1) + terms)
+    deviation = wide.std(axis=0)
+    assert_within(model.buffers["0.scale"], deviation, rounding(deviation, np.float32, 1))
+
+
+def test_batches_have_no_statistics(rng):
+    batches = [data(rng, 20) for _ in range(3)]
+    model = network()
+    with pytest.raises(RuntimeError, match="Standardize has not been fitted"):
+        fg.fit(model, batches, loss="cross_entropy", epochs=1, progress=False)
+    model.fit_input(batches[0][0])
+    fg.fit(model, batches, loss="cross_entropy", epochs=1, progress=False)
+
+
 def test_statistics_that_are_there_stay(rng):
     x, y = data(rng)
     model = network()
@@ -261,7 +287,7 @@ FAR = np.array([[1e308], [-1e308]] * 9)
         ),
         (lambda: network().fit_input(np.ones((3, 4))), ValueError, r"X has shape \(3, 4\), needs"),
         (lambda: network().fit_input(np.full((3, 5), np.nan)), ValueError, "X has 15 values"),
-        (lambda: statistics(FAR), ValueError, r"column 0 of X reaches from -1e\+308 to 1e\+308"),
+        (lambda: statistics(FAR), ValueError, "column 0 of X has a standard deviation that is not"),
         (lambda: statistics(np.full((2, 2), 1e39), "float32"), ValueError, "not finite"),
     ],
 )  # fmt: skip

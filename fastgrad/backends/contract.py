@@ -87,9 +87,9 @@ CONTRACT = {
     "penalty": "w[P] blocks[B+1]:i8 l1[B]:f8 l2[B]:f8"
     " -> g[P]! sums[B]:f8 loss[1]:f8! status[1]:i8?",
     # g += scale[i] N(0, eta / (1 + count[0])^gamma) in block i, hashed from seed, count[0], layer
-    # and the element's place; report: steps, steps that acted, 0, 0
+    # and the element's place; the report is that of rescale, but that norms are not taken: NaN, 1
     "gradient_noise": "eta:float gamma:float seed:int layer:int count[1]:i8 blocks[B+1]:i8"
-    " scale[B]:f8 -> g[P]! report[4]:f8!",
+    " scale[B]:f8 -> g[P]! report[6]:f8!",
     # one pass over the flat arenas; step[0] counts the steps done, hyper is read at every replay
     # hyper: lr, momentum, dampening, weight_decay, nesterov
     "sgd": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! velocity[P]!?",
@@ -99,13 +99,26 @@ CONTRACT = {
     "adam": "g[P] hyper[6]:f8 step[1]:i8 -> p[P]! mean[P]! square[P]!",
     # the same for gradients that Python code has written
     "check_finite": "g[P] -> status[1]:i8",
-    # report: steps, steps that acted, elements acted on in the last step, elements seen in it
-    "clip_value": "limit:float -> g[P]! report[4]:f8!",
-    # Each group of blocks is rescaled so that its norm lies in [low, high]; block i covers
-    # g[blocks[i]:blocks[i+1]], group s the blocks groups[s] to groups[s+1].
-    # report: steps, steps that acted, largest norm of the last step, factor farthest from 1 in it
-    "clip_norm": "low:float high:float blocks[B+1]:i8 groups[S+1]:i8"
-    " -> g[P]! squares[B]:f8 factors[S,2]:f8 report[4]:f8!",
+    # Clips. Block i is the elements blocks[i] to blocks[i+1], group s the blocks groups[s] to
+    # groups[s+1]; its norm is norms[s,0] norms[s,1], two factors because the product may leave
+    # float64. norms[s,0] is 0 where all elements are, and infinite where one is not finite.
+    "group_norms": "x[P] blocks[B+1]:i8 groups[S+1]:i8 -> sums[B,2]:f8 norms[S,2]:f8",
+    # Each finite group of g is multiplied so that its norm lies in [bounds[s,0], bounds[s,1]].
+    # report: steps; steps that acted; of the last step the largest norm and the factor farthest
+    # from 1; sum over steps of norm after / norm before, of all groups together; of all steps the
+    # factor farthest from 1
+    "rescale": "norms[S,2]:f8 bounds[S,2]:f8 blocks[B+1]:i8 groups[S+1]:i8 -> g[P]! report[6]:f8!",
+    # bounds[s] = 0, factor max(norm of s, eps)
+    "relative_bounds": "norms[S,2]:f8 factor:float eps:float -> bounds[S,2]:f8",
+    # bounds = 0, percentile of the last W norms, this one included: arrived[count[0] % W] is the
+    # next to be replaced, ordered has them by size. Only those that are finite and not 0 count.
+    "percentile_bounds": "norms[1,2]:f8 percentile:float"
+    " -> bounds[1,2]:f8 arrived[W]:f8! ordered[W]:f8! count[1]:i8!",
+    # bounds = 0, ZClip's limit; moments: norms seen, their running mean and standard deviation
+    "z_score_bounds": "norms[1,2]:f8 threshold:float alpha:float warmup:int min_std:float"
+    " max_norm:float -> bounds[1,2]:f8 moments[3]:f8!",
+    # every element into [-limit, limit]; the report is that of rescale for all blocks as one group
+    "clip_value": "limit:float blocks[B+1]:i8 -> g[P]! sums[B,5]:f8 report[6]:f8!",
     # a minibatch: rows order[cursor:cursor+N] of the data
     "gather_rows": "source[R,F] order[M]:i8<R cursor[1]:i8 -> out[N,F]",
     "gather_labels": "source[R]:i8 order[M]:i8<R cursor[1]:i8 -> out[N]:i8",
@@ -273,9 +286,12 @@ def _check_ranges(kernel: str, given: dict[str, Any]) -> None:
                 f"{kernel}: cursor is {start}, needs 0 to {all_rows - rows} for {rows} rows "
                 f"of {all_rows}"
             )
-    for name, inside in (("blocks", "g"), ("groups", "blocks")):
-        if name in given:
-            edges, limit = given[name], len(given[inside]) - (inside == "blocks")
+    if "blocks" in given:
+        limits = {"blocks": given["x" if "x" in given else "g"].size}
+        if "groups" in given:
+            limits["groups"] = len(given["blocks"]) - 1
+        for name, limit in limits.items():
+            edges = given[name]
             if (np.diff(edges, prepend=0, append=limit) < 0).any():
                 raise ValueError(f"{kernel}: {name} must rise within [0, {limit}], got {edges}")
 

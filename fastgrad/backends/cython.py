@@ -14,7 +14,8 @@ from fastgrad.backends import contract
 LEVELS = ("base", "v3", "v4")
 _MODULES = (
     "product", "dense", "elementwise", "residual", "columns", "embedding", "standardize",
-    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "flat", "batch",
+    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping",
+    "flat", "batch",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import mmap
 import os
 from dataclasses import dataclass
 from io import FileIO
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class ArrayFile:
         found = _of_memmap(name, source) if isinstance(source, np.memmap) else _of_npy(name, source)
         if found.dtype.kind not in "fiub":
             raise TypeError(f"{name} must hold real numbers, got dtype {found.dtype}")
-        if 0 in found.shape or not found.shape:
+        if min(found.shape, default=0) < 1:
             raise ValueError(
                 f"{name} has shape {found.shape}, needs no axis of length 0: {found.path}"
             )
@@ -97,7 +98,7 @@ def _of_npy(name: str, source: Any) -> ArrayFile:
             version = npy.read_magic(file)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, fortran, dtype = read(file)
-        except ValueError as why:
+        except (ValueError, TokenError) as why:  # the latter for a bracket without its other one
             raise ValueError(f"{name} is no .npy file: {path}: {why}") from None
         if fortran and len(shape) > 1:
             raise ValueError(

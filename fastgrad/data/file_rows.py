@@ -27,8 +27,9 @@ class FileRows:
     Parameters
     ----------
     X : path or numpy.memmap
-        A ``.npy`` file in C order with any real numbers, (N, inputs) or (N, T, inputs). Of a
-        memmap only its place in its file is used: nothing is read through a mapping.
+        A ``.npy`` file in C order with any real numbers, (N, inputs) or (N, T, inputs); for a model
+        of indices, any integers (N,) or (N, T). Of a memmap only its place in its file is used:
+        nothing is read through a mapping.
     y : path or numpy.memmap, optional
         Targets in the same order, as the loss takes them; `Sequential.predict` needs none.
     block_bytes : int
@@ -57,8 +58,6 @@ class FileRows:
         self.y = None if y is None else ArrayFile.find("y", y)
         self.block_bytes = checks.count("block_bytes", block_bytes)
         self.window_blocks = checks.count("window_blocks", window_blocks)
-        if len(self.X.shape) < 2:
-            raise ValueError(f"X has shape {self.X.shape}, needs (N, features)")
         if self.y is not None and self.y.shape[0] != len(self):
             raise ValueError(f"y has {self.y.shape[0]} rows, needs {len(self)}, as many as X")
 
@@ -73,6 +72,13 @@ class FileRows:
     def __repr__(self) -> str:
         targets = "" if self.y is None else f", y={self.y.path!r} {list(self.y.shape)}"
         return f"FileRows(X={self.X.path!r} {list(self.shape)} {self.X.dtype}{targets})"
+
+    def check(self, features: int | None, indices: int | None) -> None:
+        """Raise ValueError or TypeError where a model of such inputs cannot use X."""
+        if indices is None:
+            checks.row_shape("X", self.shape, features)
+        else:
+            checks.index_kind("X", self.shape, self.X.dtype)
 
     def block_rows(self, row_bytes: int) -> int:
         """Rows of a block, if a row takes so many bytes in memory."""

@@ -29,19 +29,27 @@ class Windows:
     Parameters
     ----------
     rows : FileRows
-    dtype : float32 or float64
+    dtype : float32, float64 or int64
         Of inputs in memory.
     batch_size : int
         All windows but the last have a multiple of so many rows.
     convert : callable, optional
         As `Convert`; without it targets are not read.
+    indices : int, optional
+        Inputs are indices below it.
     """
 
     def __init__(
-        self, rows: FileRows, dtype: Any, batch_size: int, convert: Convert | None = None
+        self,
+        rows: FileRows,
+        dtype: Any,
+        batch_size: int,
+        convert: Convert | None = None,
+        indices: int | None = None,
     ) -> None:
         self.rows = rows
         self._convert = convert
+        self._indices = indices
         self._files = [rows.X]
         shapes = [(rows.shape[1:], np.dtype(dtype))]
         if convert is not None:
@@ -83,7 +91,7 @@ class Windows:
         Raises
         ------
         ValueError
-            With the number of the row, where a value is not finite or a target is refused. To be
+            With the number of the row, where an input or a target is not what it must be. To be
             used under `contextlib.closing`, so that no reading goes on when its user has failed.
         """
         from concurrent.futures import ThreadPoolExecutor  # slow to import
@@ -120,7 +128,10 @@ class Windows:
             file.read(opened, start, raw)
             with np.errstate(over="ignore"):  # float64 beyond float32 is inf, and refused as such
                 out[...] = raw
-        checks.finite("X", out, first=start)
+        if self._indices is None:
+            checks.finite("X", out, start)
+        else:
+            checks.index_range("X", out, self._indices, start)
 
     def _read_targets(self, opened: FileIO, start: int, out: Array) -> None:
         file, raw = self._files[1], self._raw[1]
@@ -128,7 +139,7 @@ class Windows:
         assert self._convert is not None
         raw = raw[: len(out)]
         file.read(opened, start, raw)
-        checks.finite("y", raw, first=start)
+        checks.finite("y", raw, start)
         try:
             out[...] = self._convert(raw)
         except ValueError as why:
@@ -138,12 +149,11 @@ class Windows:
 
 @contextmanager
 def parts(
-    X: Array | FileRows, features: int | None, dtype: Any, batch_size: int
+    X: Array | FileRows, dtype: Any, batch_size: int, indices: int | None = None
 ) -> Iterator[tuple[int, Iterator[Array]]]:
     """How many rows there are, and the rows in their order: an array at once, files by windows."""
     if not isinstance(X, FileRows):
         yield len(X), iter([X])
         return
-    checks.row_shape("X", X.shape, features)
-    with closing(Windows(X, dtype, batch_size).read(None)) as windows:
+    with closing(Windows(X, dtype, batch_size, indices=indices).read(None)) as windows:
         yield len(X), (window for window, _ in windows)

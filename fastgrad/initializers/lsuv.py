@@ -79,13 +79,13 @@ def lsuv(
 
     if not isinstance(model, Sequential):
         raise TypeError(f"model must be a fastgrad.Sequential, got {model!r}")
-    rows = checks.rows("x", x, model.inputs, model.dtype)
+    rows = model.checked("x", x)
     tol = checks.number("tol", tol, 0.0, open_low=True)
     max_tries = checks.count("max_tries", max_tries)
     tape = _Scaling(model, tol, max_tries, checks.generator(rng))
     before = model.flat_params.copy()
     try:
-        start = tape.empty(rows.shape)
+        start = tape.empty(rows.shape, rows.dtype)
         start[...] = rows
         _, outputs, _ = model.record(tape, start, train=True)
         for i, output in enumerate(outputs):

@@ -39,4 +39,4 @@ def gradient_noise(
             g[first:last] += (
                 factor * deviation * normals(int(seed), int(count[0]), int(layer), places, g.dtype)
             )
-    report[:2] += 1, deviation > 0
+    report[:] = report[0] + 1, report[1] + (deviation > 0), np.nan, 1, report[4] + 1, 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fastgrad import checks
 from fastgrad.arena import Array, Part
 from fastgrad.blocks import blocks_of
-from fastgrad.clipping import Clip, ClipReport
+from fastgrad.clipping.base import Clip
 from fastgrad.program import Tape
 
 
@@ -18,7 +18,8 @@ class GradientNoise(Clip):
     learning for very deep networks", equation 1; with a variance, not a deviation, that falls). It
     is one of the clips, and acts where it stands among them. What is added depends on the model's
     and the trainer's ``rng``, the step and the element's place, and on nothing else: not on threads
-    or processors, but for the last bits.
+    or processors, but for the last bits. Elements whose gradient is always 0 get it like all
+    others, as those of the padding row of an `Embedding`.
 
     Parameters
     ----------
@@ -58,10 +59,5 @@ class GradientNoise(Clip):
             blocks,
             scale,
             grads,
-            state["report"],
+            state["report"][0],
         )
-
-    def read(self, report: Array) -> ClipReport:
-        """How often it acted; norms are not taken."""
-        steps, acted = report[:2].tolist()
-        return ClipReport(int(steps), int(acted), float("nan"), 1.0)
