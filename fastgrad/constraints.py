@@ -75,7 +75,7 @@ class MaxNorm(Constraint):
         return {name: value for name, value in found.items() if value is not None}
 
     def record_one(self, tape: Tape, weight: Array, limit: Any) -> None:
-        """Record the bound on the norms of rows."""
+        """Record it for the rows."""
         _record_row_norms(tape, weight, 0.0, limit)
 
 
@@ -89,7 +89,7 @@ class UnitNorm(Constraint):
     """
 
     def record_one(self, tape: Tape, weight: Array, limit: Any) -> None:
-        """Record the bounds of the norms of rows, from both sides."""
+        """Record it for the rows, from both sides."""
         _record_row_norms(tape, weight, 1.0, 1.0)
 
 
@@ -119,11 +119,11 @@ def _flag(name: str, value: Any) -> bool:
 
 
 def _record_row_norms(tape: Tape, weight: Array, low: float, high: float) -> None:
-    """Record what brings the norm of each row into [low, high], as clips do with gradients."""
-    row = weight.size if weight.ndim == 1 else weight[0].size
-    groups, flat = Groups(range(0, weight.size + 1, row)), weight.reshape(-1)
-    norms = groups.norms(tape, flat)
-    groups.rescale(tape, flat, norms, groups.bounds(low, high), np.zeros(6))
+    """Record what brings the norm of each row into [low, high]: what clips do to groups."""
+    columns = weight.size if weight.ndim == 1 else weight[0].size
+    groups = Groups(range(0, weight.size + 1, columns))
+    flat = weight.reshape(-1)
+    groups.rescale(tape, flat, groups.norms(tape, flat), groups.bounds(low, high), np.zeros(6))
 
 
 def get(constraints: Any, model: Sequential) -> tuple[Constraint, ...]:

@@ -4,7 +4,7 @@
 #  a) Each element's normal number comes from 64 bits of its own, hashed as in dropout from seed,
 #     count, layer and place: nothing is stored, and threads need not agree on anything.
 #  b) Box & Muller 1958, of which one number is used: sqrt(-2 log u) sin(pi h), with u in (0, 1] and
-#     h in (-1/2, 1/2). This is straight-line code, so that loops over it vectorize at all levels,
+#     |h| <= 1/2. This is straight-line code, so that loops over it vectorize at all levels,
 #     and each number depends on its own element alone.
 #  c) u has 31 bits, for signed integers become reals in one instruction everywhere: no number is
 #     beyond sqrt(64 log 2) = 6.66, which a normal one is once in 3.6e10 draws.
@@ -67,8 +67,9 @@ cdef void run_noise(const void *args, Team *team, real *scratch) noexcept nogil:
         a.report[0] += 1
         a.report[1] += deviation > 0
         a.report[2] = NAN
-        a.report[3] = a.report[5] = 1
-        a.report[4] += 1
+        a.report[3] = 1
+        a.report[4] = a.report[0]
+        a.report[5] = 1
 
 
 def gradient_noise(eta, gamma, seed, layer, count, blocks, scale, g, report):

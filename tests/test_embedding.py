@@ -309,13 +309,13 @@ def test_indices_that_change_between_two_epochs_are_looked_at_again():
         trainer.epoch(x, y)
 
 
-def test_indices_are_not_read_from_files(tmp_path):
+def test_indices_in_files_must_be_integers(tmp_path):
     np.save(tmp_path / "x.npy", np.full((9, 4), 1e9))
     np.save(tmp_path / "y.npy", np.zeros(9, int))
     rows, model = FileRows(tmp_path / "x.npy", tmp_path / "y.npy"), words()
-    with pytest.raises(TypeError, match="FileRows hold real numbers"):
+    with pytest.raises(TypeError, match="X must hold integers, got dtype float64"):
         model.predict(rows)
-    with pytest.raises(TypeError, match="FileRows hold real numbers"):
+    with pytest.raises(TypeError, match="X must hold integers, got dtype float64"):
         fg.fit(model, rows, loss="cross_entropy", epochs=1, progress=False)
 
 

@@ -162,7 +162,7 @@ def test_standardize_takes_its_statistics_from_files(saved):
     far = x.astype(float)
     far[7, 2], far[90, 2] = 1e308, -1e308
     wide = fg.Sequential(fg.Standardize(5), dtype="float64")
-    with pytest.raises(ValueError, match=r"column 2 of X reaches from -1e\+308 to 1e\+308"):
+    with pytest.raises(ValueError, match="column 2 of X has a standard deviation that is not"):
         wide.fit_input(small(*saved(far)))
 
 

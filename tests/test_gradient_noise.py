@@ -10,7 +10,7 @@ from rounding import assert_within, rounding
 from scipy.stats import norm
 
 import fastgrad as fg
-from fastgrad import backends, clipping
+from fastgrad import backends
 from fastgrad.backends.reference.dropout import random_bits
 from fastgrad.backends.reference.noise import normals
 from fastgrad.blocks import blocks_of
@@ -47,7 +47,7 @@ def test_every_backend_draws_the_same(run, rng, dtype, size):
         terms = np.abs(g) + np.abs(true.g - g)
         assert_within(out.g, true.g, rounding(terms, dtype, 12))
         assert bits(out.g[edges[1] : edges[2]]) == bits(g[edges[1] : edges[2]])
-        np.testing.assert_array_equal(out.report, [1, 1, np.nan, 1, 1, 1])
+        assert np.array_equal(out.report, [1, 1, np.nan, 1, 1, 1], equal_nan=True)
 
 
 def assert_standard_normal(z):
@@ -173,7 +173,7 @@ def test_every_step_adds_its_own(engine):
         assert_within(added, wanted, rounding(np.abs(plain[step]) + np.abs(wanted), np.float64))
     assert not noisy[:, ~inside].any()
     report = trainer.clip_reports()[0]
-    assert (report.steps, report.acted, report.mean_kept) == (4, 4, 1)
+    assert (report.steps, report.acted) == (4, 4)
 
 
 def test_it_acts_where_it_stands_in_the_list(engine):
@@ -234,9 +234,8 @@ def test_threads_change_nothing(threads, dtype):
 
 @pytest.mark.parametrize("noise", [fg.GradientNoise(), fg.GradientNoise(0.01, 0)])
 def test_its_config_makes_it_again(noise):
-    again = clipping.from_config(noise.config())
-    assert type(again) is fg.GradientNoise
-    assert vars(again) == vars(noise)
+    arguments = {name: value for name, value in noise.config().items() if name != "name"}
+    assert vars(fg.GradientNoise(**arguments)) == vars(noise)
 
 
 @pytest.mark.parametrize(

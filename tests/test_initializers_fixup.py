@@ -100,6 +100,19 @@ def test_blocks_in_chains_and_in_blocks_count_and_keep_their_own_layers():
     assert not model.predict(np.ones((2, 16))).any()
 
 
+def test_blocks_beside_something_else_count():
+    model = fg.Sequential(
+        fg.Parallel(fg.Sequential(block(), block(layers=3), rng=0), fg.Dense(16, 16), merge="sum"),
+        fg.Dense(16, 3),
+        rng=0,
+    )
+    beside = model.params["0.1.weight"].copy()
+    factors = ini.fixup(model, rng=0)
+    assert list(factors) == ["0.0.0.0", "0.0.0.1", "0.0.1.0", "0.0.1.1", "0.0.1.2", "1"]
+    assert factors["0.0.1.0"] == 2 ** (-1 / 4)
+    assert np.array_equal(model.params["0.1.weight"], beside)
+
+
 def test_layers_without_biases_and_with_their_own_initializers():
     inner = fg.Dense(8, 8, "relu", bias=False, weight_init=np.ones((8, 8)))
     model = fg.Sequential(
@@ -210,6 +223,12 @@ def dense(activation=None):
             {},
             ValueError,
             "block 2 has the constant scale 0 and would never learn",
+        ),
+        (
+            stack(fg.Residual(fg.Parallel(dense(), dense(), merge="sum"), dense())),
+            {},
+            ValueError,
+            "block 1 has a Parallel, of whose layers none is the last",
         ),
         (
             stack(fg.Residual(dense("relu"), dense("relu"))),

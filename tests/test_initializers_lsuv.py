@@ -148,6 +148,34 @@ def test_sequences_and_layers_in_python():
     assert list(report.tries) == ["0", "2"]
 
 
+def test_indices_and_branches():
+    model = fg.Sequential(
+        fg.Embedding(20, 6),
+        fg.Flatten(4, 6),
+        fg.Parallel(fg.Dense(24, 5, "relu"), fg.Sequential(fg.Dense(24, 7), rng=0)),
+        fg.Dense(12, 3),
+        rng=0,
+        dtype="float64",
+    )
+    x = np.random.default_rng(0).integers(20, size=(400, 4))
+    assert list(ini.lsuv(model, x, tol=1e-9, rng=0).tries) == ["2.0", "2.1.0", "3"]
+    p = model.params
+    flat = p["0.weight"][x].reshape(400, 24)
+    first, second = flat @ p["2.0.weight"].T, flat @ p["2.1.0.weight"].T
+    last = np.hstack([np.maximum(first, 0), second]) @ p["3.weight"].T
+    for z in (first, second, last):
+        assert z.var() == pytest.approx(1, abs=1e-9)
+
+
+def test_standardized_rows():
+    model = fg.Sequential(fg.Standardize(12), fg.Dense(12, 5), rng=0, dtype="float64")
+    with pytest.raises(RuntimeError, match="Standardize has not been fitted"):
+        ini.lsuv(model, rows())
+    model.fit_input(rows())
+    ini.lsuv(model, rows(), tol=1e-9, rng=0)
+    assert model.predict(rows()).var() == pytest.approx(1, abs=1e-9)
+
+
 def test_with_dropout_it_sees_what_training_sees():
     layers = fg.Dense(12, 64, "relu"), fg.Dropout(0.5), fg.Dense(64, 64)
     model = fg.Sequential(*layers, rng=0, dtype="float64")

@@ -87,7 +87,7 @@ CONTRACT = {
     "penalty": "w[P] blocks[B+1]:i8 l1[B]:f8 l2[B]:f8"
     " -> g[P]! sums[B]:f8 loss[1]:f8! status[1]:i8?",
     # g += scale[i] N(0, eta / (1 + count[0])^gamma) in block i, hashed from seed, count[0], layer
-    # and the element's place; the report is that of rescale, but that norms are not taken: NaN, 1
+    # and the element's place; report: steps, steps that acted, NaN, 1, steps, 1
     "gradient_noise": "eta:float gamma:float seed:int layer:int count[1]:i8 blocks[B+1]:i8"
     " scale[B]:f8 -> g[P]! report[6]:f8!",
     # one pass over the flat arenas; step[0] counts the steps done, hyper is read at every replay

@@ -6,7 +6,12 @@ are drawn in float64 and rounded once, so that from one seed a float32 and a flo
 the same point.
 
 Whatever only sets a variance is one `variance_scaling`. Normals are plain, as in the papers and in
-PyTorch; JAX and Keras truncate theirs. Every factory raises TypeError for an argument that is no
+PyTorch; JAX and Keras truncate theirs, which is its distribution "truncated_normal": Keras's
+GlorotNormal is ``variance_scaling(1, "fan_avg")``. `get` knows the names of all three; what they
+have for convolution kernels alone (dirac, STFT) is left out.
+
+`critical` follows from the activation, `lsuv` from data, `fixup` from residual blocks; the last two
+act on a model. Every factory raises TypeError for an argument that is no
 number and ValueError for one that is not finite or outside the range it states.
 """
 

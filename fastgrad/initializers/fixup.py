@@ -48,12 +48,11 @@ def fixup(model: Sequential, rng: Any = None) -> dict[str, float]:
     Raises
     ------
     TypeError, ValueError
-        If `model` is no Sequential or has no Residual, or one would never learn: where it has no
-        Dense layer or the constant scale 0, or where what follows its last Dense layer turns 0 into
-        something else (sigmoid), has no slope there (relu), or normalizes. The model is then as it
-        was; the message names the block.
+        If `model` is no Sequential or has no Residual; if one has a Parallel in it; or would never
+        learn: where it has no Dense layer or the constant scale 0, or where what follows its last
+        Dense layer turns 0 into something else (sigmoid), has no slope there (relu), or normalizes.
+        The model is then as it was; the message names the block.
     """
-    from fastgrad.containers import Residual
     from fastgrad.layers import Dense
     from fastgrad.model import Sequential
 
@@ -84,7 +83,7 @@ def fixup(model: Sequential, rng: Any = None) -> dict[str, float]:
             start[f"{layer_name}.weight"] = factors[layer_name] * drawn
         if block.learn_scale:
             start[f"{name}.scale"] = np.ones(1)
-    last_block = max(i for i, (_, layer) in enumerate(top) if isinstance(layer, Residual))
+    last_block = max(i for i, layer in enumerate(top) if any(_blocks([layer])))
     after = [i for i, (_, layer) in enumerate(top) if i > last_block and isinstance(layer, Dense)]
     if after:
         _see_slopes(f"the classifier, layer {top[after[-1]][0]},", top[after[-1] :])
@@ -109,20 +108,25 @@ def _dissolved(layers: Sequence[Layer], prefix: str) -> list[Named]:
 def _blocks(layers: Sequence[Named]) -> Iterator[tuple[str, Residual]]:
     """All residual blocks, at any depth."""
     from fastgrad.containers import Residual
+    from fastgrad.parallel import Parallel
 
     for name, layer in layers:
         if isinstance(layer, Residual):
             yield name, layer
+        if isinstance(layer, (Residual, Parallel)):
             yield from _blocks(_dissolved(layer.layers, f"{name}."))
 
 
 def _branch(name: str, block: Residual) -> list[tuple[str, Dense]]:
     """The Dense layers of a block; ValueError unless it can start as the identity and learn."""
     from fastgrad.layers import Dense
+    from fastgrad.parallel import Parallel
 
     layers = _dissolved(block.layers, f"{name}.")
     dense = [(name, layer) for name, layer in layers if isinstance(layer, Dense)]
     where = f"block {name}"
+    if any(isinstance(layer, Parallel) for _, layer in layers):
+        raise ValueError(f"{where} has a Parallel, of whose layers none is the last")
     if not dense:
         raise ValueError(f"{where} has no Dense layer of its own that could start at 0")
     if block.scale == 0 and not block.learn_scale:

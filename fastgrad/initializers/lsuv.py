@@ -54,7 +54,7 @@ def lsuv(
     model : Sequential
         Its Dense layers, at any depth of nesting, are initialized in place, biases excepted. Other
         layers keep what they have; running statistics do not move.
-    x : array-like, (N, inputs) or (N, T, inputs)
+    x : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T)
         Rows as in training; a few hundred are enough.
     tol : float
         Largest difference of a variance from 1; greater than 0.

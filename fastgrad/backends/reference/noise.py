@@ -39,4 +39,5 @@ def gradient_noise(
             g[first:last] += (
                 factor * deviation * normals(int(seed), int(count[0]), int(layer), places, g.dtype)
             )
-    report[:] = report[0] + 1, report[1] + (deviation > 0), np.nan, 1, report[4] + 1, 1
+    report[:2] += 1, deviation > 0
+    report[2:] = np.nan, 1, report[0], 1
