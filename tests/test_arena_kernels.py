@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-SIZES = [0, 1, 7, 15, 16, 17, 33, 4095, 4096, 4097]
-
 FINITE = [0.0, -0.0, 1.0, "max", "min", "tiny", "smallest_subnormal"]
 NOT_FINITE = [np.nan, np.inf, -np.inf]
 

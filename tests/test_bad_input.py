@@ -194,7 +194,7 @@ CASES = {
     "betas of 1": (lambda t: fg.Adam(betas=(0.9, 1)), "betas[1] [0, 1) got 1"),
     "betas alone": (lambda t: fg.Adam(betas=0.9), "betas pair got 0.9", TypeError),
     "eps 0": (lambda t: fg.Adam(eps=0), "eps [1.17549e-38, inf) got 0"),
-    "eps below 0": (lambda t: fg.RMSprop(eps=-1e-8), "eps (0, inf) got -1e-08"),
+    "eps below 0": (lambda t: fg.RMSprop(eps=-1e-8), "eps [1.17549e-38, inf) got -1e-08"),
     "nesterov": (
         lambda t: fg.SGD(1, nesterov=True), "nesterov momentum above 0 momentum 0.0"
     ),

@@ -111,7 +111,7 @@ CONTRACT = {
     "nadam": "g[P] hyper[7]:f8 step[1]:i8 -> p[P]! mean[P]! square[P]!",
     # hyper: lr, betas, eps, weight_decay, decoupled
     "radam": "g[P] hyper[6]:f8 step[1]:i8 -> p[P]! mean[P]! square[P]!",
-    # Tensors are groups of blocks, as in clip_norm; ratios is what the norms make of lr for each.
+    # Tensors are groups of blocks, each cut as for group_norms; ratios is what norms make of lr.
     # hyper: lr, betas, eps, weight_decay
     "lamb": "g[P] hyper[5]:f8 step[1]:i8 blocks[B+1]:i8 groups[S+1]:i8"
     " -> p[P]! mean[P]! square[P]! update[P] squares[B,2]:f8 ratios[S]:f8",
