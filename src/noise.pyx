@@ -4,7 +4,7 @@
 #  a) Each element's normal number comes from 64 bits of its own, hashed as in dropout from seed,
 #     count, layer and place: nothing is stored, and threads need not agree on anything.
 #  b) Box & Muller 1958, of which one number is used: sqrt(-2 log u) sin(pi h), with u in (0, 1] and
-#     h in (-1/2, 1/2). This is straight-line code, so that loops over it vectorize at all levels,
+#     |h| <= 1/2. This is straight-line code, so that loops over it vectorize at all levels,
 #     and each number depends on its own element alone.
 #  c) u has 31 bits, for signed integers become reals in one instruction everywhere: no number is
 #     beyond sqrt(64 log 2) = 6.66, which a normal one is once in 3.6e10 draws.

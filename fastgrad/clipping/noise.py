@@ -18,7 +18,8 @@ class GradientNoise(Clip):
     learning for very deep networks", equation 1; with a variance, not a deviation, that falls). It
     is one of the clips, and acts where it stands among them. What is added depends on the model's
     and the trainer's ``rng``, the step and the element's place, and on nothing else: not on threads
-    or processors, but for the last bits.
+    or processors, but for the last bits. Elements whose gradient is always 0 get it like all
+    others, as those of the padding row of an `Embedding`.
 
     Parameters
     ----------
