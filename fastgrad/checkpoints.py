@@ -136,8 +136,8 @@ def save(run: Run, path: Path) -> None:
     note = {
         "format": _FORMAT,
         "trainer": described(trainer),
-        "numbers": trainer.numbers(),
-        "done": trainer.done if within else 0,
+        "numbers": trainer.stepper.numbers(),
+        "done": trainer.stepper.done if within else 0,
         "rng": random_state(run.epoch_start or trainer.rng),
         "settings": {**vars(settings), "split": random_state(settings.split)},
         "data": fingerprint(run),
@@ -250,7 +250,7 @@ def _fill(trainer: Trainer, tensors: dict[str, Array], note: dict[str, Any]) -> 
             array[...] = tensors[prefix + name]
     prefix = f"{io.TRAINING}guard."
     kept = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-    trainer.set_numbers(note["numbers"], kept, note["done"])
+    trainer.stepper.set_numbers(note["numbers"], kept, note["done"])
 
 
 def _hand_back(

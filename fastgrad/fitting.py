@@ -199,7 +199,7 @@ def train(run: Run, data: Data, callbacks: Sequence[Callback], progress: bool | 
     """The epochs that a run still has before it."""
     settings, trainer = run.settings, run.trainer
     steps = data.steps(settings.batch_size, trainer.accumulate)
-    trainer.total_steps = steps * settings.epochs or None
+    trainer.stepper.total_steps = steps * settings.epochs or None
     run.callbacks, run.data = callbacks, data
     _tell(callbacks, "start", run)
     # what is saved must know what the others made of the epoch

@@ -9,13 +9,13 @@ from fastgrad.arena import Array
 from fastgrad.feeding import Batch
 from fastgrad.locate import find_not_finite
 from fastgrad.optimizers import LBFGS
-from fastgrad.policies import Guard, Raise
+from fastgrad.policies import Policy, Raise
 from fastgrad.program import Tape, Workspace
 from fastgrad.recording import Recorder
 from fastgrad.updates import Update
 
 
-def refuse(update: Update, guard: Guard, accumulate: int) -> None:
+def refuse(update: Update, policy: Policy, accumulate: int) -> None:
     """Raise ValueError where a trainer was given what only steps on minibatches can use."""
     given = {
         "clip": update.clips,
@@ -24,7 +24,7 @@ def refuse(update: Update, guard: Guard, accumulate: int) -> None:
         "accumulate": accumulate > 1,
         "average": update.decay is not None,
         "constraints": update.constraints,
-        "on_nonfinite": not isinstance(guard.policy, Raise),
+        "on_nonfinite": not isinstance(policy, Raise),
     }
     named = [name for name, value in given.items() if value]
     if named:

@@ -45,15 +45,18 @@ def epoch(trainer: Trainer, rows: FileRows, batch_size: int, shuffle: bool) -> f
     steps = sum(count for _, count in planned(len(rows), batch_size, trainer.accumulate))
     first = 0
     try:
-        with trainer._epoch(), closing(source.read(trainer.rng if shuffle else None)) as reading:
+        with (
+            trainer.stepper.epoch(),
+            closing(source.read(trainer.rng if shuffle else None)) as reading,
+        ):
             for x, target in reading:
                 assert target is not None
                 # drawn anew where an epoch is resumed, so that the rest of it is the same
-                feed = trainer._ordered(x, target, None, batch_size, loss, shuffle)
-                trainer._go_through(feed, first, steps)
+                feed = trainer.ordered(x, target, None, batch_size, loss, shuffle)
+                trainer.stepper.go_through(feed, first, steps)
                 first += feed.steps
     finally:
-        trainer._recorder.release()
+        trainer.stepper.recorder.release()
     return trainer.mean_loss()
 
 
@@ -108,7 +111,7 @@ class Batches:
             When the batches end too early; what has been trained on by then stays learnt.
         """
         self._epoch += 1
-        trainer._begin_epoch()
+        trainer.stepper.begin_epoch()
         batches = self._once or iter(self._source() if callable(self._source) else self._source)
         done = self.rows = 0
         while done != self.steps:

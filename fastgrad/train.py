@@ -24,7 +24,6 @@ from fastgrad.clipping import ClipReport
 from fastgrad.constraints import Constraint
 from fastgrad.data.file_rows import FileRows
 from fastgrad.feeding import Batch, Feed, Held
-from fastgrad.locate import find_not_finite
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 from fastgrad.optimizers import LBFGS, Optimizer
@@ -32,8 +31,9 @@ from fastgrad.penalties import Penalty
 from fastgrad.policies import Guard
 from fastgrad.program import Tape, Workspace
 from fastgrad.recording import Recorder
-from fastgrad.schedules import ReduceOnPlateau, Schedule
-from fastgrad.updates import AHEAD, Update
+from fastgrad.schedules import Schedule
+from fastgrad.stepping import Stepper
+from fastgrad.updates import Update
 
 
 class Trainer:
@@ -78,8 +78,6 @@ class Trainer:
         The optimizer's state vectors.
     rate : float
         The learning rate of the last step.
-    done : int
-        Steps of the present epoch, those left out included; 0 between epochs.
     guard : Guard
         The account of steps that were not finite.
     """
@@ -107,21 +105,18 @@ class Trainer:
         self._loss_function: Loss = losses.get(loss)
         self._update = Update(model, optimizer, clip, schedule, per_layer, average, constraints)
         self._penalties = penalties.get(regularizers, model)
-        self.guard = Guard(policies.get(on_nonfinite))
         self.accumulate = checks.count("accumulate", accumulate)
-        self.total_steps = None if total_steps is None else checks.count("total_steps", total_steps)
+        policy = policies.get(on_nonfinite)
         if isinstance(self.optimizer, LBFGS):
-            full_batch.refuse(self._update, self.guard, self.accumulate)
+            full_batch.refuse(self._update, policy, self.accumulate)
         self.rng = checks.generator(rng)
         # of both, so that a second trainer of the same model does not drop the same again
         seed = model._seed ^ checks.seed_of(self.rng)
         self._recorder = Recorder(model, self._update, self.accumulate, seed, self._penalties)
-        self._waiting = 0  # minibatches given to `step` since the last update
-        self._averaged = False
+        total = None if total_steps is None else checks.count("total_steps", total_steps)
+        self._stepper = Stepper(model, self._update, self._recorder, policy, total)
         self._held = Held()
         self._finite: tuple[Any, ...] = ()
-        self.done = 0
-        self._pauses: list[tuple[int, Callable[[], object]]] = []
 
     # Recorded programs hold on to these: others need another trainer.
 
@@ -191,83 +186,35 @@ class Trainer:
         pairs = zip(self.clips, self._update.clip_state, strict=True)
         return [clip.read(state, epoch) for clip, state in pairs]
 
+    @property
+    def guard(self) -> Guard:
+        """The account of steps that were not finite."""
+        return self._stepper.guard
+
+    @property
+    def stepper(self) -> Stepper:
+        """What runs the steps, for callbacks that save or watch them."""
+        return self._stepper
+
     def arrays(self) -> dict[str, Array]:
         """Everything that good steps change, as live arrays by name."""
-        update, model = self._update, self.model
-        found = {
-            "params": model.flat_params,
-            "buffers": model.flat_buffers,
-            "step": self._recorder.step,
-        }
-        if update.mean is not None:
-            found["average"] = update.mean
-        if self.accumulate > 1:
-            found["sum"] = self._recorder.sum
-        found |= {f"optimizer.{name}": array for name, array in update.state.items()}
-        for i, state in enumerate(update.clip_state):
-            found |= {f"clip.{i}.{name}": array for name, array in state.items()}
-        return found
+        return self._stepper.arrays()
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Have the model's parameters be their average, if there is one, until the block ends."""
-        with self._swapped(self.steps > 0 and not self._averaged):
+        with self._update.swapped(self.steps > 0 and not self._update.averaged):
             yield
 
     @contextmanager
     def raw(self) -> Iterator[None]:
         """Within `averaged`, have the parameters be themselves until this block ends."""
-        with self._swapped(self._averaged):
+        with self._update.swapped(self._update.averaged):
             yield
-
-    @contextmanager
-    def _swapped(self, wanted: bool) -> Iterator[None]:
-        params, mean = self.model.flat_params, self._update.mean
-        if mean is None or not wanted:
-            yield
-            return
-        swap(params, mean)
-        self._averaged = not self._averaged
-        try:
-            yield
-        finally:
-            swap(params, mean)
-            self._averaged = not self._averaged
-
-    def numbers(self) -> dict[str, Any]:
-        """What hangs on the steps done besides `arrays`, ready for JSON."""
-        recorder = self._recorder
-        return {
-            "seed": recorder.seed,
-            "batches": int(recorder.batches[0]),
-            "total": recorder.total.tolist(),
-            "waiting": self._waiting,
-            "scale": self._update.scale,
-            "plateaus": [plateau.state() for plateau in self._plateaus()],
-            "guard": self.guard.numbers(),
-            "model": [self.model._seed, int(self.model._count[0])],
-        }
-
-    def set_numbers(self, numbers: Mapping[str, Any], kept: dict[str, Array], done: int) -> None:
-        """Go on from there, with what the guard has kept and the steps of the epoch done."""
-        recorder = self._recorder
-        recorder.seed = numbers["seed"]
-        recorder.batches[0] = numbers["batches"]
-        recorder.total[...] = numbers["total"]
-        self._waiting = numbers["waiting"]
-        self._update.scale = numbers["scale"]
-        for plateau, state in zip(self._plateaus(), numbers["plateaus"], strict=True):
-            plateau.set_state(state)
-        self.guard.set_numbers(numbers["guard"], kept)
-        self.model._seed, self.model._count[0] = numbers["model"]
-        self.done = done
-
-    def _plateaus(self) -> list[ReduceOnPlateau]:
-        return [] if self.schedule is None else self.schedule.plateaus()
 
     def every(self, steps: int, function: Callable[[], object]) -> None:
         """Have a function called within epochs, after each so many steps of one."""
-        self._pauses.append((checks.count("steps", steps), function))
+        self._stepper.pauses.append((checks.count("steps", steps), function))
 
     def keep_average(self) -> None:
         """Have the parameters be their average, if there is one, from now on."""
@@ -301,7 +248,7 @@ class Trainer:
         outputs = self.model.output_shape(rows.shape)
         loss, target = self._targets(y, outputs)
         weight = self._weights(sample_weight, outputs)
-        self._single(self._filled(rows, target, weight, loss))
+        self._stepper.single(self._filled(rows, target, weight, loss))
         return float(self._recorder.loss[0])
 
     def epoch(
@@ -354,12 +301,12 @@ class Trainer:
             weight = self._held.hold("sample_weight", sample_weight, weight)
         if isinstance(self.optimizer, LBFGS):
             batch = self._filled(rows, target, weight, loss)
-            with self._epoch():
+            with self._stepper.epoch():
                 full_batch.epoch(self._recorder, self.optimizer, batch)
             return self.mean_loss()
-        feed = self._ordered(rows, target, weight, size, loss, shuffle)
-        with self._epoch():
-            self._go_through(feed, 0, feed.steps)
+        feed = self.ordered(rows, target, weight, size, loss, shuffle)
+        with self._stepper.epoch():
+            self._stepper.go_through(feed, 0, feed.steps)
         return self.mean_loss()
 
     def mean_loss(self) -> float:
@@ -422,7 +369,7 @@ class Trainer:
             batch.weight[...] = weight
         return batch
 
-    def _ordered(
+    def ordered(
         self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss, shuffle: bool
     ) -> Feed:
         """The program of a pass over these arrays, with the order of rows."""
@@ -431,77 +378,3 @@ class Trainer:
         if shuffle:
             self.rng.shuffle(feed.order)
         return feed
-
-    def _single(self, batch: Batch) -> None:
-        """One minibatch given to `step`: an update, where enough of them have come."""
-        last = self._waiting == self.accumulate - 1
-        program = self._recorder.single(batch, self._waiting)
-        self._prepare(1)
-        program.run([1], backends.num_threads())
-        if self._recorder.status[0]:
-            self._waiting = 0
-            self._bad(batch)
-        else:
-            self._waiting = 0 if last else self._waiting + 1
-            if last:
-                self.guard.passed(1, float(self._recorder.loss[0]), self.arrays())
-
-    @contextmanager
-    def _epoch(self) -> Iterator[None]:
-        """From its start, or from the steps that are done, to its end, good or bad."""
-        if not self.done:
-            self._begin_epoch()
-        try:
-            yield
-        finally:
-            self.done = 0
-
-    def _begin_epoch(self) -> None:
-        self._recorder.total[...] = 0
-        self._update.begin_epoch()
-
-    def _go_through(self, feed: Feed, first: int, steps: int) -> None:
-        """Steps of a feed that are not done yet; its first one is step `first` of the epoch's."""
-        end = first + feed.steps
-        while self.done < end:
-            here = self.done - first
-            count = self.guard.stretch(min(end - self.done, AHEAD))
-            for every, _ in self._pauses:
-                count = min(count, every - self.done % every)
-            self._prepare(count)
-            before, total = self.steps, self._recorder.total.copy()
-            self._recorder.cursor[0] = feed.row(here)
-            feed.program.run(feed.times(here, count), backends.num_threads())
-            good = self.steps - before
-            self.done += good
-            if good:
-                loss, rows = self._recorder.total - total
-                self.guard.passed(good, float(loss / rows), self.arrays())
-            if self._recorder.status[0]:
-                self._bad(feed.batch(self.done - first, int(self._recorder.cursor[0])))
-                self.done += 1
-            for every, function in self._pauses:
-                if self.done % every == 0 and self.done < steps:
-                    function()
-
-    def _prepare(self, count: int) -> None:
-        self._update.prepare(self.steps, count, self.total_steps)
-        self.guard.before(self.arrays())
-
-    def _bad(self, batch: Batch) -> None:
-        """A loss or gradient was not finite."""
-        recorder = self._recorder
-        if recorder.before.size:
-            self.model.flat_buffers[...] = recorder.before
-        error = find_not_finite(self.model, batch.outputs, recorder.loss[0], self.steps)
-        factor = self.guard.met(self.arrays())
-        if factor is None:
-            raise error
-        self._update.scale *= factor
-
-
-def swap(a: Array, b: Array) -> None:
-    """Exchange the contents of two arrays."""
-    kept = a.copy()
-    a[...] = b
-    b[...] = kept

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from fastgrad.constraints import get as constraints_of
 from fastgrad.model import Sequential
 from fastgrad.optimizers import Optimizer
 from fastgrad.program import Tape
+from fastgrad.schedules import ReduceOnPlateau
 
 AHEAD = 1024  # steps whose scheduled rates are known to a replay
 
@@ -66,6 +68,8 @@ class Update:
         All state of each clip, its account included.
     mean : ndarray or None
         The average of the parameters over the steps.
+    averaged : bool
+        Whether the model's parameters and their average have changed places.
     rate : float
         The learning rate of the last step.
     scale : float
@@ -104,6 +108,7 @@ class Update:
         if self.decay is not None:
             self.mean = aligned(model.flat_params.size, model.dtype)
             self.mean[...] = model.flat_params
+        self.averaged = False
         self.scale = 1.0
         self.rate = self.optimizer.lr
         self._hyper = np.array([g.configured(self.optimizer).hyper() for g in self.groups])
@@ -195,6 +200,28 @@ class Update:
         if self.mean is not None:
             tape.call("average", params, self.decay, step, self.mean)
         tape.call("end_step", step)
+
+    @contextmanager
+    def swapped(self, wanted: bool) -> Iterator[None]:
+        """Have parameters and average change places, if there is one, until the block ends."""
+        if self.mean is None or not wanted:
+            yield
+            return
+        self._swap(self.model.flat_params, self.mean)
+        try:
+            yield
+        finally:
+            self._swap(self.model.flat_params, self.mean)
+
+    def _swap(self, params: Array, mean: Array) -> None:
+        kept = params.copy()
+        params[...] = mean
+        mean[...] = kept
+        self.averaged = not self.averaged
+
+    def plateaus(self) -> list[ReduceOnPlateau]:
+        """The parts of the schedule that want to know how each epoch went."""
+        return [] if self.schedule is None else self.schedule.plateaus()
 
 
 def _checked(optimizer: Optimizer, overrides: Any) -> Mapping[str, Any]:

@@ -92,8 +92,8 @@ def test_nothing_is_taken_that_is_not_trained_on():
 
 def test_a_schedule_knows_how_long_training_is():
     run = fit(parts(), steps_per_epoch=4)
-    assert run.trainer.total_steps == 12
-    assert fit(parts()).trainer.total_steps is None
+    assert run.trainer.stepper.total_steps == 12
+    assert fit(parts()).trainer.stepper.total_steps is None
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, ValueError])

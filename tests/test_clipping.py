@@ -250,7 +250,7 @@ def test_a_restored_state_continues_bit_for_bit(clip, engine, rng):
         old.epoch(x, y, 8, shuffle=False)
     for k in range(3 * 12):
         if k % 12 == 0:
-            by_steps._begin_epoch()
+            by_steps.stepper.begin_epoch()
         by_steps.step(x[8 * (k % 12) :][:8], y[8 * (k % 12) :][:8])
     assert everything(by_steps) == everything(old)
 

@@ -207,7 +207,7 @@ def test_an_epoch_can_be_stopped_in_a_later_window_and_gone_on_with(saved):
 
     def keep():
         arrays = {name: array.copy() for name, array in trainer.arrays().items()}
-        kept.append((trainer.done, arrays, trainer.numbers()))
+        kept.append((trainer.stepper.done, arrays, trainer.stepper.numbers()))
 
     trainer = fg.Trainer(chain(5, 8, 3), "cross_entropy", fg.Adam(0.01), rng=3)
     trainer.every(3, keep)
@@ -217,7 +217,7 @@ def test_an_epoch_can_be_stopped_in_a_later_window_and_gone_on_with(saved):
         other = fg.Trainer(chain(5, 8, 3), "cross_entropy", fg.Adam(0.01), rng=3)
         for name, array in other.arrays().items():
             array[...] = arrays[name]
-        other.set_numbers(numbers, {}, done)
+        other.stepper.set_numbers(numbers, {}, done)
         assert other.epoch(rows, batch_size=5) == loss
         assert bits(*other.arrays().values()) == bits(*trainer.arrays().values())
 

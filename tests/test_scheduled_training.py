@@ -104,7 +104,7 @@ def test_fit_knows_the_length_of_the_run():
         batch_size=3, accumulate=2,
     )  # fmt: skip
     steps = 4 * 7  # 14 minibatches, two to a step
-    assert run.trainer.steps == run.trainer.total_steps == steps
+    assert run.trainer.steps == run.trainer.stepper.total_steps == steps
     factors = schedules.Cosine().factors(np.arange(steps), steps)
     np.testing.assert_allclose(run.history["lr"], 0.1 * factors[6::7], rtol=1e-14)
 

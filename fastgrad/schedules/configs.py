@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fastgrad import configs
 from fastgrad.schedules.base import Schedule
 from fastgrad.schedules.cycles import Cosine, OneCycle
 from fastgrad.schedules.decays import (
@@ -69,18 +69,9 @@ def from_config(config: Mapping[str, Any]) -> Schedule:
     TypeError, ValueError
         If the name is missing or unknown, or the arguments do not suit that schedule.
     """
-    if not isinstance(config, Mapping) or "name" not in config:
-        raise ValueError(f'config: expected a mapping with a "name", got {config!r}')
-    name = config["name"]
-    if name not in _KNOWN:
-        raise ValueError(f"schedule: expected one of {', '.join(_KNOWN)}, got {name!r}")
-    arguments = {key: _made(value) for key, value in config.items() if key != "name"}
-    signature = inspect.signature(_KNOWN[name])
-    try:
-        signature.bind(**arguments)
-    except TypeError as why:
-        raise TypeError(f"schedule {name}{signature}: {why}") from None
-    return _KNOWN[name](**arguments)
+    if isinstance(config, Mapping):
+        config = {key: _made(value) for key, value in config.items()}
+    return configs.rebuilt("schedule", _KNOWN, config)
 
 
 def _made(value: Any) -> Any:
