@@ -12,9 +12,9 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 KERNELS = [  # once per level
-    "product", "dense", "elementwise", "residual", "columns", "embedding", "standardize",
-    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping",
-    "flat", "optimizers", "adam", "layerwise", "muon", "batch",
+    "linear", "elementwise", "residual", "columns", "embedding", "standardize", "batch_norm",
+    "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping", "flat",
+    "optimizers", "adam", "layerwise", "batch",
 ]  # fmt: skip
 PLAIN = ["cpu", "replay"]  # once, without any level's flags
 
@@ -36,7 +36,9 @@ if os.environ.get("FASTGRAD_LEVELS"):
 FLAGS = ["-O3", "-g0", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 if DEBUG:
     FLAGS = ["-O1", "-g", "-std=gnu11", "-ffp-contract=fast"]
-OPENMP = ["-fopenmp"] if sys.platform.startswith("linux") else []
+LINUX = sys.platform.startswith("linux")
+OPENMP = ["-fopenmp"] if LINUX else []
+STRIP = ["-Wl,-s"] if LINUX and not DEBUG else []  # a seventh of the wheel
 
 
 def extension(name: str, source: str, flags: list[str], openmp: list[str]) -> Extension:
@@ -46,8 +48,8 @@ def extension(name: str, source: str, flags: list[str], openmp: list[str]) -> Ex
         include_dirs=["src", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=FLAGS + flags + openmp,
-        extra_link_args=openmp,
-        depends=[f"src/{f}" for f in os.listdir("src") if f.endswith((".h", ".pxd"))],
+        extra_link_args=openmp + STRIP,
+        depends=[f"src/{f}" for f in os.listdir("src") if f.endswith((".h", ".pxd", ".pxi"))],
     )
 
 
@@ -63,6 +65,10 @@ def compiled(extensions: list[Extension], folder: str) -> list[Extension]:
             "wraparound": False,
             "initializedcheck": False,
             "cdivision": True,
+            # plain functions of C, whose signatures inspect can read
+            "binding": False,
+            "embedsignature": True,
+            "embedsignature.format": "clinic",
         },
     )
 

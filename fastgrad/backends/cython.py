@@ -13,9 +13,9 @@ from fastgrad.backends import contract
 
 LEVELS = ("base", "v3", "v4")
 _MODULES = (
-    "product", "dense", "elementwise", "residual", "columns", "embedding", "standardize",
-    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping",
-    "flat", "optimizers", "adam", "layerwise", "muon", "batch",
+    "linear", "elementwise", "residual", "columns", "embedding", "standardize", "batch_norm",
+    "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping", "flat",
+    "optimizers", "adam", "layerwise", "batch",
 )  # fmt: skip
 
 
@@ -56,14 +56,14 @@ def kernels(level: str) -> dict[str, Callable[..., bytes]]:
 def probe(level: str) -> Any:
     """The module of one level with `fma_peak` and `product_rate`, for benches."""
     _require(level)
-    return _module("product", level)
+    return _module("linear", level)
 
 
 def program_maker(level: str) -> Callable[..., Any]:
     """What makes a native program of calls of this level."""
     from fastgrad._kernels.replay import Replay
 
-    scratch = _module("dense", level).scratch_bytes
+    scratch = _module("linear", level).scratch_bytes
 
     def make(
         segments: list[list[Any]], status: np.ndarray, keep: Any, commits: list[int] | None = None

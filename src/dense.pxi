@@ -8,19 +8,17 @@
 #     if there are enough for all, so that each packs only its own weights.
 from _activation cimport activate, activation_code, multiply_by_slope
 from _core cimport (
-    Team, cnp, data, memset, ptrdiff_t, raise_flag, real, record_real, team_rows, team_share,
+    Team, data, memset, ptrdiff_t, raise_flag, real, record_real, team_rows, team_share,
     team_wait,
 )
 from _product cimport SCRATCH_DOUBLES, SCRATCH_FLOATS, multiply
 from _reduce cimport add_rows, all_finite
 
-cnp.import_array()
-
 scratch_bytes = max(SCRATCH_FLOATS * sizeof(float), SCRATCH_DOUBLES * sizeof(double))
 
 cdef enum:
     COLUMNS = 32  # a share of columns is a whole number of panels, at every level
-    ROWS = 12  # and a share of rows, of register tiles
+    ROWS = 12  # and a share of rows, of register tiles; also in muon.pxi
     GROUP = 4096  # elements of dz whose bias sums follow while they are in L1
 
 

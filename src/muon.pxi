@@ -7,14 +7,9 @@
 #  c) PyTorch iterates in bfloat16, this in the dtype of the parameters.
 from libc.math cimport fmax, sqrt
 
-from _core cimport Team, cnp, data, ptrdiff_t, real, record_real, team_share, team_wait
+from _core cimport Team, data, ptrdiff_t, real, record_real, team_share, team_wait
 from _product cimport multiply
 from _reduce cimport sum_of_squares
-
-cnp.import_array()
-
-cdef enum:
-    ROWS = 12  # whole tiles of rows
 
 
 cdef struct Matrix:

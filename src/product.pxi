@@ -1,14 +1,12 @@
 # Matrix products as kernels of their own, and the probe that holds them against the peak.
 from _core cimport (
-    Team, cnp, data, ptrdiff_t, real, record_real, seconds, team_share,
+    Team, data, ptrdiff_t, real, record_real, seconds, team_share,
 )
 from _product cimport (
     GemmFloat, SCRATCH_FLOATS, fg_multiply_f32, fg_pack_f32, multiply,
 )
 
 import numpy as np
-
-cnp.import_array()
 
 cdef extern from "fg_peak.h" nogil:
     double fg_peak_f32(long rounds)

@@ -1,0 +1,8 @@
+# All that multiplies matrices, in one module, which holds the register tiles once.
+from _core cimport cnp
+
+cnp.import_array()
+
+include "product.pxi"
+include "dense.pxi"
+include "muon.pxi"
