@@ -9,7 +9,7 @@ import numpy as np
 
 from fastgrad import checks, configs
 from fastgrad.arena import Array
-from fastgrad.clipping.groups import Groups
+from fastgrad.groups import Groups
 from fastgrad.model import Sequential
 from fastgrad.naming import checked, of_weights
 from fastgrad.program import Tape

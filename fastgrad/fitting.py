@@ -150,7 +150,7 @@ class Data:
     def steps(self, batch_size: int, accumulate: int) -> int:
         """Optimizer steps of an epoch, or 0 where only the end will tell."""
         if isinstance(self.X, Batches):
-            return (self.X.steps or 0) // accumulate
+            return -(-(self.X.steps or 0) // accumulate)
         return sum(count for _, count in planned(len(self.X), batch_size, accumulate))
 
 
@@ -167,7 +167,7 @@ def prepared(
         held_out = None if validation is None else own_set(trainer, validation)
         return Data(X, None, None, held_out)
     X = model.checked("X", X)
-    _, y = trainer._targets(y, model.output_shape(X.shape))
+    _, y = trainer.targets(y, model.output_shape(X.shape))
     if weight is not None:
         weight = checks.weights("sample_weight", weight, len(X), model.dtype)
     if validation is None:
@@ -192,7 +192,7 @@ def own_set(trainer: Trainer, validation: Any) -> tuple[Array, Array]:
         raise ValueError(f"validation must be (X, y) or a fraction, got {len(validation)} items")
     model = trainer.model
     X = model.checked("validation X", validation[0])
-    return X, trainer._targets(validation[1], model.output_shape(X.shape))[1]
+    return X, trainer.targets(validation[1], model.output_shape(X.shape))[1]
 
 
 def train(run: Run, data: Data, callbacks: Sequence[Callback], progress: bool | None) -> Run:

@@ -62,7 +62,8 @@ class RollBack(Policy):
     ----------
     every : int
         Steps after which the state replaces the one that is kept, if their mean loss was at most
-        `worse` times that before the kept one.
+        `worse` times that before the kept one. Fewer than lie between two bad minibatches, or each
+        of them takes back all training: where single rows are bad, use `Skip`.
     lr_factor : float
         In (0, 1]; what all later learning rates are multiplied with, once more each time.
     limit : int
@@ -132,7 +133,7 @@ class Guard:
         self._sum += count * loss
         if self._age >= self.policy.every:
             mean = self._sum / self._age
-            if mean <= self.policy.worse * self._loss:
+            if mean <= self.policy.worse * self._loss or self._loss == 0:
                 self._loss = mean
                 for name, array in arrays.items():
                     self.kept[name][...] = array

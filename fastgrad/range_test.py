@@ -176,8 +176,8 @@ def _checked(trainer: Trainer, X: Any, y: Any, weight: Any) -> tuple[Array, Arra
     """Rows, their targets and their weights."""
     rows = trainer.model.checked("X", X)
     outputs = trainer.model.output_shape(rows.shape)
-    _, targets = trainer._targets(y, outputs)
-    return rows, targets, trainer._weights(weight, outputs)
+    _, targets = trainer.targets(y, outputs)
+    return rows, targets, trainer.weights(weight, outputs)
 
 
 def _batches(rows: int, size: int, count: int, rng: np.random.Generator) -> Array:

@@ -44,8 +44,10 @@ class Recorder:
         That of the last minibatch.
     total : float64[2]
         Sum over rows of their losses, and rows.
-    before : ndarray
-        The model's buffers at the start of a step of several minibatches.
+    sum : ndarray
+        The gradient of the minibatches of a step so far.
+    before, total_before : ndarray
+        The model's buffers, and `total`, at the start of a step of several minibatches.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Recorder:
         self.status = np.zeros(1, np.int64)
         self.loss = np.zeros(1)
         self.total = np.zeros(2)
+        self.total_before = np.zeros(2)
         several = accumulate > 1
         self.sum = aligned(model.flat_grads.size if several else 0, model.dtype)
         self.before = aligned(model.flat_buffers.size if several else 0, model.dtype)
@@ -143,24 +146,34 @@ class Recorder:
         """Hold on to the arrays of the last epoch no longer."""
         self._feed = None
 
-    def single(self, batch: Batch, waiting: int) -> Any:
-        """The program of one minibatch that is not gathered, after `waiting` others of its step."""
-        first, last = waiting == 0, waiting == self.accumulate - 1
-        key = (id(batch), first, last)
-        if key not in self._singles:
-            calls: list[Any] = []
-            share = 1 / self.accumulate
-            commit = self._go_on(calls, batch, waiting, self.accumulate, share)
+    def single(self, batch: Batch) -> Any:
+        """The program of a minibatch that is not gathered: a step, or where several minibatches
+        make one, its part of it."""
+        if id(batch) not in self._singles:
+            calls = list(batch.calls)
+            commit = len(calls)
+            if self.accumulate == 1:
+                clips, update = self._ending(batch.tape.backend)
+                calls += clips + batch.closing + update
+            else:
+                calls += batch.closing
             program = backends.active().program([calls], self.status, batch.tape.keep, [commit])
-            self._singles[key] = program
-        return self._singles[key]
+            self._singles[id(batch)] = program
+        return self._singles[id(batch)]
+
+    def ending(self) -> Any:
+        """The program of the end of a step, for a gradient that is there already."""
+        backend = backends.active()
+        clips, update = self._ending(backend)
+        return backend.program([clips + update], self.status, self._endings[backend.name], [0])
 
     def _go_on(self, calls: list[Any], batch: Batch, i: int, count: int, share: float) -> int:
         """Add minibatch i of the `count` of a step; return from where on nothing may stop it."""
         tape = Tape(batch.tape.backend, self._workspace, self.model.dtype)
         grads = self.model.flat_grads
-        if count > 1 and i == 0 and self.before.size:
+        if count > 1 and i == 0:
             tape.call("blend", self.model.flat_buffers, 0.0, 1.0, self.before)
+            tape.call("blend", self.total, 0.0, 1.0, self.total_before)
         calls += tape.take() + batch.calls
         if i < count - 1:
             tape.call("blend", grads, float(i > 0), share, self.sum)

@@ -78,6 +78,7 @@ class Stepper:
             "batches": int(recorder.batches[0]),
             "total": recorder.total.tolist(),
             "waiting": self._waiting,
+            "total_before": recorder.total_before.tolist(),
             "scale": self.update.scale,
             "plateaus": [plateau.state() for plateau in self.update.plateaus()],
             "guard": self.guard.numbers(),
@@ -91,6 +92,7 @@ class Stepper:
         recorder.batches[0] = numbers["batches"]
         recorder.total[...] = numbers["total"]
         self._waiting = numbers["waiting"]
+        recorder.total_before[...] = numbers["total_before"]
         self.update.scale = numbers["scale"]
         for plateau, state in zip(self.update.plateaus(), numbers["plateaus"], strict=True):
             plateau.set_state(state)
@@ -99,19 +101,50 @@ class Stepper:
         self.done = done
 
     def single(self, batch: Batch) -> None:
-        """One minibatch by itself: an update, where enough of them have come."""
+        """One minibatch by itself: a step, where enough of them have come."""
         recorder = self.recorder
-        last = self._waiting == recorder.accumulate - 1
-        program = recorder.single(batch, self._waiting)
-        self._prepare(1)
-        program.run([1], backends.num_threads())
-        if recorder.status[0]:
-            self._waiting = 0
-            self._bad(batch)
-        else:
-            self._waiting = 0 if last else self._waiting + 1
-            if last:
+        if recorder.accumulate == 1:
+            self._prepare(1)
+            recorder.single(batch).run([1], backends.num_threads())
+            if recorder.status[0]:
+                self._bad(batch)
+            else:
                 self.guard.passed(1, float(recorder.loss[0]), self.arrays())
+            return
+        if not self._waiting:
+            self.guard.before(self.arrays())
+            recorder.before[...] = self.model.flat_buffers
+            recorder.total_before[...] = recorder.total
+            recorder.sum[...] = 0
+        good = False
+        try:
+            recorder.single(batch).run([1], backends.num_threads())
+            good = not recorder.status[0]
+        finally:
+            if not good:
+                self._waiting = 0
+                self._undo_part()
+        if not good:
+            self._bad(batch)
+            return
+        share = len(batch.x) / float(recorder.total[1] - recorder.total_before[1])
+        recorder.sum *= 1 - share
+        recorder.sum += share * self.model.flat_grads
+        self._waiting += 1
+        if self._waiting == recorder.accumulate:
+            self.finish()
+
+    def finish(self) -> None:
+        """Make a step of the minibatches that wait for others, if there are some."""
+        if not self._waiting:
+            return
+        recorder = self.recorder
+        self._waiting = 0
+        self.model.flat_grads[...] = recorder.sum
+        self._prepare(1)
+        recorder.ending().run([1], backends.num_threads())
+        loss, rows = recorder.total - recorder.total_before
+        self.guard.passed(1, float(loss / rows), self.arrays())
 
     @contextmanager
     def epoch(self) -> Iterator[None]:
@@ -125,6 +158,7 @@ class Stepper:
 
     def begin_epoch(self) -> None:
         """Have the sums of an epoch start here."""
+        self.finish()
         self.recorder.total[...] = 0
         self.update.begin_epoch()
 
@@ -140,14 +174,19 @@ class Stepper:
             self._prepare(count)
             before, total = int(recorder.step[0]), recorder.total.copy()
             recorder.cursor[0] = feed.row(here)
-            feed.program.run(feed.times(here, count), backends.num_threads())
-            good = int(recorder.step[0]) - before
+            try:
+                feed.program.run(feed.times(here, count), backends.num_threads())
+            finally:
+                good = int(recorder.step[0]) - before
+                row = int(recorder.cursor[0])
+                if row != feed.row(here + good):
+                    self._undo_part()
             self.done += good
             if good:
                 loss, rows = recorder.total - total
                 self.guard.passed(good, float(loss / rows), self.arrays())
             if recorder.status[0]:
-                self._bad(feed.batch(self.done - first, int(recorder.cursor[0])))
+                self._bad(feed.batch(here + good, row))
                 self.done += 1
             for every, function in self.pauses:
                 if self.done % every == 0 and self.done < steps:
@@ -157,11 +196,14 @@ class Stepper:
         self.update.prepare(int(self.recorder.step[0]), count, self.total_steps)
         self.guard.before(self.arrays())
 
+    def _undo_part(self) -> None:
+        """Put back what the first minibatches of a step have left behind."""
+        self.model.flat_buffers[...] = self.recorder.before
+        self.recorder.total[...] = self.recorder.total_before
+
     def _bad(self, batch: Batch) -> None:
         """A loss or gradient was not finite."""
         recorder = self.recorder
-        if recorder.before.size:
-            self.model.flat_buffers[...] = recorder.before
         steps = int(recorder.step[0])
         error = find_not_finite(self.model, batch.outputs, recorder.loss[0], steps)
         factor = self.guard.met(self.arrays())

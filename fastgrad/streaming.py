@@ -127,6 +127,7 @@ class Batches:
                 error.add_note(f"in batch {done} of epoch {self._epoch}")
                 raise
             self.rows += len(x)
+        trainer.stepper.finish()
         wanted = self.steps or 1
         if done < wanted:
             least = "" if self.steps is None else f", needs steps_per_epoch {wanted}"

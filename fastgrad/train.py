@@ -57,10 +57,13 @@ class Trainer:
         the longest one counts.
     accumulate : int
         Minibatches whose gradients make one step, each weighted by its rows: large batches in
-        little memory. BatchNorm sees each minibatch on its own.
+        little memory. BatchNorm sees each minibatch on its own. The last step of an epoch is made
+        of those that are left.
     average : float, optional
         Decay of a moving average of the parameters (Polyak & Juditsky 1992), in (0, 1): the mean
         over all steps, each weighing that much of what the next one weighs. See `averaged`.
+        Running statistics of `BatchNorm` are not averaged, nor is the average within constraints
+        that are not convex (`UnitNorm`).
     on_nonfinite : "raise", "skip", "roll_back" or a policy
         What to do about a loss or gradient that is not finite (`Skip`, `RollBack`).
     total_steps : int, optional
@@ -244,10 +247,11 @@ class Trainer:
         GradientError
             For a loss or gradient that is not finite; the parameters are those before the step.
         """
+        self._refuse_averaged()
         rows = self.model.checked("x", x)
         outputs = self.model.output_shape(rows.shape)
-        loss, target = self._targets(y, outputs)
-        weight = self._weights(sample_weight, outputs)
+        loss, target = self.targets(y, outputs)
+        weight = self.weights(sample_weight, outputs)
         self._stepper.single(self._filled(rows, target, weight, loss))
         return float(self._recorder.loss[0])
 
@@ -284,14 +288,15 @@ class Trainer:
         ValueError, TypeError, GradientError
             As `step`. KeyboardInterrupt stops between two steps and leaves a usable model.
         """
+        self._refuse_averaged()
         size = checks.count("batch_size", batch_size)
         if isinstance(X, FileRows):
             checks.only("FileRows", y=y, sample_weight=sample_weight)
             return streaming.epoch(self, X, size, shuffle)
         rows = self.model.checked("X", X, check_finite=False)
         outputs = self.model.output_shape(rows.shape)
-        loss, target = self._targets(y, outputs)
-        weight = self._weights(sample_weight, outputs)
+        loss, target = self.targets(y, outputs)
+        weight = self.weights(sample_weight, outputs)
         self._check_finite_once(X, rows)
 
         # what indexes memory nobody may change once it has been checked
@@ -327,9 +332,9 @@ class Trainer:
 
     def loss_of(self, z: Array, y: Any, sample_weight: Any = None) -> float:
         """Mean loss of outputs z, (N, outputs), for the targets y."""
-        loss, target = self._targets(y, z.shape)
+        loss, target = self.targets(y, z.shape)
         target = target.copy()
-        weight = self._weights(sample_weight, z.shape)
+        weight = self.weights(sample_weight, z.shape)
         tape = Tape(backends.active(), Workspace(), self.model.dtype)
         value = np.zeros(1)
         loss.record(tape, z, target, weight, value)
@@ -338,20 +343,35 @@ class Trainer:
         return float(value[0])
 
     def gradient_norm(self) -> float:
-        """Norm of the whole gradient of the last step, in float64, after clipping."""
+        """Norm of the whole gradient of the last step, in float64, after clipping.
+
+        NaN after a step that was not finite.
+        """
+        if self.guard.bad and not self.guard.good:
+            return math.nan
         return math.sqrt(float(np.einsum("i,i->", *[self.model.flat_grads] * 2, dtype=np.float64)))
 
-    def _targets(self, y: Any, outputs: tuple[int, ...]) -> tuple[Loss, Array]:
+    def targets(self, y: Any, outputs: tuple[int, ...]) -> tuple[Loss, Array]:
         """The loss for targets of this kind, and the targets as its kernel takes them."""
         loss = losses.for_targets(self.loss, y, outputs)
         return loss, loss.targets(y, outputs, self.model.dtype)
 
-    def _weights(self, given: Any, outputs: tuple[int, ...]) -> Array | None:
+    def weights(self, given: Any, outputs: tuple[int, ...]) -> Array | None:
         if given is None:
             return None
         if len(outputs) > 2:
             raise ValueError(f"sample_weight needs outputs (N, features), got sequences {outputs}")
         return checks.weights("sample_weight", given, outputs[0], self.model.dtype)
+
+    def _refuse_averaged(self) -> None:
+        if self._update.averaged:
+            raise RuntimeError("within averaged() the parameters are their average: train after it")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(
+            "a Trainer points into memory and cannot be copied or pickled: copy or save its model, "
+            "or keep the run with Checkpoint"
+        )
 
     def _check_finite_once(self, given: Any, rows: Array) -> None:
         """The same array need not be searched at every epoch: training itself would notice."""

@@ -90,7 +90,8 @@ class Update:
         self.optimizer: Optimizer = optimizers.get(optimizer)
         self.clips = clipping.get(clip)
         self.constraints = constraints_of(constraints, model)
-        self.schedule = None if schedule is None else schedules.get(schedule)
+        # a copy, since some remember how it went
+        self.schedule = None if schedule is None else copy.deepcopy(schedules.get(schedule))
         self.decay = (
             None
             if average is None
@@ -141,7 +142,7 @@ class Update:
         places = [row * columns for row in range(rows)]
         if self.schedule is not None and self.schedule.momentum(0, AHEAD) is not None:
             place = self.optimizer.momentum_place
-            if place is None:
+            if place is None or not self._hyper[:, place].all():
                 raise ValueError(f"{self.schedule!r} needs momentum, {self.optimizer!r} has none")
             places += [row * columns + place for row in range(rows)]
         return np.array(places, np.int64)

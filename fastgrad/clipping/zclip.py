@@ -9,7 +9,7 @@ import numpy as np
 from fastgrad import checks
 from fastgrad.arena import Array, Part
 from fastgrad.clipping.base import Clip
-from fastgrad.clipping.groups import Groups
+from fastgrad.groups import Groups
 from fastgrad.program import Tape
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastgrad.arena import Array, Part
-from fastgrad.clipping.groups import Groups
+from fastgrad.groups import Groups
 from fastgrad.optimizers.base import Hyper, Optimizer, not_negative, positive
 from fastgrad.program import Tape
 
