@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
+import math
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +30,7 @@ from fastgrad import (
     schedules,
 )
 from fastgrad.arena import Array
+from fastgrad.callbacks.early_stopping import one_of_modes, rises
 from fastgrad.data.file_rows import FileRows
 from fastgrad.layers import Layer
 from fastgrad.model import Sequential
@@ -59,8 +62,8 @@ class Checkpoint:
     monitor : str, optional
         The name in the history by which the best is found; `val_loss` where there is one, else
         `loss`.
-    mode : "min" or "max"
-        Whether less or more of it is better.
+    mode : "auto", "min" or "max"
+        Whether less or more of it is better; "auto" as for `EarlyStopping`.
 
     Examples
     --------
@@ -77,16 +80,18 @@ class Checkpoint:
         every_steps: int | None = None,
         best: str | Path | None = None,
         monitor: str | None = None,
-        mode: str = "min",
+        mode: str = "auto",
     ) -> None:
         self.path = Path(path)
         self.every_epochs = checks.count("every_epochs", every_epochs)
         self.every_steps = None if every_steps is None else checks.count("every_steps", every_steps)
         self.best = None if best is None else Path(best)
+        if self.best == self.path:
+            raise ValueError(
+                f"best must be another file than path, got {str(self.path)!r} for both"
+            )
         self.monitor = monitor
-        if mode not in ("min", "max"):
-            raise ValueError(f'mode must be "min" or "max", got {mode!r}')
-        self.mode = mode
+        self.mode = one_of_modes(mode)
         self.best_value: float | None = None
 
     def start(self, run: Run) -> None:
@@ -97,6 +102,7 @@ class Checkpoint:
                     f"there is no folder {str(path.parent)!r} to write {path.name!r} in"
                 )
         fingerprint(run)
+        _remade(described(run.trainer))  # what cannot be made again is better known now
         if run.epoch == 0 and run.trainer.steps == 0:
             self.best_value = None
         if self.every_steps is not None:
@@ -111,11 +117,11 @@ class Checkpoint:
             save(run, self.path)
 
     def _keep_best(self, run: Run, path: Path) -> None:
-        value = run.latest(self.monitor or run.usual_monitor)
-        better = self.best_value is None or (
-            value < self.best_value if self.mode == "min" else value > self.best_value
-        )
-        if better:
+        name = self.monitor or run.usual_monitor
+        value = run.latest(name)
+        best = self.best_value
+        sign = 1 if rises(self.mode, name) else -1
+        if best is None or math.isnan(best) or sign * value > sign * best:
             self.best_value = value
             run.model.save(path)
 
@@ -141,6 +147,8 @@ def save(run: Run, path: Path) -> None:
         "rng": random_state(run.epoch_start or trainer.rng),
         "settings": {**vars(settings), "split": random_state(settings.split)},
         "data": fingerprint(run),
+        "elapsed": time.perf_counter() - run.started if within else 0.0,
+        "bad_before": run.bad_before if within else None,
         "epoch": run.epoch,
         "history": run.history,
         "stopped": run.stopped,
@@ -152,7 +160,7 @@ def save(run: Run, path: Path) -> None:
         arrays |= {f"trainer.{name}": found[name] for name in found if name not in _IN_MODEL}
         arrays |= {f"guard.{name}": array for name, array in trainer.guard.kept.items()}
         tensors |= {f"{io.TRAINING}{name}": array for name, array in arrays.items()}
-        io.write(path, tensors, {**description, _KEY: json.dumps(note)})
+        io.write(path, tensors, {**description, _KEY: json.dumps(note, default=_jsonable)})
 
 
 def _callback_states(
@@ -171,6 +179,16 @@ def _callback_states(
 
 
 _IN_MODEL = ("params", "buffers")
+
+
+def _jsonable(value: Any) -> Any:
+    """What JSON has no word for."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    raise TypeError(
+        f"a checkpoint holds numbers, strings and arrays, and cannot hold {value!r} from a history "
+        "or the state of a callback"
+    )
 
 
 def resume(
@@ -235,10 +253,13 @@ def resume(
     run = Run(model, trainer, settings)
     run.data = data
     if fingerprint(run) != note["data"]:
-        raise ValueError(f"X, y and sample_weight are not those that {path} was trained on")
+        raise ValueError(
+            f"X, y, sample_weight and validation are not those that {path} was trained with"
+        )
     known = fitting.callables(callbacks)
     _fill(trainer, tensors, note)
     run.epoch, run.history, run.stopped = note["epoch"], note["history"], note["stopped"]
+    run.elapsed, run.bad_before = note["elapsed"], note["bad_before"]
     _hand_back(known, tensors, note["callbacks"])
     return fitting.train(run, data, known, progress)
 
@@ -285,21 +306,24 @@ def described(trainer: Trainer) -> dict[str, Any]:
 
 def rebuilt(model: Sequential, found: dict[str, Any], rng: np.random.Generator) -> Trainer:
     """The trainer that `described` described, as it was before its first step."""
+    return Trainer(model, rng=rng, **_remade(found))
+
+
+def _remade(found: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a trainer; an error for what is of a user's own class."""
     schedule = found["schedule"]
-    return Trainer(
-        model,
-        losses.from_config(found["loss"]),
-        optimizers.from_config(found["optimizer"]),
-        [clipping.from_config(config) for config in found["clips"]],
-        rng,
-        schedule=None if schedule is None else schedules.from_config(schedule),
-        per_layer=found["per_layer"],
-        accumulate=found["accumulate"],
-        average=found["average"],
-        on_nonfinite=policies.from_config(found["on_nonfinite"]),
-        regularizers=[penalties.from_config(config) for config in found["regularizers"]],
-        constraints=[constraints.from_config(config) for config in found["constraints"]],
-    )
+    return {
+        "loss": losses.from_config(found["loss"]),
+        "optimizer": optimizers.from_config(found["optimizer"]),
+        "clip": [clipping.from_config(config) for config in found["clips"]],
+        "schedule": None if schedule is None else schedules.from_config(schedule),
+        "per_layer": found["per_layer"],
+        "accumulate": found["accumulate"],
+        "average": found["average"],
+        "on_nonfinite": policies.from_config(found["on_nonfinite"]),
+        "regularizers": [penalties.from_config(config) for config in found["regularizers"]],
+        "constraints": [constraints.from_config(config) for config in found["constraints"]],
+    }
 
 
 def fingerprint(run: Run) -> list[Any]:
@@ -313,7 +337,7 @@ def fingerprint(run: Run) -> list[Any]:
             files = [X.X] if X.y is None else [X.X, X.y]
             run.fingerprint = [[list(file.shape), str(file.dtype)] for file in files]
         else:
-            arrays = (X, run.data.y, run.data.weight)
+            arrays = (X, run.data.y, run.data.weight, *(run.data.held_out or ()))
             run.fingerprint = [_checksum(array) for array in arrays if array is not None]
     return run.fingerprint
 

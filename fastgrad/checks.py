@@ -36,9 +36,7 @@ def layers(values: tuple[Any, ...]) -> tuple[Any, ...]:
         if any(layer is other for other in values[:i]):
             raise ValueError(f"layer {i} is given twice; each position needs a layer of its own")
     return tuple(
-        Chain(*layer.layers, values={**layer.params, **layer.buffers})
-        if isinstance(layer, Sequential)
-        else layer
+        Chain(*layer.layers, values=layer.values()) if isinstance(layer, Sequential) else layer
         for layer in values
     )
 
@@ -95,6 +93,8 @@ def seed_of(generator: np.random.Generator) -> int:
 
 def real_array(name: str, value: Any) -> Array:
     """An array of real numbers, as it is; a data frame as its numbers."""
+    if value is None:
+        raise TypeError(f"{name} is missing: it must be an array of real numbers, got None")
     if not isinstance(value, np.ndarray) and frames.is_frame(value):
         value = frames.to_array(name, value)
     try:

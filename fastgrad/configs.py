@@ -13,11 +13,12 @@ Kind = TypeVar("Kind")
 
 def described(thing: object) -> dict[str, Any]:
     """The class name and the public attributes of an object: those its constructor takes."""
-    arguments = {name: _plain(v) for name, v in vars(thing).items() if not name.startswith("_")}
+    arguments = {name: plain(v) for name, v in vars(thing).items() if not name.startswith("_")}
     return {"name": type(thing).__name__, **arguments}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Numbers and arrays of NumPy as those of Python."""
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 

@@ -126,8 +126,6 @@ def fit(
         constraints=constraints,
     )
     data = prepared(trainer, X, y, sample_weight, validation, generator)
-    if not isinstance(data.X, Batches):
-        model.fit_input(data.X, again=False)
     run = Run(model, trainer, settings)
     return train(run, data, callbacks, progress)
 
@@ -202,38 +200,52 @@ def train(run: Run, data: Data, callbacks: Sequence[Callback], progress: bool | 
     trainer.stepper.total_steps = steps * settings.epochs or None
     run.callbacks, run.data = callbacks, data
     _tell(callbacks, "start", run)
+    if not isinstance(data.X, Batches):
+        run.model.fit_input(data.X, again=False)
     # what is saved must know what the others made of the epoch
     ordered = sorted(callbacks, key=lambda callback: hasattr(callback, "saves"))
     with _bar(run, settings.epochs, progress) as bar:
         while run.epoch < settings.epochs and run.stopped is None:
-            run.epoch_start = copy.deepcopy(trainer.rng)
-            bad, start = trainer.guard.bad, time.perf_counter()
             try:
-                mean_loss = data.epoch(trainer, settings)
+                _epoch(run, data, bar, ordered)
             except (GradientError, KeyboardInterrupt) as error:
                 error.run = run  # type: ignore[union-attr]
                 raise
-            seconds = time.perf_counter() - start
-            with trainer.averaged():
-                _note(run, mean_loss, seconds, trainer.guard.bad - bad, data)
-                run.epoch_start = None
-                _reduce(run)
-                bar.update(1)
-                bar.set_postfix_str(_postfix(run), refresh=False)
-                # every callback sees the epoch, even if an earlier one has stopped the run
-                for callback in ordered:
-                    if _is_true(callback(run)):
-                        run.stopped = run.stopped or "a callback stopped it"
     trainer.keep_average()
     _tell(callbacks, "finish", run)
     return run
 
 
+def _epoch(run: Run, data: Data, bar: Any, callbacks: Sequence[Callback]) -> None:
+    """Train on all data once, and let everybody know."""
+    trainer = run.trainer
+    run.epoch_start = copy.deepcopy(trainer.rng)
+    if run.bad_before is None:
+        run.bad_before = trainer.guard.bad
+    run.started = time.perf_counter() - run.elapsed
+    mean_loss = data.epoch(trainer, run.settings)
+    seconds = time.perf_counter() - run.started
+    with trainer.averaged():
+        _note(run, mean_loss, seconds, trainer.guard.bad - run.bad_before, data)
+        run.epoch_start, run.bad_before, run.elapsed = None, None, 0.0
+        _reduce(run)
+        bar.update(1)
+        bar.set_postfix_str(_postfix(run), refresh=False)
+        # every callback sees the epoch, even if an earlier one has stopped the run
+        for callback in callbacks:
+            if _is_true(callback(run)):
+                run.stopped = run.stopped or "a callback stopped it"
+
+
 def callables(callbacks: Any) -> tuple[Callback, ...]:
     """The callbacks, if they are some."""
-    if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
+    found = (callbacks,) if callable(callbacks) else callbacks
+    if not isinstance(found, (list, tuple)) or not all(map(callable, found)):
         raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
-    return tuple(callbacks)
+    for one in found:
+        if isinstance(one, type):
+            raise TypeError(f"callbacks: {one.__name__} is a class; make one: {one.__name__}(...)")
+    return tuple(found)
 
 
 def _tell(callbacks: Sequence[Callback], name: str, run: Run) -> None:

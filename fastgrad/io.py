@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,12 +82,27 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    """Have the new name outlive a loss of power, where folders can be synced."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def remove_leftovers(path: Path) -> None:
     """Remove what a process has left that was killed while it wrote this file."""
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        leftover.unlink(missing_ok=True)
+    name = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}")  # as mkstemp makes them
+    for leftover in path.parent.iterdir():
+        if name.fullmatch(leftover.name):
+            leftover.unlink(missing_ok=True)
 
 
 def load(path: str | Path, layers: Mapping[str, type[Layer]] | None = None) -> Sequential:

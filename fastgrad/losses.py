@@ -154,7 +154,9 @@ class CrossEntropy(_CrossEntropy):
         if found.shape != outputs[:-1]:
             raise ValueError(f"y has shape {found.shape}, needs {outputs[:-1]} or {outputs}")
         if found.dtype.kind not in "iu":
-            raise TypeError(f"y must hold integer classes, got dtype {found.dtype}")
+            whole = found.dtype.kind == "f" and (found == np.trunc(found)).all()
+            hint = "; y.astype(int) makes integers of these" if whole else ""
+            raise TypeError(f"y must hold integer classes, got dtype {found.dtype}{hint}")
         low, high = int(found.min()), int(found.max())
         if low < 0 or high >= classes:
             raise ValueError(f"y must lie in [0, {classes}), got {low} to {high}")

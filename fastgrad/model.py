@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,6 +65,7 @@ class Sequential:
         self.dtype = checks.dtype(dtype)
         self.layers = checks.layers(layers)
         generator = checks.generator(rng)
+        self._seeded = rng is not None
         self.inputs, self.outputs = features_of(self.layers)
         self.indices = self.layers[0].indices
         specs = parameters_of(self.layers)
@@ -77,10 +79,18 @@ class Sequential:
         self._buffer_arena = Arena({n: shape for n, (shape, _) in buffers.items()}, self.dtype)
         for name, (shape, init) in buffers.items():
             self.buffers[name] = np.asarray(init(shape, generator, self.dtype))
+        self._drawn = None if self._seeded else zlib.crc32(self.flat_params.data)
         self._seed = checks.seed_of(generator)
         self._count = np.zeros(1, np.int64)  # of the forward passes in training
         self.metadata: dict[str, str] = {}
         self._forget()
+
+    def values(self) -> dict[str, Array] | None:
+        """Parameters and buffers, but None where they are what chance gave a model without rng:
+        the model that it becomes a part of then draws them from its own."""
+        if self._drawn is not None and self._drawn == zlib.crc32(self.flat_params.data):
+            return None
+        return {**self.params, **self.buffers}
 
     def _forget(self) -> None:
         """Have nothing recorded."""

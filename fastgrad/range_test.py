@@ -139,6 +139,7 @@ def lr_range_test(
     generator = copy.deepcopy(checks.generator(rng))
     optimizer = copy.deepcopy(optimizers.get(optimizer))
     trainer = Trainer(copy.deepcopy(model), loss, optimizer, clip, generator)
+    trainer.model.fit_input(X, again=False)
     data = _checked(trainer, X, y, sample_weight)
     size = min(checks.count("batch_size", batch_size), len(data[0]))
 

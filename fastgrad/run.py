@@ -68,6 +68,9 @@ class Run:
         self.callbacks: Sequence[Callback] = ()
         self.data: Data | None = None
         self.fingerprint: list[Any] | None = None  # of the data, once something needs it
+        self.started = 0.0  # when the epoch would have begun, had it run without a break
+        self.elapsed = 0.0  # seconds of an epoch that is resumed
+        self.bad_before: int | None = None  # steps left out before the epoch
         self.epoch_start: np.random.Generator | None = None  # the trainer's, within an epoch
         self.epoch = 0
         self.history: dict[str, list[Any]] = {}
@@ -83,9 +86,9 @@ class Run:
         if name not in self.history:
             raise ValueError(f"monitor {name!r} is none of {', '.join(self.history)}")
         value = self.history[name][-1]
-        if not isinstance(value, (int, float)):
+        if not isinstance(value, (int, float, np.number)):
             raise TypeError(f"monitor {name!r} must be a number per epoch, got {value!r}")
-        return value
+        return float(value)
 
     def record(self, **values: Any) -> None:
         """Append to the history, a value to each of these lists."""

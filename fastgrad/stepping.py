@@ -208,5 +208,9 @@ class Stepper:
         error = find_not_finite(self.model, batch.outputs, recorder.loss[0], steps)
         factor = self.guard.met(self.arrays())
         if factor is None:
+            if self.guard.in_a_row > 1:
+                error.args = (
+                    f"{error} ({self.guard.policy!r} gives up: {self.guard.in_a_row} in a row)",
+                )
             raise error
         self.update.scale *= factor

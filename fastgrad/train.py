@@ -49,8 +49,9 @@ class Trainer:
         Applied to the gradient before the update.
     rng : int or numpy.random.Generator
         Seed of the order of rows in `epoch`, and of dropout.
-    schedule : Schedule, optional
-        The factor on all learning rates at each step (`fastgrad.schedules`).
+    schedule : Schedule, str or float, optional
+        The factor on all learning rates at each step (`fastgrad.schedules`); by name "linear",
+        "cosine", "one_cycle" or "reduce_on_plateau" with their defaults.
     per_layer : dict, optional
         Settings of the optimizer for some parameters: ``{"0": {"lr": 1e-4}, "2.weight":
         {"weight_decay": 0.0}}``. A name is that of a parameter or of a layer with all it holds;

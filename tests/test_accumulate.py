@@ -93,3 +93,92 @@ def test_a_failed_step_leaves_running_statistics_as_they_were(rng, backend):
 def test_bad_counts_are_refused(value, error):
     with pytest.raises(error, match="accumulate"):
         fg.Trainer(chain(5, 3), "mse", accumulate=value)
+
+
+def test_minibatches_by_hand_weigh_by_their_rows(rng, backend):
+    x, y = data(rng, 16)
+    model, other = chain(5, 8, 3, dtype="float64"), chain(5, 8, 3, dtype="float64")
+    trainer = fg.Trainer(model, "cross_entropy", fg.SGD(0.1), accumulate=3)
+    for part in (slice(0, 9), slice(9, 10), slice(10, 16)):
+        trainer.step(x[part], y[part])
+    fg.Trainer(other, "cross_entropy", fg.SGD(0.1)).step(x, y)
+    assert_close(model.flat_params, other.flat_params, "float64", 3 * 50)
+
+
+def test_an_epoch_first_finishes_the_step_that_waits(rng, backend):
+    x, y = data(rng, 16)
+    model, other = chain(5, 8, 3, dtype="float64"), chain(5, 8, 3, dtype="float64")
+    trainer = fg.Trainer(model, "cross_entropy", fg.SGD(0.1), accumulate=2)
+    trainer.step(x[:8], y[:8])
+    trainer.epoch(x, y, 8, shuffle=False)
+    known = fg.Trainer(other, "cross_entropy", fg.SGD(0.1))
+    known.step(x[:8], y[:8])
+    known.step(x, y)
+    assert trainer.steps == 2
+    assert_close(model.flat_params, other.flat_params, "float64", 2 * 3 * 50)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_batches_that_are_handed_in_make_a_last_step_of_what_is_left(count, rng):
+    x, y = data(rng, 21)
+    batches = [(x[i : i + 3], y[i : i + 3]) for i in range(0, 21, 3)]
+    models = [chain(5, 8, 3, dtype="float64") for _ in range(2)]
+    options = {"loss": "cross_entropy", "optimizer": fg.SGD(0.1), "epochs": 3}
+    options |= {"accumulate": count, "schedule": "linear"}
+    one = fg.fit(models[0], batches, steps_per_epoch=7, **options)
+    two = fg.fit(models[1], x, y, batch_size=3, shuffle=False, **options)
+    assert one.trainer.steps == two.trainer.steps == 3 * -(-7 // count)
+    assert one.history["lr"] == two.history["lr"]
+    assert_close(models[0].flat_params, models[1].flat_params, "float64", 3 * 4 * 3 * 50)
+
+
+class Raises(fg.Layer):
+    """Fails at its forward pass number `at`."""
+
+    at = 0
+
+    def forward(self, x, params, train):
+        self.at -= train
+        if self.at == 0:
+            raise ZeroDivisionError
+        return x
+
+    def backward(self, dy, params, grads):
+        return dy
+
+
+@pytest.mark.parametrize("by_epoch", [True, False])
+def test_an_error_in_the_middle_of_a_step_leaves_nothing_of_it(by_epoch, rng, backend):
+    layer = Raises()
+    model = fg.Sequential(fg.Dense(5, 8), fg.BatchNorm(8), layer, fg.Dense(8, 3), rng=0)
+    trainer = fg.Trainer(model, "cross_entropy", fg.SGD(0.1), accumulate=3)
+    x, y = data(rng, 24)
+    trainer.epoch(x, y, 4)
+    before = bits(*trainer.arrays()["params"], *model.flat_buffers)
+    layer.at = 3
+
+    def train():
+        if by_epoch:
+            trainer.epoch(x, y, 4)
+        for i in range(3):
+            trainer.step(x[4 * i : 4 * i + 4], y[4 * i : 4 * i + 4])
+
+    with pytest.raises(ZeroDivisionError):
+        train()
+    assert bits(*trainer.arrays()["params"], *model.flat_buffers) == before
+    assert trainer.steps == 2
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_loss_of_a_step_that_is_left_out_does_not_count(rng, backend):
+    """Its first minibatch was good, and the loss of that was finite."""
+    x, y = rng.standard_normal((24, 5)), rng.standard_normal((24, 3))
+    losses = []
+    for rows in (slice(0, 24), np.r_[0:8, 16:24]):
+        model = chain(5, 8, 3, activation="relu", dtype="float64")
+        spoiled = x.copy()
+        spoiled[12:16] = 1e308
+        trainer = fg.Trainer(model, "mse", fg.SGD(0.1), accumulate=2, on_nonfinite="skip")
+        losses.append(trainer.epoch(spoiled[rows], y[rows], 4, shuffle=False))
+        assert trainer.steps == 2
+    assert losses[0] == losses[1]

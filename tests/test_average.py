@@ -97,3 +97,14 @@ def test_it_smooths_the_noise_of_small_minibatches(rng):
 def test_bad_decays_are_refused(value):
     with pytest.raises(ValueError, match="average must lie in"):
         fg.Trainer(chain(5, 3), "mse", average=value)
+
+
+def test_nothing_is_trained_while_the_average_is_in_place(rng):
+    x, y = data(rng)
+    trainer = fg.Trainer(chain(5, 8, 3), "mse", average=0.9)
+    trainer.step(x, y)
+    with trainer.averaged():
+        for train in (trainer.step, trainer.epoch):
+            with pytest.raises(RuntimeError, match=r"within averaged\(\)"):
+                train(x, y)
+    trainer.step(x, y)

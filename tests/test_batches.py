@@ -155,7 +155,7 @@ CASES = {  # what fit is given, the error, what it says, and batches trained on 
         lambda: (parts(), {"validation": 0.5}), ValueError, r"validation must be \(X, y\) with b", 0
     ),
     "neither": (lambda: (5, {}), ValueError, r"X has shape \(\), needs \(N, 5\)", 0),
-    "no targets": (lambda: (X, {}), TypeError, "y must hold real numbers", 0),
+    "no targets": (lambda: (X, {}), TypeError, "y is missing", 0),
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from nets import bits
 
 import fastgrad as fg
 from fastgrad import checkpoints, schedules
+from fastgrad.callbacks import CSVLog, JSONLog
 from fastgrad.data import FileRows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -237,10 +238,15 @@ def test_an_error_while_writing_leaves_the_last_checkpoint(tmp_path, monkeypatch
 def test_what_a_killed_process_left_is_removed(tmp_path):
     path = tmp_path / "run.safetensors"
     started(path, {})
-    (tmp_path / ".run.safetensors.abc").write_bytes(b"half")
+    (tmp_path / ".run.safetensors.abc_4xyz").write_bytes(b"half")
+    (tmp_path / ".run.safetensors.notes").write_bytes(b"mine")
     (tmp_path / ".other.safetensors.abc").write_bytes(b"of another")
     resumed(path, {})
-    assert sorted(os.listdir(tmp_path)) == [".other.safetensors.abc", path.name]
+    assert sorted(os.listdir(tmp_path)) == [
+        ".other.safetensors.abc",
+        ".run.safetensors.notes",
+        path.name,
+    ]
 
 
 BAD = {
@@ -248,11 +254,11 @@ BAD = {
     "a model": (
         lambda p: (make().save(p), resumed(p, {})), ValueError, "is a model without a run"
     ),
-    "other rows": (lambda p: fg.resume(p, X + 1, Y, callbacks=fresh(p)), ValueError, "X, y and"),
+    "other rows": (lambda p: fg.resume(p, X + 1, Y, callbacks=fresh(p)), ValueError, "X, y, s"),
     "other targets": (
-        lambda p: fg.resume(p, X, (Y + 1) % 3, callbacks=fresh(p)), ValueError, "X, y and"
+        lambda p: fg.resume(p, X, (Y + 1) % 3, callbacks=fresh(p)), ValueError, "X, y, s"
     ),
-    "fewer rows": (lambda p: fg.resume(p, X[1:], Y[1:], callbacks=fresh(p)), ValueError, "X, y"),
+    "fewer rows": (lambda p: fg.resume(p, X[1:], Y[1:], callbacks=fresh(p)), ValueError, "X, y, s"),
     "weights": (
         lambda p: resumed(p, {}, sample_weight=np.ones(90)), ValueError, "sample_weight"
     ),
@@ -289,7 +295,7 @@ def test_validation_that_was_given_must_be_given_again(tmp_path):
     [
         (lambda: fg.Checkpoint("x", every_epochs=0), ValueError, "every_epochs must be at least 1"),
         (lambda: fg.Checkpoint("x", every_steps=0), ValueError, "every_steps must be at least 1"),
-        (lambda: fg.Checkpoint("x", mode="less"), ValueError, 'mode must be "min" or "max"'),
+        (lambda: fg.Checkpoint("x", mode="less"), ValueError, "mode must be one of auto, min, max"),
         (
             lambda: started(Path("no/folder/x"), {}),
             FileNotFoundError,
@@ -316,6 +322,62 @@ def make_plain():
 
 def monitoring(name):
     return fg.Checkpoint("x", best="y", monitor=name)
+
+
+def test_the_best_accuracy_is_the_highest(tmp_path):
+    keep = fg.Checkpoint(tmp_path / "run", best=tmp_path / "best", monitor="val_accuracy")
+    run = fg.fit(make(), X, Y, loss="cross_entropy", validation=0.3, epochs=5, callbacks=keep)
+    assert keep.best_value == max(run.history["val_accuracy"])
+
+
+def test_a_first_epoch_without_a_number_is_not_the_best(tmp_path):
+    keep = fg.Checkpoint(tmp_path / "run", best=tmp_path / "best", monitor="mine")
+    values = iter([np.nan, 3.0, np.nan, 2.0])
+    note = lambda run: run.record(mine=next(values))  # noqa: E731
+    fg.fit(make(), X, Y, loss="cross_entropy", epochs=4, callbacks=[note, keep])
+    assert keep.best_value == 2
+
+
+def test_numbers_of_numpy_are_kept(tmp_path):
+    path = tmp_path / "run"
+    options = {"per_layer": {"0": {"lr": np.float32(0.01)}}, "validation": np.float64(0.3)}
+    callbacks = [lambda run: run.record(mine=np.float32(1), list=np.ones(2)), fg.Checkpoint(path)]
+    fg.fit(make(), X, Y, loss="cross_entropy", epochs=1, callbacks=callbacks, **options)
+    run = fg.resume(path, X, Y, callbacks=[lambda run: None, fg.Checkpoint(path)])
+    assert run.history["mine"] == [1]
+
+
+def test_what_cannot_be_made_again_is_refused_at_the_start(tmp_path):
+    class Mine(fg.SGD):
+        pass
+
+    model = make()
+    before = bits(model.flat_params)
+    options = {"optimizer": Mine(0.1), "callbacks": fg.Checkpoint(tmp_path / "run")}
+    with pytest.raises(ValueError, match="optimizer: expected one of"):
+        fg.fit(model, X, Y, loss="cross_entropy", epochs=1, **options)
+    assert bits(model.flat_params) == before
+
+
+def test_logs_have_each_epoch_once(tmp_path):
+    path = tmp_path / "run"
+
+    def callbacks(last):
+        logs = [log(tmp_path / log.__name__) for log in (CSVLog, JSONLog)]
+        return [*logs, fg.Checkpoint(path, every_epochs=3), last]
+
+    def stop(run):
+        if run.epoch == 5:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        fg.fit(make(), X, Y, loss="cross_entropy", epochs=8, callbacks=callbacks(stop))
+    with pytest.raises(StoppedError):  # the same function; from epoch 3 it comes to 5 again
+        fg.resume(path, X, Y, callbacks=callbacks(stop))
+    rows = (tmp_path / "CSVLog").read_text().splitlines()[1:]
+    assert [int(row.split(",")[0]) for row in rows] == [1, 2, 3, 4, 5]
+    lines = (tmp_path / "JSONLog").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
 
 
 def test_the_numbers_are_json(tmp_path):

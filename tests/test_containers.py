@@ -207,3 +207,21 @@ def test_the_way_around_cures_a_gradient_that_vanishes():
 def test_bad_input(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_model_without_rng_draws_from_the_one_it_becomes_part_of():
+    def make(rng, inner=None):
+        nested = fg.Sequential(fg.Dense(8, 8), fg.BatchNorm(8), rng=inner)
+        return fg.Sequential(fg.Dense(5, 8), nested, fg.Dense(8, 2), rng=rng)
+
+    assert bits(make(0).flat_params) == bits(make(0).flat_params)
+    assert bits(make(0).flat_params) != bits(make(1).flat_params)
+    own = [make(rng, inner=3).params["1.0.weight"] for rng in (0, 1)]
+    assert bits(own[0]) == bits(own[1])
+
+
+def test_a_model_without_rng_keeps_values_that_were_given_to_it():
+    nested = fg.Sequential(fg.Dense(8, 8))
+    nested.params["0.weight"] = np.eye(8)
+    model = fg.Sequential(fg.Dense(5, 8), nested, rng=0)
+    assert np.array_equal(model.params["1.0.weight"], np.eye(8))

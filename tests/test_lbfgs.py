@@ -90,11 +90,13 @@ def test_dropout_drops_the_same_within_an_epoch():
     assert len(set(losses)) == 4
 
 
-def test_running_statistics_move_once_an_epoch():
+def test_running_statistics_are_those_of_all_rows():
     x, y = regression()
     model = fg.Sequential(fg.BatchNorm(5), fg.Dense(5, 2), rng=0, dtype="float64")
     fg.Trainer(model, "mse", fg.LBFGS()).epoch(x, y)
-    np.testing.assert_allclose(model.buffers["0.running_mean"], 0.1 * x.mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(model.buffers["0.running_mean"], x.mean(axis=0), atol=1e-12)
+    var = x.var(axis=0, ddof=1)
+    np.testing.assert_allclose(model.buffers["0.running_var"], var, rtol=1e-12)
 
 
 @pytest.mark.parametrize("when", [0, 5])

@@ -135,6 +135,32 @@ def test_momentum_cannot_cycle_where_there_is_none():
         make(Plain(0.1), schedule=schedules.OneCycle(momentum_range=(0.8, 0.95)))
 
 
+@pytest.mark.parametrize("optimizer", [fg.SGD(0.1), fg.RMSprop(), fg.Adagrad(0.1)], ids=repr)
+def test_momentum_cannot_cycle_where_it_is_zero(optimizer):
+    with pytest.raises(ValueError, match="needs momentum"):
+        make(optimizer, schedule=schedules.OneCycle(momentum_range=(0.8, 0.95)))
+
+
+def test_a_schedule_serves_several_runs():
+    schedule = schedules.ReduceOnPlateau(0.5, patience=0, threshold=10.0, threshold_mode="abs")
+    rates = [
+        fg.fit(
+            chain(5, 8, 3), X, Y, loss="mse", optimizer=fg.SGD(0.1), schedule=schedule, epochs=4
+        ).history["lr"]
+        for _ in range(2)
+    ]
+    assert rates[0] == rates[1]
+
+
+def test_a_plateau_of_accuracies_is_one_that_no_longer_rises():
+    schedule = schedules.ReduceOnPlateau(0.5, patience=0, monitor="val_accuracy")
+    for accuracy in (0.1, 0.2, 0.3):
+        schedule.update(accuracy)
+    assert schedule.scale == 1
+    schedule.update(0.2)
+    assert schedule.scale == 0.5
+
+
 def test_schedules_that_are_none_are_refused():
     with pytest.raises(ValueError, match="schedule: expected one of"):
         make(fg.SGD(0.1), schedule="sawtooth")

@@ -316,7 +316,7 @@ BAD = {
     "times 2": (lambda: Cosine() * 2, "unsupported operand"),
     "no total": (
         lambda: Warmup(5, Cosine()).factors([0]),
-        "steps 1.0 is a fraction of a run of unknown length; give a number of steps",
+        "steps 1.0 is a fraction of a run of unknown length: give a number of steps",
     ),
     "total 0": (lambda: Cosine().factors([0], 0), "total must be at least 1, got 0"),
     "float total": (lambda: Cosine().factors([0], 10.0), "total must be an integer, got 10.0"),
@@ -324,7 +324,7 @@ BAD = {
     "step -1": (lambda: Cosine(5).factors([3, -1]), "steps must be at least 0, got -1"),
     "plateau factor": (lambda: ReduceOnPlateau(1.0), r"factor must lie in \(0, 1\), got 1.0"),
     "patience": (lambda: ReduceOnPlateau(patience=-1), "patience must be at least 0, got -1"),
-    "mode": (lambda: ReduceOnPlateau(mode="up"), "mode must be 'min' or 'max', got 'up'"),
+    "mode": (lambda: ReduceOnPlateau(mode="up"), "mode must be 'auto' or 'min' or 'max', got 'up'"),
     "threshold": (lambda: ReduceOnPlateau(threshold=-1), r"threshold must lie in \[0, inf\)"),
     "threshold_mode": (lambda: ReduceOnPlateau(threshold_mode=1), "threshold_mode must be 'rel'"),
     "cooldown": (lambda: ReduceOnPlateau(cooldown=0.5), "cooldown must be an integer, got 0.5"),

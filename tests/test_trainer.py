@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from harness import golden
@@ -264,3 +267,17 @@ def test_momentum_that_comes_too_late_is_refused():
     with pytest.raises(ValueError, match="needs velocity"):
         trainer.step(np.ones((4, 5)), np.ones((4, 3)))
     assert bits(trainer.model.flat_params) == before
+
+
+def test_a_trainer_says_that_it_cannot_be_copied():
+    trainer = fg.Trainer(chain(5, 3), "mse")
+    for attempt in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="a Trainer points into memory"):
+            attempt(trainer)
+
+
+def test_a_mistyped_setting_of_an_optimizer_is_refused():
+    optimizer = fg.Adam()
+    with pytest.raises(AttributeError, match="Adam has no 'learning_rate'; it has lr, betas"):
+        optimizer.learning_rate = 0.1
+    assert "learning_rate" not in optimizer.config()

@@ -15,6 +15,18 @@ from fastgrad.run import Run
 _MODES = ("auto", "min", "max")
 
 
+def one_of_modes(mode: str) -> str:
+    """The mode, if it is one."""
+    if mode not in _MODES:
+        raise ValueError(f"mode must be one of {', '.join(_MODES)}, got {mode!r}")
+    return mode
+
+
+def rises(mode: str, name: str) -> bool:
+    """Whether more is better, of what has this name in the history."""
+    return mode == "max" or (mode == "auto" and name.endswith("accuracy"))
+
+
 class EarlyStopping:
     """A callback that stops a run which no longer gets better, and goes back to its best epoch.
 
@@ -60,9 +72,7 @@ class EarlyStopping:
         self.monitor = monitor
         self.min_delta = checks.number("min_delta", min_delta, 0)
         self.restore_best = bool(restore_best)
-        if mode not in _MODES:
-            raise ValueError(f"mode must be one of {', '.join(_MODES)}, got {mode!r}")
-        self.mode = mode
+        self.mode = one_of_modes(mode)
         self.baseline = None if baseline is None else checks.number("baseline", baseline)
         self.start_from_epoch = checks.count("start_from_epoch", start_from_epoch, minimum=0)
         self._forget()
@@ -82,7 +92,7 @@ class EarlyStopping:
             self._forget()
         if run.epoch <= self.start_from_epoch:
             return False
-        rising = self.mode == "max" or (self.mode == "auto" and name.endswith("accuracy"))
+        rising = rises(self.mode, name)
         self._waited += 1
         if self._params is None or self._is_better(value, self.best, rising):
             self.best, self.best_epoch = value, run.epoch

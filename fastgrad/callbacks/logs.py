@@ -29,24 +29,31 @@ class CSVLog:
         In a folder that exists.
     append : bool
         Whether to go on with a file that is there, instead of replacing it at the first epoch. A
-        run that is resumed always goes on.
+        run that is resumed always goes on, after the epochs that it has done.
     """
 
     def __init__(self, path: str | Path, append: bool = False) -> None:
         self.path = _file(path)
         self.append = bool(append)
         self._columns: list[str] | None = None  # of the file, once begun
+        self._resumed = False
         self._new_values = NewValues()
 
     def start(self, run: Run) -> None:
-        """Keep the file of a run that is resumed."""
-        self.append = self.append or run.epoch > 0
+        """Begin the file; of a run that is resumed, keep the epochs that it has done."""
+        self._columns = None
+        self._resumed = run.epoch > 0
+        if self._resumed and self.path.exists():
+            rows = list(_csv_rows(self.path))
+            place = rows[0].index("epoch") if rows and "epoch" in rows[0] else None
+            kept = [row for i, row in enumerate(rows) if i == 0 or _done(row, place, run.epoch)]
+            write_atomically(self.path, "".join(map(_csv_line, kept)).encode())
 
     def __call__(self, run: Run) -> None:
         """Write the epoch just done."""
         row = flat(self._new_values(run.history))
         if self._columns is None:
-            _begin(self.path, self.append)
+            _begin(self.path, self.append or self._resumed)
             self._columns = next(_csv_rows(self.path), [])
         columns = self._columns + [name for name in row if name not in self._columns]
         if columns != self._columns:
@@ -66,25 +73,30 @@ class JSONLog:
         In a folder that exists.
     append : bool
         Whether to go on with a file that is there, instead of replacing it at the first epoch. A
-        run that is resumed always goes on.
+        run that is resumed always goes on, after the epochs that it has done.
     """
 
     def __init__(self, path: str | Path, append: bool = False) -> None:
         self.path = _file(path)
         self.append = bool(append)
-        self._begun = False
+        self._begun = self._resumed = False
         self._new_values = NewValues()
 
     def start(self, run: Run) -> None:
-        """Keep the file of a run that is resumed."""
-        self.append = self.append or run.epoch > 0
+        """Begin the file; of a run that is resumed, keep the epochs that it has done."""
+        self._begun = False
+        self._resumed = run.epoch > 0
+        if self._resumed and self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _epoch_of(line) <= run.epoch]
+            write_atomically(self.path, "".join(f"{line}\n" for line in kept).encode())
 
     def __call__(self, run: Run) -> None:
         """Write the epoch just done."""
         row = {name: _finite(value) for name, value in self._new_values(run.history).items()}
         line = json.dumps(row, allow_nan=False, default=str)
         if not self._begun:
-            _begin(self.path, self.append)
+            _begin(self.path, self.append or self._resumed)
             self._begun = True
         _add(self.path, f"{line}\n")
 
@@ -106,6 +118,22 @@ def _begin(path: Path, append: bool) -> None:
             file.seek(-1, io.SEEK_END)
             if file.read() != b"\n":
                 file.write(b"\n")
+
+
+def _done(row: list[str], place: int | None, epoch: int) -> bool:
+    """Whether a row of a CSV file is of an epoch up to this one."""
+    try:
+        return place is None or int(row[place]) <= epoch
+    except (IndexError, ValueError):  # half a line
+        return False
+
+
+def _epoch_of(line: str) -> float:
+    """The epoch of a JSON line, infinite for half a line."""
+    try:
+        return float(json.loads(line).get("epoch", 0))
+    except (AttributeError, TypeError, ValueError):
+        return math.inf
 
 
 def _add(path: Path, line: str) -> None:

@@ -63,7 +63,7 @@ def critical_point(
     ------
     ValueError
         If there is none, as sigma_b^2 would be negative: with a slope so small for its mean, the
-        activation makes more signal than q. So it is for sigmoid, whose q must be 45.7 at least,
+        activation makes more signal than q. So it is for sigmoid, whose q must be 45.63 at least,
         deep in saturation, and for softplus, which has none at any q. The message names the
         nearest q that has one. No nearest weights are returned in its place, since they would
         vanish or explode after all; take another activation, or a normalization layer.

@@ -80,6 +80,9 @@ class Optimizer:
 
     def __setattr__(self, name: str, value: Any) -> None:
         check = self.checks.get(name)  # in the constructor and whenever it is changed
+        if check is None and type(self).__module__.startswith("fastgrad."):
+            known = ", ".join(vars(self)) or "nothing yet"
+            raise AttributeError(f"{type(self).__name__} has no {name!r}; it has {known}")
         super().__setattr__(name, check(name, value) if check else value)
 
     def hyper(self) -> Hyper:

@@ -110,7 +110,8 @@ def in_steps(name: str, value: int | float, total: int | None) -> int:
         return value
     if total is None:
         raise ValueError(
-            f"{name} {value} is a fraction of a run of unknown length; give a number of steps"
+            f"{name} {value} is a fraction of a run of unknown length: give a number of steps, or "
+            "the length (Trainer(total_steps=...); of batches, fit(steps_per_epoch=...))"
         )
     return max(1, round(value * total))
 

@@ -25,8 +25,8 @@ class ReduceOnPlateau(Schedule):
         In (0, 1).
     patience : int
         Epochs without improvement that are allowed, one after the other.
-    mode : "min" or "max"
-        Which way is better.
+    mode : "auto", "min" or "max"
+        Which way is better; "auto" is "max" where `monitor` ends in ``accuracy``, else "min".
     threshold : float
         How much better counts, at least 0.
     threshold_mode : "rel" or "abs"
@@ -49,7 +49,7 @@ class ReduceOnPlateau(Schedule):
         self,
         factor: float = 0.1,
         patience: int = 10,
-        mode: str = "min",
+        mode: str = "auto",
         threshold: float = 1e-4,
         threshold_mode: str = "rel",
         cooldown: int = 0,
@@ -58,7 +58,7 @@ class ReduceOnPlateau(Schedule):
     ) -> None:
         self.factor = checks.number("factor", factor, 0, 1, open_low=True, open_high=True)
         self.patience = checks.count("patience", patience, minimum=0)
-        self.mode = _one_of("mode", mode, ("min", "max"))
+        self.mode = _one_of("mode", mode, ("auto", "min", "max"))
         self.threshold = checks.number("threshold", threshold, 0)
         self.threshold_mode = _one_of("threshold_mode", threshold_mode, ("rel", "abs"))
         self.cooldown = checks.count("cooldown", cooldown, minimum=0)
@@ -141,7 +141,8 @@ class ReduceOnPlateau(Schedule):
             return False
         if self._best is None:
             return True
-        sign = 1 if self.mode == "max" else -1
+        rising = self.mode == "auto" and (self.monitor or "").endswith("accuracy")
+        sign = 1 if rising or self.mode == "max" else -1
         if self.threshold_mode == "rel":
             margin = self._best * (1 + sign * self.threshold)
         else:
