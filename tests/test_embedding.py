@@ -268,7 +268,7 @@ CASES = {
     "floats": (GOOD.astype(float), TYPE, "must hold integers, got dtype float64"),
     "bools": (GOOD > 0, TYPE, "must hold integers, got dtype bool"),
     "text": (GOOD.astype(str), TYPE, "must hold real numbers"),
-    "none": (None, TYPE, "must hold real numbers"),
+    "none": (None, TYPE, "is missing"),
     "too high": (GOOD + 50 * (np.arange(24).reshape(6, 4) == 9), RANGE,
                  r"must lie in \[0, 50\), got 50 at index \(2, 1\)"),
     "too low": (GOOD - 1, RANGE, r"must lie in \[0, 50\), got -1 at index \(0, 0\)"),
