@@ -5,11 +5,13 @@ Whatever it does, such a step changes nothing: the parameters are those of the l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from fastgrad import checks, configs
 from fastgrad.arena import Array
+
+Arrays: TypeAlias = "Callable[[], dict[str, Array]]"  # called where they are needed
 
 
 class Policy:
@@ -112,12 +114,12 @@ class Guard:
             return 1
         return min(count, self.policy.every - self._age)
 
-    def before(self, arrays: dict[str, Array]) -> None:
+    def before(self, arrays: Arrays) -> None:
         """Keep what there is at first."""
         if isinstance(self.policy, RollBack) and not self.kept:
-            self.kept = {name: array.copy() for name, array in arrays.items()}
+            self.kept = {name: array.copy() for name, array in arrays().items()}
 
-    def passed(self, count: int, loss: float, arrays: dict[str, Array]) -> None:
+    def passed(self, count: int, loss: float, arrays: Arrays) -> None:
         """Good steps have been done, of this mean loss."""
         self.good += count
         if not isinstance(self.policy, RollBack):
@@ -135,11 +137,11 @@ class Guard:
             mean = self._sum / self._age
             if mean <= self.policy.worse * self._loss or self._loss == 0:
                 self._loss = mean
-                for name, array in arrays.items():
+                for name, array in arrays().items():
                     self.kept[name][...] = array
             self._age, self._sum = 0, 0.0
 
-    def met(self, arrays: dict[str, Array]) -> float | None:
+    def met(self, arrays: Arrays) -> float | None:
         """A step was not finite: the factor for the learning rate, or None to give up."""
         self.bad += 1
         self.in_a_row += 1
@@ -148,7 +150,7 @@ class Guard:
             return None
         if not isinstance(self.policy, RollBack):
             return 1.0
-        for name, array in arrays.items():
+        for name, array in arrays().items():
             if not name.endswith(".report"):  # accounts, as this one, count all that was done
                 array[...] = self.kept[name]
         self._age, self._sum = 0, 0.0

@@ -109,10 +109,10 @@ class Stepper:
             if recorder.status[0]:
                 self._bad(batch)
             else:
-                self.guard.passed(1, float(recorder.loss[0]), self.arrays())
+                self.guard.passed(1, float(recorder.loss[0]), self.arrays)
             return
         if not self._waiting:
-            self.guard.before(self.arrays())
+            self.guard.before(self.arrays)
             recorder.before[...] = self.model.flat_buffers
             recorder.total_before[...] = recorder.total
             recorder.sum[...] = 0
@@ -144,7 +144,7 @@ class Stepper:
         self._prepare(1)
         recorder.ending().run([1], backends.num_threads())
         loss, rows = recorder.total - recorder.total_before
-        self.guard.passed(1, float(loss / rows), self.arrays())
+        self.guard.passed(1, float(loss / rows), self.arrays)
 
     @contextmanager
     def epoch(self) -> Iterator[None]:
@@ -184,7 +184,7 @@ class Stepper:
             self.done += good
             if good:
                 loss, rows = recorder.total - total
-                self.guard.passed(good, float(loss / rows), self.arrays())
+                self.guard.passed(good, float(loss / rows), self.arrays)
             if recorder.status[0]:
                 self._bad(feed.batch(here + good, row))
                 self.done += 1
@@ -194,7 +194,7 @@ class Stepper:
 
     def _prepare(self, count: int) -> None:
         self.update.prepare(int(self.recorder.step[0]), count, self.total_steps)
-        self.guard.before(self.arrays())
+        self.guard.before(self.arrays)
 
     def _undo_part(self) -> None:
         """Put back what the first minibatches of a step have left behind."""
@@ -206,7 +206,7 @@ class Stepper:
         recorder = self.recorder
         steps = int(recorder.step[0])
         error = find_not_finite(self.model, batch.outputs, recorder.loss[0], steps)
-        factor = self.guard.met(self.arrays())
+        factor = self.guard.met(self.arrays)
         if factor is None:
             if self.guard.in_a_row > 1:
                 error.args = (
