@@ -252,8 +252,7 @@ static inline void FG_(fg_pack)(const FG_(fg_gemm) *g, REAL *panels)
     }
 }
 
-/* Not inlined: it stands once in a module, whatever calls it. */
-static __attribute__((noinline)) void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
+static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
 {
     const int by_columns = g->a_col != 1, by_rows_b = g->b_col == 1;
     const ptrdiff_t stride = by_columns ? g->a_col : g->a_row, size = sizeof(REAL);
