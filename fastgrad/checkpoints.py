@@ -348,14 +348,8 @@ def _checksum(array: Array) -> list[Any]:
 
 
 def random_state(rng: np.random.Generator) -> dict[str, Any]:
-    """The state of a generator as what JSON can hold."""
-    return {"state": _plain(rng.bit_generator.state)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+    """The state of a generator; `_jsonable` makes lists of its arrays."""
+    return {"state": rng.bit_generator.state}
 
 
 def random_generator(found: dict[str, Any]) -> np.random.Generator:

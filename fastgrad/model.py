@@ -65,7 +65,6 @@ class Sequential:
         self.dtype = checks.dtype(dtype)
         self.layers = checks.layers(layers)
         generator = checks.generator(rng)
-        self._seeded = rng is not None
         self.inputs, self.outputs = features_of(self.layers)
         self.indices = self.layers[0].indices
         specs = parameters_of(self.layers)
@@ -79,7 +78,7 @@ class Sequential:
         self._buffer_arena = Arena({n: shape for n, (shape, _) in buffers.items()}, self.dtype)
         for name, (shape, init) in buffers.items():
             self.buffers[name] = np.asarray(init(shape, generator, self.dtype))
-        self._drawn = None if self._seeded else zlib.crc32(self.flat_params.data)
+        self._drawn = None if rng is not None else zlib.crc32(self.flat_params.data)
         self._seed = checks.seed_of(generator)
         self._count = np.zeros(1, np.int64)  # of the forward passes in training
         self.metadata: dict[str, str] = {}

@@ -380,6 +380,36 @@ def test_logs_have_each_epoch_once(tmp_path):
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
 
 
+def test_another_validation_set_is_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    started(path, OPTIONS["given"])
+    with pytest.raises(ValueError, match="X, y, sample_weight and validation"):
+        resumed(path, {"validation": (X[:20] + 1, Y[:20])})
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_steps_left_out_before_a_resume_are_counted(tmp_path, monkeypatch):
+    """The first minibatch of every epoch overflows; every checkpoint is resumed."""
+    x = X.copy()
+    x[0] = 3e38
+    path, written, save = tmp_path / "run.safetensors", [], checkpoints.save
+
+    def keep(run, where):
+        save(run, where)
+        written.append(where.read_bytes())
+
+    monkeypatch.setattr(checkpoints, "save", keep)
+    options = {"epochs": 2, "batch_size": 12, "shuffle": False, "on_nonfinite": "skip", "rng": 0}
+    callbacks = [fg.Checkpoint(path, every_steps=3)]
+    run = fg.fit(make(), x, Y, loss="cross_entropy", callbacks=callbacks, **options)
+    assert run.history["left_out"] == [1, 1]
+    monkeypatch.setattr(checkpoints, "save", save)
+    for content in written:
+        path.write_bytes(content)
+        again = fg.resume(path, x, Y, callbacks=[fg.Checkpoint(path, every_steps=3)])
+        assert outcome(again) == outcome(run)
+
+
 def test_the_numbers_are_json(tmp_path):
     path = tmp_path / "run.safetensors"
     started(path, {"average": 0.9, "validation": 0.2})
