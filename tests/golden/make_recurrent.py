@@ -7,10 +7,10 @@ for is a loop over its functions, which is held against the modules below.
 One array of the file, "values", is all numbers of all cases one after the other, in a third of the
 space that 1200 arrays need. The other one, "cases", holds a JSON string for each case:
 "name", ``<cell>.<variant>``; "arrays", the names and shapes of its arrays in the order of their
-values; "cell": "lstm", "gru" or "rnn"; and the options "activation" (of an rnn), "layers",
-"bidirectional", "bias", "lengths" (a list or null), "states", "learned", "peepholes", "norm" and
-"reset_after". tests/recurrent_golden.py reads it. D below counts directions, L layers, G gates: 4
-of an LSTM (i, f, g, o), 3 of a GRU (r, z, n), 1 of an RNN.
+values; "cell": "lstm", "gru" or "rnn"; and the options "activation" (of an rnn), "num_layers",
+"bidirectional", "bias", "lengths" (a list or null), "states", "learn_initial", "peepholes", "norm"
+and "reset_after". tests/recurrent_golden.py reads it. D below counts directions, L layers, G gates:
+4 of an LSTM (i, f, g, o), 3 of a GRU (r, z, n), 1 of an RNN.
 
 - ``x`` (N, T, I), ``y`` (N, T, D H), ``h_n`` and ``c_n`` (L D, N, H), as PyTorch orders them; c of
   an LSTM alone. With lengths, y is 0 from there on, and the last states are those of the last step
@@ -20,8 +20,8 @@ of an LSTM (i, f, g, o), 3 of a GRU (r, z, n), 1 of an RNN.
 - ``h0`` and ``c0`` (L D, N, H) where "states" is true; else they are 0, or learned.
 - Parameters, and the gradient of each as ``grad.<parameter>``: PyTorch's ``weight_ih_l0`` (G H, I),
   ``weight_hh_l0`` (G H, H), ``bias_ih_l0``, ``bias_hh_l0`` (G H,), with ``_l1`` and ``_reverse``.
-- "learned": the initial states of all rows are the parameters ``h0_l0`` and ``c0_l0`` (H,), with
-  ``_l1`` and ``_reverse``.
+- "learn_initial": the initial states of all rows are the parameters ``initial_h_l0`` and
+  ``initial_c_l0`` (H,), with ``_l1`` and ``_reverse``.
 - "peepholes" (Gers et al. 2002): ``weight_ci_l0`` and ``weight_cf_l0`` (H,) times c of the step
   before are added in the gates i and f, ``weight_co_l0`` (H,) times the new c in o.
 - "norm" (Ba et al. 2016, eq. 20 to 22, eps 1e-5): the gates are ``LN(W_hh h) + LN(W_ih x) + b_ih +
@@ -47,30 +47,33 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 MODULES = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
 DEFAULTS = {
     "activation": "tanh",
-    "layers": 1,
+    "num_layers": 1,
     "bidirectional": False,
     "bias": True,
     "lengths": None,
     "states": False,
-    "learned": False,
+    "learn_initial": False,
     "peepholes": False,
     "norm": False,
     "reset_after": True,
 }
-EVERYTHING = {"layers": 2, "bidirectional": True, "lengths": LENGTHS}
+EVERYTHING = {"num_layers": 2, "bidirectional": True, "lengths": LENGTHS}
 VARIANTS = {
     "plain": {},
     "states": {"states": True},
     "lengths": {"lengths": LENGTHS},
     "bidirectional": {"bidirectional": True},
     "bidirectional_lengths": {"bidirectional": True, "lengths": LENGTHS},
-    "layers": {"layers": 2},
+    "layers": {"num_layers": 2},
     "no_bias": {"bias": False},
     "one_step": {"states": True},
     "one_row": {"states": True},
     "everything": {"states": True, **EVERYTHING},
 }
-LEARNED = {"learned": {"learned": True}, "learned_everything": {"learned": True, **EVERYTHING}}
+LEARNED = {
+    "learned": {"learn_initial": True},
+    "learned_everything": {"learn_initial": True, **EVERYTHING},
+}
 STATES = {"states": {"states": True}, "lengths": {"states": True, "lengths": LENGTHS}}
 
 
@@ -81,7 +84,7 @@ def drawn(rng, *shape, scale=1.0):
 def parameters(rng, cell, options):
     """All of them by name, none with a value that would hide an error, such as 0 or 1."""
     found, rows = {}, GATES[cell] * H
-    for layer in range(options["layers"]):
+    for layer in range(options["num_layers"]):
         inputs = H * (1 + options["bidirectional"]) if layer else INPUTS
         for end in ["", "_reverse"][: 1 + options["bidirectional"]]:
             at = f"_l{layer}{end}"
@@ -89,8 +92,8 @@ def parameters(rng, cell, options):
             found |= {f"weight_hh{at}": drawn(rng, rows, H, scale=0.6)}
             if options["bias"]:
                 found |= {f"bias_{k}{at}": drawn(rng, rows, scale=0.5) for k in ("ih", "hh")}
-            if options["learned"]:
-                found |= {f"{s}{at}": drawn(rng, H) for s in states(cell)}
+            if options["learn_initial"]:
+                found |= {f"initial_{s[0]}{at}": drawn(rng, H) for s in states(cell)}
             if options["peepholes"]:
                 found |= {f"weight_c{gate}{at}": drawn(rng, H) for gate in "ifo"}
             if options["norm"]:
@@ -108,11 +111,11 @@ def by_module(cell, options, x, start, p):
     """Outputs, and last states by name, of PyTorch's module."""
     how = {"nonlinearity": options["activation"]} if cell == "rnn" else {}
     how |= {key: options[key] for key in ("bias", "bidirectional")}
-    module = MODULES[cell](x.shape[2], H, options["layers"], batch_first=True, **how)
-    weights = {name: v for name, v in p.items() if not name.startswith(("h0", "c0"))}
-    if options["learned"]:
+    module = MODULES[cell](x.shape[2], H, options["num_layers"], batch_first=True, **how)
+    weights = {name: v for name, v in p.items() if not name.startswith("initial_")}
+    if options["learn_initial"]:
         start = [
-            torch.stack([v.expand(len(x), H) for name, v in p.items() if name.startswith(s)])
+            torch.stack([v.expand(len(x), H) for name, v in p.items() if f"initial_{s[0]}" in name])
             for s in states(cell)
         ]
     if options["lengths"]:
@@ -181,7 +184,7 @@ def run(forward, name, cell, options):
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     n, t = 1 if name.endswith("one_row") else N, 1 if name.endswith("one_step") else T
     directions = 1 + options["bidirectional"]
-    stacked = options["layers"] * directions, n, H
+    stacked = options["num_layers"] * directions, n, H
     inputs = {"x": drawn(rng, n, t, INPUTS)}
     if options["states"]:
         inputs |= {s: drawn(rng, *stacked) for s in states(cell)}
