@@ -60,6 +60,14 @@ class Rounded:
     def __getitem__(self, where):
         return Rounded(self.value[where], self.error[where], self.dtype)
 
+    @property
+    def T(self):
+        return Rounded(self.value.T, self.error.T, self.dtype)
+
+    def rows(self, count):
+        """The same of rows."""
+        return [part.T for part in self.T.blocks(count)]
+
     def blocks(self, count):
         """Columns, in so many parts."""
         pairs = (np.split(x, count, axis=1) for x in (self.value, self.error))
