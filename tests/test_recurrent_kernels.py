@@ -20,21 +20,22 @@ from nets import bits
 from rounding import ACTIVATIONS
 
 # Sequences, units, steps; about the sizes of blocks that products are made in
-SIZES = [
-    (1, 1, 9), (1, 16, 2), (1, 130, 9), (2, 7, 9), (2, 33, 2), (7, 15, 1), (7, 64, 9), (8, 16, 9),
-    (8, 50, 2), (9, 17, 9), (9, 130, 1), (16, 100, 2), (16, 33, 9), (17, 50, 9), (17, 1, 2),
-    (33, 7, 9), (33, 130, 2), (33, 64, 1),
+WHOLE = [
+    (1, 1, 9), (1, 16, 2), (1, 130, 9), (2, 33, 2), (7, 15, 1), (8, 16, 9), (9, 130, 1),
+    (16, 100, 2), (17, 1, 2), (33, 64, 1),
+]  # fmt: skip
+RAGGED = [
+    (2, 7, 9), (7, 64, 9), (8, 50, 2), (9, 17, 9), (16, 33, 9), (17, 50, 9), (33, 7, 9),
+    (33, 130, 2),
 ]  # fmt: skip
 CELLS = {
     "rnn": ("rnn", {}),
-    "rnn_gelu": ("rnn", {"activation": "gelu"}),
     "lstm": ("lstm", {"peepholes": ()}),
     "peepholes": ("lstm", {}),
     "gru": ("gru", {}),
     "original": ("gru", {"before": 1}),
 }
 cells = pytest.mark.parametrize(("cell", "options"), CELLS.values(), ids=CELLS)
-sizes = pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}x{0[2]}".format)
 
 
 def subsets(names):
@@ -60,27 +61,26 @@ def both(run, cell, given, above, initial):
     return got
 
 
-@pytest.mark.parametrize("lengths", [ragged, None], ids=["ragged", "whole"])
 @cells
-@sizes
-def test_sizes(run, rng, dtype, cell, options, size, lengths):
+@pytest.mark.parametrize("size", WHOLE + RAGGED, ids="{0[0]}x{0[1]}x{0[2]}".format)
+def test_sizes(run, rng, dtype, cell, options, size):
     count, units, times = size
-    steps = [times] * count if lengths is None else lengths(rng, count, times)
+    steps = ragged(rng, count, times) if size in RAGGED else [times] * count
     given = problem(cell, rng, dtype, steps, units, **options)
     both(run, cell, given, gradients(cell, rng, given), initial=1)
 
 
 @cells
 def test_numbers_of_sequences(run, rng, dtype, cell, options):
-    """All that the rest of a block may be; a step ends where the next one starts."""
-    for count in range(1, 36):
+    """All that the rest of a block may be."""
+    for count in (*range(1, 20), 25, 31, 32, 34):
         given = problem(cell, rng, dtype, [2] * count + [1] * (count % 3), 17, **options)
         both(run, cell, given, gradients(cell, rng, given), initial=1)
 
 
 @cells
 def test_numbers_of_units(run, rng, dtype, cell, options):
-    for units in range(1, 36):
+    for units in (*range(1, 20), 25, 31, 32, 34):
         given = problem(cell, rng, dtype, [2, 1, 2], units, **options)
         both(run, cell, given, gradients(cell, rng, given), initial=1)
 
