@@ -10,11 +10,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
-from harness import exact, sizes_for
+from harness import exact
 from rounding import MOST_CURVED, rounding, slope_bound, stored_slope_bound
 from running_error import Rounded, joined, sum_of
 
 from fastgrad.backends.contract import NEED_SLOPE
+from fastgrad.recurrent.cells import room
 
 BLOCKS = {"rnn": (1, 1), "lstm": (4, 4), "gru": (3, 4)}  # of rows of w, of columns of gates
 STATES = {"rnn": "h", "lstm": "hc", "gru": "h"}
@@ -37,7 +38,7 @@ def problem(cell, rng, dtype, lengths, units, times=None, peepholes=PEEPHOLES, *
     for state in STATES[cell]:
         given[state] = np.full((count + rows, units), np.nan)
         given[state][:count] = rng.standard_normal((count, units))
-    given |= {"panels": np.full(sizes_for(f"{cell}_forward", {"H": units})["W"], np.nan)}
+    given |= {"panels": np.full(room(high, units, count), np.nan)}
     integers = ("offsets",)
     arrays = {k: v for k, v in given.items() if isinstance(v, np.ndarray) and k not in integers}
     return given | {k: v.astype(dtype) for k, v in arrays.items()}

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastgrad import backends
 from fastgrad.backends import contract
+from fastgrad.recurrent.cells import room
 
 GUARD = 67  # elements on either side; odd, so that no array is aligned to a vector
 SENTINEL = {"f": np.nan, "i": -7}
@@ -55,7 +56,6 @@ WEIGHTS = {
     "moments",
 }  # what must not be negative
 COUNTERS = {"step", "first", "cursor", "status", "report"}  # what starts at zero
-VECTOR = 16  # rows of panels are whole ones
 
 
 @functools.cache
@@ -100,7 +100,7 @@ def sizes_for(kernel: str, changes: dict) -> dict[str, int]:
         sizes["G"] = sizes["O"] + changes.get("turned", SCALARS["turned"])
     if "panels" in names:
         blocks = {"rnn": 1, "gru": 3, "lstm": 4}[kernel.split("_")[0]]
-        sizes["W"] = blocks * sizes["H"] * -(-sizes["H"] // VECTOR) * VECTOR
+        sizes["W"] = room(blocks, sizes["H"], sizes["N"])
     return sizes
 
 
