@@ -161,7 +161,9 @@ def check_backward(cell, given, out, above, initial, got):
         if above.get("dy") is not None:
             d["h"] = d["h"] + Rounded.given(above["dy"][now], dtype)
         came = joined(*d.values()).norm()
-        dz, d_whole, d_before = backward(given, own, left, found["gates"][now], d, now, here, before)
+        dz, d_whole, d_before = backward(
+            given, own, left, found["gates"][now], d, now, here, before
+        )
         width = dz.value.shape[1]  # the rest of a GRU with r before the product is spare
         dz.holds(got.gates[now, :width], f"gates of step {t}")
         ratio = quotient(joined(*d_before.values()).norm(), came) if t or initial else np.nan

@@ -61,7 +61,8 @@ class Rounded:
         return Rounded(self.value[where], self.error[where], self.dtype)
 
     @property
-    def T(self):
+    def T(self):  # noqa: N802
+        """As an array's."""
         return Rounded(self.value.T, self.error.T, self.dtype)
 
     def rows(self, count):

@@ -32,7 +32,9 @@ class Run:
             view[...] = self.arrays[key[2:]]
         ends = [f"l{level}{end}" for level in range(self.how["num_layers"])
                 for end in ("", "_reverse")[: 1 + self.how["bidirectional"]]]  # fmt: skip
-        self.names = {s: [f"0.{s}_{end}" for end in ends] for s in ("hc" if cell == "lstm" else "h")}
+        self.names = {
+            s: [f"0.{s}_{end}" for end in ends] for s in ("hc" if cell == "lstm" else "h")
+        }
         self.lengths = self.how["lengths"]
 
     def by_state(self, name):
@@ -102,10 +104,11 @@ def test_learned_initial_states(level, dtype, name):
         assert_scaled(gradient + of_final[key], arrays[f"grad.{key[2:]}"], dtype, key)
 
 
-@pytest.mark.parametrize("name", [f"{c}.{v}" for c in ("lstm", "gru", "rnn_tanh")
-                                  for v in ("lengths", "bidirectional_lengths", "layers")])  # fmt: skip
-def test_without_sequences_it_is_the_final_state(level, dtype, name):
+@pytest.mark.parametrize("variant", ["lengths", "bidirectional_lengths", "layers"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh"])
+def test_without_sequences_it_is_the_final_state(level, dtype, cell, variant):
     """Of the top level; and a gradient of it is that of the final state."""
+    name = f"{cell}.{variant}"
     run, whole = Run(name, dtype, return_sequences=False), Run(name, dtype)
     y = run.model.forward(run.arrays["x"], lengths=run.lengths)
     directions = 1 + run.how["bidirectional"]

@@ -49,7 +49,12 @@ class Function:
         """w, the gates of all steps, the initial states, peepholes."""
         given = self.given
         initial = [given[s][: self.count] for s in STATES[self.cell]]
-        return given["w"], given["gates"][: self.rows], *initial, *(given[p] for p in self.peepholes)
+        return (
+            given["w"],
+            given["gates"][: self.rows],
+            *initial,
+            *(given[p] for p in self.peepholes),
+        )
 
     def forward(self, w, z, *rest):
         call = self.given | {"w": w, "gates": self.given["gates"].copy()}

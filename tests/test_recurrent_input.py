@@ -29,7 +29,11 @@ OPTIONS = [
     ({"dropout": -0.1, "num_layers": 2}, ValueError, "dropout must lie in [0, 1), got -0.1"),
     ({"dropout": np.nan, "num_layers": 2}, ValueError, "dropout must lie in [0, 1), got nan"),
     ({"dropout": "0.5", "num_layers": 2}, TypeError, "dropout must be a number, got '0.5'"),
-    ({"dropout": 0.5}, ValueError, "dropout acts between layers: it needs num_layers of at least 2"),
+    (
+        {"dropout": 0.5},
+        ValueError,
+        "dropout acts between layers: it needs num_layers of at least 2",
+    ),
     (
         {"bidirectional": True, "reverse": True},
         ValueError,
@@ -84,7 +88,11 @@ def zeros(*shape):
 
 CALLS = [
     ({"x": zeros(5, 3)}, ValueError, "LSTM needs sequences (N, T, 3), got shape (5, 3)"),
-    ({"x": zeros(2, 5, 6, 3)}, ValueError, "LSTM needs sequences (N, T, 3), got shape (2, 5, 6, 3)"),
+    (
+        {"x": zeros(2, 5, 6, 3)},
+        ValueError,
+        "LSTM needs sequences (N, T, 3), got shape (2, 5, 6, 3)",
+    ),
     ({"x": zeros(5, 6, 4)}, ValueError, "x has shape (5, 6, 4), needs"),
     ({"x": zeros(5, 0, 3)}, ValueError, "x has shape (5, 0, 3), needs no axis of length 0"),
     ({"x": zeros(0, 6, 3)}, ValueError, "x has shape (0, 6, 3), needs no axis of length 0"),
@@ -151,7 +159,9 @@ def test_neighbours_that_do_not_fit(kind):
     with pytest.raises(ValueError, match=f"layer 1 .{name}. must be the first"):
         fg.Sequential(fg.Dense(3, 3), kind(3, 4, one_hot=True))
     model = fg.Sequential(kind(3, 4), kind(4, 4), rng=0)
-    with pytest.raises(ValueError, match=rf"{name} needs sequences \(N, T, 4\), got shape \(5, 4\)"):
+    with pytest.raises(
+        ValueError, match=rf"{name} needs sequences \(N, T, 4\), got shape \(5, 4\)"
+    ):
         model.forward(zeros(5, 6, 3))
 
 

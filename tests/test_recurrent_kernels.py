@@ -167,4 +167,6 @@ def test_a_batch_is_its_rows(ops, run, rng, dtype, cell, options):
         back = backward_of(run, cell, alone, one, last)
         width = (3 if options.get("before") else got.gates.shape[1] // 21) * 21
         assert bits(back.gates[:, :width]) == bits(got.gates[rows, :width])
-        assert all(bits(getattr(back, f"d{k}0")[0]) == bits(getattr(got, f"d{k}0")[i]) for k in names)
+        assert all(
+            bits(getattr(back, f"d{k}0")[0]) == bits(getattr(got, f"d{k}0")[i]) for k in names
+        )

@@ -71,7 +71,9 @@ def test_reverse_is_the_layer_of_flipped_sequences(level, rng, dtype, kind, leng
     steps = np.full(7, 9) if lengths is None else lengths
     how = {"dtype": dtype, "return_sequences": True}
     got = both_ways(model_of(kind, reverse=True, **how), x, dy, lengths=lengths)
-    wanted = both_ways(model_of(kind, **how), flipped(x, steps), flipped(dy, steps), lengths=lengths)
+    wanted = both_ways(
+        model_of(kind, **how), flipped(x, steps), flipped(dy, steps), lengths=lengths
+    )
     wanted |= {name: flipped(wanted[name], steps) for name in ("y", "dx")}
     same(got, wanted)
 

@@ -33,7 +33,10 @@ def model_of(kind, rng, inputs=3, units=5, dtype="float64", **options):
     layer, own = KINDS[kind]
     ways = 2 if options.get("bidirectional") else 1
     model = fg.Sequential(
-        layer(inputs, units, **own, **options), fg.Dense(ways * units, 2, "tanh"), rng=0, dtype=dtype
+        layer(inputs, units, **own, **options),
+        fg.Dense(ways * units, 2, "tanh"),
+        rng=0,
+        dtype=dtype,
     )
     for view in model.params.values():
         view[...] = rng.standard_normal(view.shape) / np.sqrt(units)
