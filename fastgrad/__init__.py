@@ -1,4 +1,4 @@
-"""fastgrad: fast and honest training of dense networks on a CPU."""
+"""fastgrad: fast and honest training of dense and recurrent networks on a CPU."""
 
 from fastgrad import callbacks, initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
@@ -56,6 +56,7 @@ from fastgrad.parallel import Concat, Parallel
 from fastgrad.penalties import L1, L2
 from fastgrad.policies import RollBack, Skip
 from fastgrad.range_test import RangeTest, lr_range_test
+from fastgrad.recurrent import GRU, LSTM, RNN
 from fastgrad.regularization import Dropout
 from fastgrad.run import Run
 from fastgrad.standardize import Standardize
@@ -64,13 +65,16 @@ from fastgrad.train import Trainer
 
 __all__ = [
     "AGC",
+    "GRU",
     "L1",
     "L2",
     "LAMB",
     "LARS",
     "LBFGS",
+    "LSTM",
     "MAE",
     "MSE",
+    "RNN",
     "SGD",
     "Activation",
     "Adadelta",

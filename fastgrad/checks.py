@@ -190,6 +190,18 @@ def index_range(name: str, values: Array, count: int, first: int = 0) -> None:
         )
 
 
+def lengths(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    """Steps of each sequence that count, (N,) integers in [0, T], for an input (N, T, ...)."""
+    found = real_array(name, value)
+    if len(shape) < 2 or found.shape != shape[:1]:
+        raise ValueError(f"{name} has shape {found.shape}, needs ({shape[0]},)")
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got dtype {found.dtype}")
+    if found.min() < 0 or found.max() > shape[1]:
+        raise ValueError(f"{name} must lie in [0, {shape[1]}], got {found.min()} to {found.max()}")
+    return np.ascontiguousarray(found, np.int64)
+
+
 def weights(name: str, value: Any, length: int | None, kind: Any) -> Array:
     """Weights of rows or classes: (length,), finite, none negative, not all 0."""
     found = real_array(name, value)

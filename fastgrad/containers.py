@@ -95,7 +95,7 @@ def record_all(
     outputs = []
     y = x
     for i, layer in enumerate(layers):
-        with tape.met(is_foreign(layer)):
+        with tape.met(is_foreign(layer)), tape.inside(str(i)):
             y, backward = layer.record(tape, y, own(params, i), own(grads, i), train)
         backwards.append(backward)
         outputs.append(y)
@@ -105,7 +105,7 @@ def record_all(
         for i in reversed(range(len(backwards))):
             assert gradient is not None
             below = any(layer.parameters() for layer in layers[:i])
-            with tape.met(is_foreign(layers[i])):
+            with tape.met(is_foreign(layers[i])), tape.inside(str(i)):
                 gradient = backwards[i](gradient, input_grad or below)
             if gradient is None:
                 break

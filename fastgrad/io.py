@@ -20,13 +20,14 @@ from fastgrad.layer_norm import LayerNorm, RMSNorm
 from fastgrad.layers import Activation, Dense, Layer
 from fastgrad.model import Sequential
 from fastgrad.parallel import Parallel
+from fastgrad.recurrent import GRU, LSTM, RNN
 from fastgrad.regularization import Dropout
 from fastgrad.standardize import Standardize
 
 _FORMAT = 1
 _CONTAINERS = (Chain, Parallel, Residual)
 _LEAVES = (Activation, BatchNorm, Dense, Dropout, Embedding, Flatten, LayerNorm, RMSNorm)
-_KINDS = (*_CONTAINERS, *_LEAVES, Standardize)
+_KINDS = (*_CONTAINERS, *_LEAVES, GRU, LSTM, RNN, Standardize)
 TRAINING = "training."  # what tensors of a checkpoint are named that are not of the model
 _KNOWN: dict[str, type[Layer]] = {kind.__name__: kind for kind in _KINDS}
 

@@ -26,7 +26,8 @@ _ALPHAS = {"leaky_relu": 0.01, "elu": 1.0}
 ACTIVATIONS = {name: _ALPHAS.get(name, 0.0) for name in NAMES}
 
 
-def _activation(name: Any, alpha: float | None) -> tuple[str, float]:
+def checked_activation(name: Any, alpha: float | None) -> tuple[str, float]:
+    """An activation's name and parameter, as kernels take them."""
     name = "identity" if name is None else name
     if not isinstance(name, str) or name not in ACTIVATIONS:
         raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
@@ -220,7 +221,7 @@ class Dense(Layer):
     ) -> None:
         self.inputs = checks.count("inputs", inputs)
         self.outputs = checks.count("outputs", outputs)
-        self.activation, self.alpha = _activation(activation, alpha)
+        self.activation, self.alpha = checked_activation(activation, alpha)
         if weight_init is None:
             weight_init = initializers.for_activation(self.activation, self.alpha)
         self.weight_init = initializers.get(weight_init)
@@ -314,7 +315,7 @@ class Activation(Layer):
     """
 
     def __init__(self, activation: str, *, alpha: float | None = None) -> None:
-        self.activation, self.alpha = _activation(activation, alpha)
+        self.activation, self.alpha = checked_activation(activation, alpha)
 
     def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
         """Some for each element."""

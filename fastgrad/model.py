@@ -16,7 +16,7 @@ from fastgrad.containers import buffers_of, features_of, own, parameters_of, rec
 from fastgrad.data.file_rows import FileRows
 from fastgrad.data.windows import parts
 from fastgrad.layers import Backward, Layer
-from fastgrad.program import Tape, Workspace
+from fastgrad.program import Memory, State, Tape, Workspace
 from fastgrad.summary import Summary, summarize
 
 
@@ -82,6 +82,7 @@ class Sequential:
         self._seed = checks.seed_of(generator)
         self._count = np.zeros(1, np.int64)  # of the forward passes in training
         self.metadata: dict[str, str] = {}
+        self._sequences = 0  # of the last pass
         self._forget()
 
     def values(self) -> dict[str, Array] | None:
@@ -96,10 +97,16 @@ class Sequential:
         # apart, so that a look at other data between forward and backward does no harm
         self._workspaces = {train: Workspace() for train in (False, True)}
         self._passes: dict[Any, Pass] = {}
+        self._memory = Memory()
         self._last: Pass | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        recorded = ("_workspaces", "_passes", "_last")  # points into the memory of this model
+        recorded = (
+            "_workspaces",
+            "_passes",
+            "_memory",
+            "_last",
+        )  # points into the memory of this model
         return {name: value for name, value in vars(self).items() if name not in recorded}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -228,7 +235,7 @@ class Sequential:
         kept = {**self.params, **self.buffers}
         return record_all(self.layers, tape, x, kept, self.grads, train)
 
-    def forward(self, x: Any, train: bool = True) -> Array:
+    def forward(self, x: Any, train: bool = True, lengths: Any = None, states: Any = None) -> Array:
         """Outputs for a batch.
 
         Parameters
@@ -236,6 +243,11 @@ class Sequential:
         x : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T)
         train : bool
             Whether a backward pass follows.
+        lengths : array-like (N,), optional
+            How many steps of each sequence count; what comes after them is padding.
+        states : mapping of str to array-like (N, units), optional
+            What recurrent layers start from, by the names in `states`; those that are not named
+            start from zeros.
 
         Returns
         -------
@@ -251,16 +263,23 @@ class Sequential:
             If `Standardize` has no statistics yet.
         """
         rows = self.checked("x", x)
-        known = self._pass(rows.shape, train)
+        steps = None if lengths is None else checks.lengths("lengths", lengths, rows.shape)
+        start = "own" if states is None else "given"
+        known = self._pass(rows.shape, train, steps is not None, start)
         known.x[...] = rows
+        if known.tape.lengths is not None:
+            known.tape.lengths[...] = steps
+        if states is not None:
+            _fill(self._states_of(len(rows)), states, "initial", self.dtype)
         self._last = None  # in case a layer raises: what it leaves is no forward pass
         if train:
             self._count[0] += 1
         known.forward.run([1], backends.num_threads())
         self._last = known if train else None
+        self._sequences = len(rows)
         return known.y.copy()
 
-    def backward(self, dy: Any, input_grad: bool = True) -> Array | None:
+    def backward(self, dy: Any, input_grad: bool = True, d_states: Any = None) -> Array | None:
         """Gradients of ``sum(dy * y)`` for the batch of the last ``forward(x, train=True)``.
 
         Parameters
@@ -268,6 +287,9 @@ class Sequential:
         dy : array-like, the shape of y
         input_grad : bool
             Whether the gradient of the input is wanted as well; indices have none.
+        d_states : mapping of str to array-like (N, units), optional
+            Gradients of the final states, after a forward pass with `states`: what is added to the
+            sum is ``d_states[name] * states[name]``.
 
         Returns
         -------
@@ -280,6 +302,10 @@ class Sequential:
             raise ValueError("indices have no gradient: call backward(dy, input_grad=False)")
         known = self._last
         gradient = checks.array("dy", dy, known.y.shape, self.dtype)
+        if known.tape.start == "given":
+            _fill(self._states_of(len(known.x)), d_states or {}, "d_final", self.dtype)
+        elif d_states is not None:
+            raise ValueError("d_states needs a forward pass with states")
         if input_grad not in known.backwards:
             buffer = known.tape.empty(known.y.shape)
             dx = known.record_backward(buffer, input_grad)
@@ -290,6 +316,29 @@ class Sequential:
         buffer[...] = gradient
         program.run([1], backends.num_threads())
         return dx.copy() if input_grad and dx is not None else None
+
+    @property
+    def states(self) -> dict[str, Array]:
+        """The states of recurrent layers after the last `forward` or `predict`, (N, units) each.
+
+        ``"0.h_l0"`` is that of layer 0, of its lowest level.
+        """
+        return {
+            name: state.final.copy() for name, state in self._states_of(self._sequences).items()
+        }
+
+    @property
+    def state_grads(self) -> dict[str, Array]:
+        """Gradients of the initial states, after `backward` of a forward pass with `states`."""
+        known = self._states_of(self._sequences)
+        return {name: state.d_initial.copy() for name, state in known.items()}
+
+    def reset_states(self) -> None:
+        """Have stateful layers start from zeros."""
+        self._memory.reset()
+
+    def _states_of(self, sequences: int) -> dict[str, State]:
+        return self._memory.of(sequences)
 
     def predict(self, X: Any, batch_size: int = 1024, out: Array | None = None) -> Array:
         """Outputs for any number of rows, `batch_size` of them at a time.
@@ -344,14 +393,25 @@ class Sequential:
         rows = "".join(f"  {i}: {layer!r}\n" for i, layer in enumerate(self.layers))
         return f"Sequential(\n{rows})  # {self.num_parameters:,} parameters, {self.dtype}"
 
-    def _pass(self, shape: tuple[int, ...], train: bool) -> Pass:
+    def _pass(
+        self, shape: tuple[int, ...], train: bool, lengths: bool = False, start: str = "own"
+    ) -> Pass:
         backend = backends.active()
-        key = (shape, train, backend.name)
+        key = (shape, train, lengths, start, backend.name)
         if key not in self._passes:
             if len(self._passes) >= 4:  # shapes of long ago need not be remembered
                 self._passes.pop(next(iter(self._passes)))
             workspace = self._workspaces[train]
-            tape = Tape(backend, workspace, self.dtype, seed=self._seed, count=self._count)
+            tape = Tape(
+                backend,
+                workspace,
+                self.dtype,
+                seed=self._seed,
+                count=self._count,
+                lengths=np.zeros(shape[0], np.int64) if lengths else None,
+                memory=self._memory,
+                start=start,
+            )
             x = tape.empty(shape, self.input_dtype)
             y, outputs, record_backward = self.record(tape, x, train)
             tape.good()
@@ -361,3 +421,16 @@ class Sequential:
                 tape, x, y, outputs, record_backward, program, status, train, {}
             )
         return self._passes[key]
+
+
+def _fill(states: Mapping[str, State], given: Mapping[str, Any], name: str, dtype: Any) -> None:
+    """Write what is given into the states' arrays of that name, and zeros into the others'."""
+    unknown = given.keys() - states.keys()
+    if unknown:
+        raise ValueError(f"there is no state {min(unknown)!r}, only {', '.join(states) or 'none'}")
+    values = {
+        key: checks.array(f"states[{key!r}]", value, states[key].final.shape, dtype)
+        for key, value in given.items()
+    }
+    for key, state in states.items():
+        getattr(state, name)[...] = values.get(key, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,47 @@ class Workspace:
         return self.buffers[i]
 
 
+@dataclass(frozen=True)
+class State:
+    """The state of a recurrent layer for as many sequences, in the order of the batch.
+
+    Attributes
+    ----------
+    initial, final : ndarray, (N, units)
+        Before the first step, if the recording starts from it, and after the last one.
+    d_final, d_initial : ndarray, (N, units)
+        Gradients with respect to them: given, and found.
+    """
+
+    initial: Array
+    final: Array
+    d_final: Array
+    d_initial: Array
+
+
+class Memory:
+    """The states of a model's recurrent layers; recordings for as many sequences share them."""
+
+    def __init__(self) -> None:
+        self._states: dict[tuple[str, tuple[int, int]], State] = {}
+
+    def state(self, name: str, shape: tuple[int, int], dtype: Any) -> State:
+        """The state of that name; zeros, when it is asked for first."""
+        key = name, shape
+        if key not in self._states:
+            self._states[key] = State(*(np.zeros(shape, dtype) for _ in range(4)))
+        return self._states[key]
+
+    def of(self, sequences: int) -> dict[str, State]:
+        """All states for as many sequences, by name."""
+        return {name: s for (name, shape), s in self._states.items() if shape[0] == sequences}
+
+    def reset(self) -> None:
+        """Have all start from zeros."""
+        for state in self._states.values():
+            state.initial[...] = 0
+
+
 class Tape:
     """Kernel calls in the order in which a replay runs them, and the arrays between them.
 
@@ -48,6 +90,19 @@ class Tape:
         Of all that is random in the recorded layers.
     count : int64[1], optional
         Says which run it is when one starts, so that runs differ; both passes must see the same.
+    lengths : int64[N], optional
+        How many steps of each sequence count; the others are padding.
+    memory : Memory, optional
+        Where recurrent layers leave their states.
+    start : "own", "given" or "carried"
+        What recurrent layers start from: zeros or what they have learned, or their states in the
+        memory; those carried are replaced by the final ones after each run. A stateful layer's
+        always are.
+
+    Attributes
+    ----------
+    through_time : dict of str to ndarray
+        By layer, norms of the gradient at each step; see "flow" in `contract`.
     """
 
     def __init__(
@@ -58,6 +113,9 @@ class Tape:
         status: Array | None = None,
         seed: int = 0,
         count: Array | None = None,
+        lengths: Array | None = None,
+        memory: Memory | None = None,
+        start: str = "own",
     ) -> None:
         self.status = status
         self.seed = seed
@@ -67,6 +125,11 @@ class Tape:
         self.calls: list[Any] = []
         self.keep: list[Any] = []
         self.when_good: list[Any] = []
+        self.lengths = lengths
+        self.memory = Memory() if memory is None else memory
+        self.start = start
+        self.through_time: dict[str, Array] = {}
+        self.path = ""
         self._workspace = workspace
         self._random_layers = 0
         self._meets = False
@@ -101,6 +164,14 @@ class Tape:
         """The number of one more layer that is random, by which it differs from the others."""
         self._random_layers += 1
         return self._random_layers - 1
+
+    @contextmanager
+    def inside(self, name: str) -> Iterator[None]:
+        """Have `path` end with that name, within the block: where in the model a layer is."""
+        before = self.path
+        self.path += f"{name}."
+        yield
+        self.path = before
 
     @contextmanager
     def met(self, between: bool) -> Iterator[None]:

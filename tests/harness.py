@@ -64,8 +64,8 @@ def read_first(kernel: str) -> frozenset[str]:
 
 
 def shape_of(dims: tuple[str, ...], sizes: dict[str, int]) -> tuple[int, ...]:
-    pairs = (dim.partition("+")[::2] for dim in dims)
-    return tuple((int(s) if s.isdigit() else sizes[s]) + int(plus or 0) for s, plus in pairs)
+    found = map(contract.size_of, dims)
+    return tuple(times * sizes.get(symbol, 1) + extra for times, symbol, extra in found)
 
 
 def untouched(name: str, shape: tuple[int, ...], dtype) -> np.ndarray:
@@ -133,8 +133,8 @@ def call(backend: backends.Backend, kernel: str, **given) -> SimpleNamespace:
     sizes = {}
     for a, array in arrays.items():
         for dim, size in zip(a.dims, array.shape, strict=True):
-            symbol, _, plus = dim.partition("+")
-            sizes[symbol] = size - int(plus or 0)
+            times, symbol, extra = contract.size_of(dim)
+            sizes[symbol] = (size - extra) // times
     for a in specs:
         if a.written and a.name not in given:
             arrays[a] = untouched(a.name, shape_of(a.dims, sizes), a.kind or dtype)

@@ -3,7 +3,7 @@
 A line of `CONTRACT` is a kernel's signature. Arguments before ``->`` are read, those after it are
 written. ``x[N,I]`` is a C-contiguous array of the call's one float dtype, ``target[N]:i8`` and
 ``loss[1]:f8`` are int64 and float64 arrays, ``b[O]?`` may be None, ``alpha:float`` is a number.
-A name stands for one size in the whole call, ``T+1`` for one more than T, ``*`` for any size.
+A name stands for one size in the whole call, ``T+1`` for one more than T, ``4H`` for four times H.
 ``dy[N,O]!`` is read first and then overwritten. Buffers must not overlap, except that an output
 marked ``~x`` may be the very array given as x.
 """
@@ -46,6 +46,61 @@ CONTRACT = {
     "embedding_forward": "w[V,F] x[N]:i8<V -> y[N,F]",
     "embedding_backward": "x[N]:i8<V dy[N,F] padding:int"
     " -> dw[V,F]! place[V]:i8 chains[4,N]:i8 count[1]:i8 status[1]:i8?",
+    # Sequences in steps. Sequence order[i] of x comes i-th, the longest first, and step t is the
+    # rows offsets[t] to offsets[t+1], one for each sequence longer than t. What lies behind the
+    # last step means nothing. With reverse a sequence is read from its own last step to its first.
+    "sequence_plan": "lengths[N]:i8 -> order[N]:i8 offsets[T+1]:i8",
+    # y takes columns of x, from `start` on; and y's columns, which are 0 in the padding, or where
+    # `add`, to which x is added
+    "to_steps": "x[N,T,G] start:int order[N]:i8<N offsets[T+1]:i8 reverse:int -> y[R,F]",
+    "from_steps": "x[R,F] start:int order[N]:i8<N offsets[T+1]:i8 reverse:int add:int -> y[N,T,G]!",
+    # behind the last step comes -1, which is no index
+    "indices_to_steps": "x[N,T]:i8 order[N]:i8<N offsets[T+1]:i8 reverse:int -> y[R]:i8",
+    # what a recurrent layer keeps for all steps starts with N rows of its initial state; this is
+    # what it ends with for sequence order[i], into columns of y
+    "last_steps": "x[Q,F] start:int order[N]:i8<N offsets[T+1]:i8 -> y[N,G]!",
+    # y[i] = x[order[i]], or is added to; and the other way, y[order[i]] = x[i]
+    "take_rows": "x[N,G] start:int order[N]:i8<N add:int -> y[N,F]!",
+    "put_rows": "x[N,F] order[N]:i8<N -> y[N,F]",
+    # every row of y, zeros without a row; and the gradient of that row
+    "fill_rows": "row[F]? -> y[N,F]",
+    "sum_rows": "x[N,F] -> sums[F] status[1]:i8?",
+    # The part of gates that comes from the inputs, z = bias + x w'. With turned, that of a GRU: w
+    # has the blocks r, z, n of so many rows, z the blocks n, r, z, and one more of bias alone.
+    "gate_inputs_forward": "x[R,I] w[O,I] bias[G] offsets[T+1]:i8 turned:int -> z[R,G]",
+    "gate_inputs_backward": "x[R,I] w[O,I] dz[R,G] offsets[T+1]:i8 turned:int"
+    " -> dx[R,I]? dw[O,I] status[1]:i8?",
+    # bias = b_ih + b_hh, but the last block of a GRU with `apart` is that of b_hh, else 0
+    "gate_bias": "b_ih[O] b_hh[O] turned:int apart:int -> bias[G]",
+    "gate_bias_backward": "dz[R,G] offsets[T+1]:i8 turned:int apart:int"
+    " -> db_ih[O] db_hh[O] status[1]:i8?",
+    # what gate_inputs_forward gives for each one-hot x, and the gradient of w out of that of these
+    "gate_table": "w[O,V] bias[G] turned:int -> table[V,G]",
+    "gate_table_backward": "dtable[V,G] turned:int -> dw[O,V] status[1]:i8?",
+    # Recurrent layers, after their inputs. h and c start with N rows of the initial state and go on
+    # in steps; gates, in steps, are what comes from the inputs, then the gates (RNN: f' where it
+    # needs to be kept), then their gradient. dh0 and dc0 hold the gradient of the initial state
+    # where `initial` asks for it. flow[t] is the norm of dL/dh_t, the norm of dL/dc_t, and what
+    # step t makes of gradients: the norm of what it hands on to the step before over that of what
+    # it was given (NaN where there is none); squares, by row, what these are made of.
+    # h = f(z + h w')
+    "rnn_forward": "offsets[T+1]:i8 w[H,H] activation:activation alpha:float"
+    " -> gates[R,H]! h[Q,H]! panels[W]",
+    "rnn_backward": "offsets[T+1]:i8 w[H,H] activation:activation alpha:float h[Q,H] dy[R,H]?"
+    " dh_last[N,H]? initial:int -> gates[R,H]! dw[H,H] dh0[N,H] flow[T,3]:f8 squares[R,4]:f8"
+    " panels[W] status[1]:i8?",
+    # blocks i, f, g, o: c = f c + i g, h = o tanh(c); peepholes add p_i c, p_f c, p_o of the new c
+    "lstm_forward": "offsets[T+1]:i8 w[4H,H] p_i[H]? p_f[H]? p_o[H]?"
+    " -> gates[R,4H]! h[Q,H]! c[Q,H]! panels[W]",
+    "lstm_backward": "offsets[T+1]:i8 w[4H,H] p_i[H]? p_f[H]? p_o[H]? h[Q,H] c[Q,H] dy[R,H]?"
+    " dh_last[N,H]? dc_last[N,H]? initial:int -> gates[R,4H]! dw[4H,H] dp_i[H]? dp_f[H]? dp_o[H]?"
+    " dh0[N,H] dc0[N,H] flow[T,3]:f8 squares[R,4]:f8 panels[W] status[1]:i8?",
+    # h = (1 - z) n + z h, w in the blocks r, z, n, gates in n, r, z, m with m = w_n h + bias and
+    # n = tanh(.. + r m), or where `before`, m = r h and n = tanh(.. + w_n m)
+    "gru_forward": "offsets[T+1]:i8 w[3H,H] before:int -> gates[R,4H]! h[Q,H]! panels[W]",
+    "gru_backward": "offsets[T+1]:i8 w[3H,H] before:int h[Q,H] dy[R,H]? dh_last[N,H]? initial:int"
+    " -> gates[R,4H]! dw[3H,H] dh0[N,H] spare[N,H] flow[T,3]:f8 squares[R,4]:f8 panels[W]"
+    " status[1]:i8?",
     # y = (x - mean) / scale
     "standardize_forward": "x[N,F] mean[F] scale[F] -> y[N,F]",
     "standardize_backward": "dy[N,F] scale[F] -> dx[N,F]~dy",
@@ -213,6 +268,15 @@ def arguments(kernel: str) -> tuple[Argument, ...]:
     return tuple(parsed)
 
 
+@functools.cache
+def size_of(dim: str) -> tuple[int, str, int]:
+    """A dimension as a factor, a name ("" for none) and what is added to their product."""
+    m = re.fullmatch(r"(\d*)([A-Za-z]?)(?:\+(\d+))?", dim)
+    if m is None:
+        raise ValueError(f"cannot read dimension {dim!r}")
+    return int(m[1] or 1), m[2], int(m[3] or 0)
+
+
 def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None:
     """Hold the arguments of one call against the contract.
 
@@ -265,6 +329,8 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
     if not recording:
         _check_indices(kernel, specs, given, sizes)
         _check_ranges(kernel, given)
+    if "turned" in given:
+        _check_turned(kernel, given)
     no_slope = "slope" in given and given["slope"] is None
     if no_slope and kernel.endswith("backward") and given["activation"] in NEED_SLOPE:
         raise ValueError(f"{kernel}: slope is None, but {given['activation']} needs it")
@@ -291,16 +357,11 @@ def _check_shape(
 ) -> None:
     needed = []
     for i, dim in enumerate(dims):
-        symbol, _, plus = dim.partition("+")
-        extra = int(plus or 0)
-        if symbol.isdigit():
-            needed.append(int(symbol))
-        elif symbol in sizes:
-            needed.append(sizes[symbol] + extra)
-        else:
+        times, symbol, extra = size_of(dim)
+        if symbol and symbol not in sizes:
             size = value.shape[i] if i < value.ndim else extra
-            sizes[symbol] = size - extra
-            needed.append(max(size, extra))
+            sizes[symbol] = max(size - extra, 0) // times
+        needed.append(times * sizes.get(symbol, 1) + extra)
     if value.shape != tuple(needed):
         wanted = f"[{','.join(dims)}] = {tuple(needed)}"
         raise ValueError(f"{where} has shape {value.shape}, needs {wanted}")
@@ -315,6 +376,8 @@ def _check_ranges(kernel: str, given: dict[str, Any]) -> None:
                 f"{kernel}: cursor is {start}, needs 0 to {all_rows - rows} for {rows} rows "
                 f"of {all_rows}"
             )
+    if "offsets" in given:
+        _check_offsets(kernel, given)
     if "blocks" in given:
         limits = {"blocks": given["x" if "x" in given else "g"].size}
         if "groups" in given:
@@ -323,6 +386,40 @@ def _check_ranges(kernel: str, given: dict[str, Any]) -> None:
             edges = given[name]
             if (np.diff(edges, prepend=0, append=limit) < 0).any():
                 raise ValueError(f"{kernel}: {name} must rise within [0, {limit}], got {edges}")
+
+
+def _check_turned(kernel: str, given: dict[str, Any]) -> None:
+    """A turned gate array has one block more than its weight, which has three."""
+    turned = given["turned"]
+    of_weight = next(len(given[name]) for name in ("w", "dw", "b_ih", "db_ih") if name in given)
+    wide = next(given[n].shape[-1] for n in ("bias", "dz", "table", "dtable") if n in given)
+    if wide != of_weight + turned or (turned and of_weight != 3 * turned):
+        raise ValueError(
+            f"{kernel}: with turned {turned} a weight of {of_weight} rows does not fit {wide} gates"
+        )
+
+
+def _check_offsets(kernel: str, given: dict[str, Any]) -> None:
+    """Steps that never grow, as many rows as there are at most."""
+    offsets = given["offsets"]
+    if not given["offsets"].size or kernel == "sequence_plan":
+        return
+    counts = np.diff(offsets)
+    rows = [len(given[n]) for n in ("gates", "z", "dz") if n in given]
+    rows += [len(given["y" if kernel.endswith("to_steps") else "x"])] * kernel.endswith("_steps")
+    sequences = [len(given[n]) for n in ("order", "dh0") if given.get(n) is not None]
+    if "h" in given:  # the first rows are those of the initial state
+        sequences.append(len(given["h"]) - len(given["gates"]))
+    if offsets[0] or (np.diff(counts, append=0) > 0).any() or (counts < 0).any():
+        raise ValueError(f"{kernel}: offsets must start at 0, steps must not grow, got {offsets}")
+    if offsets[-1] > min(rows):
+        raise ValueError(f"{kernel}: offsets end at {offsets[-1]}, but there are {min(rows)} rows")
+    if sequences and counts.size and counts[0] > min(sequences):
+        raise ValueError(f"{kernel}: step 0 has {counts[0]} rows of {min(sequences)} sequences")
+    if "h" in given and "dh0" in given and sequences[0] != sequences[-1]:
+        raise ValueError(
+            f"{kernel}: h has {len(given['h'])} rows, needs {sequences[0]} + {rows[0]}"
+        )
 
 
 def _check_overlap(kernel: str, specs: tuple[Argument, ...], given: dict[str, Any]) -> None:

@@ -17,13 +17,18 @@ from fastgrad.backends.reference import (
     dropout,
     embedding,
     flat,
+    gate_inputs,
     gradients,
+    gru,
     layer_norm,
     losses,
+    lstm,
     noise,
     optimizers,
     penalty,
+    recurrent,
     residual,
+    sequences,
 )
 
 KERNELS: dict[str, Callable[..., None]] = {
@@ -38,13 +43,18 @@ KERNELS: dict[str, Callable[..., None]] = {
         dropout,
         embedding,
         flat,
+        gate_inputs,
         gradients,
+        gru,
         layer_norm,
         losses,
+        lstm,
         noise,
         optimizers,
         penalty,
+        recurrent,
         residual,
+        sequences,
     )
     for name, function in vars(module).items()
     if name in CONTRACT

@@ -1,0 +1,278 @@
+"""The recurrent layers: which kernels make their steps, and what those need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+import numpy as np
+
+from fastgrad import checks, initializers
+from fastgrad.arena import Array
+from fastgrad.containers import Specs
+from fastgrad.layers import ACTIVATIONS, checked_activation
+from fastgrad.program import Tape
+from fastgrad.recurrent.base import Options, Recurrent
+
+
+def _panels(tape: Tape, blocks: int, units: int) -> Array:
+    """Room for a recurrent weight in the order in which products read it: whole vectors."""
+    return tape.empty((blocks * units * -(-units // 16) * 16,))
+
+
+class RNN(Recurrent):
+    """The plain recurrent layer, ``h_t = f(w_ih x_t + b_ih + w_hh h_{t-1} + b_hh)`` (Elman 1990).
+
+    At each step its gradient passes through ``w_hh`` and f', so that over long times it vanishes or
+    explodes (Bengio, Simard & Frasconi 1994), which is what `LSTM` and `GRU` were made against.
+
+    Parameters
+    ----------
+    inputs, units : int
+        Features in and out.
+    activation : str
+        f, as for `Dense`.
+    alpha : float, optional
+        As for `Dense`.
+    **options
+        See `Options`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        activation: str = "tanh",
+        *,
+        alpha: float | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(inputs, units, **options)
+        self.activation, self.alpha = checked_activation(activation, alpha)
+
+    def record_cell(
+        self,
+        tape: Tape,
+        offsets: Array,
+        own: Mapping[str, Array],
+        gates: Array,
+        states: list[Array],
+    ) -> None:
+        """Record rnn_forward."""
+        panels = _panels(tape, 1, self.units)
+        how = self.activation, self.alpha
+        tape.call("rnn_forward", offsets, own["weight_hh"], *how, gates, *states, panels)
+        tape.release(panels)
+
+    def record_cell_backward(
+        self,
+        tape: Tape,
+        offsets: Array,
+        own: Mapping[str, Array],
+        grads: Mapping[str, Array],
+        gates: Array,
+        states: list[Array],
+        given: list[Array | None],
+        initial: bool,
+        d_states: list[Array],
+        flow: Array,
+    ) -> None:
+        """Record rnn_backward."""
+        panels, squares = _panels(tape, 1, self.units), _squares(tape, gates)
+        how = own["weight_hh"], self.activation, self.alpha, *states, *given, int(initial)
+        to = gates, grads["weight_hh"], *d_states, flow, squares, panels, tape.status
+        tape.call("rnn_backward", offsets, *how, *to)
+        tape.release(panels)
+        tape.release(squares)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this layer again; initial values are not part of it."""
+        found = super().config() | {"activation": self.activation}
+        if self.alpha != ACTIVATIONS[self.activation]:
+            found["alpha"] = self.alpha
+        return found
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997), with forget gate (Gers et al. 2000).
+
+    ``i, f, g, o = w_ih x_t + b_ih + w_hh h_{t-1} + b_hh`` in blocks of `units` rows; then
+    ``c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)`` and ``h_t = sigmoid(o) tanh(c_t)``. Along c
+    the gradient is multiplied by sigmoid(f) alone.
+
+    Parameters
+    ----------
+    inputs, units : int
+        Features in and out.
+    forget_bias : float
+        What the bias of f starts with; 1, so that at first the state is kept (Jozefowicz et al.
+        2015). A `bias_init` decides for itself.
+    peepholes : bool
+        Whether gates see the state, too: ``weight_ci c_{t-1}`` is added to i, ``weight_cf c_{t-1}``
+        to f and ``weight_co c_t`` to o, elementwise (Gers et al. 2002).
+    **options
+        See `Options`.
+    """
+
+    states = ("h", "c")
+    blocks = kept = 4
+
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        *,
+        forget_bias: float = 1.0,
+        peepholes: bool = False,
+        **options: Unpack[Options],
+    ) -> None:
+        self.forget_bias = checks.number("forget_bias", forget_bias)
+        if options.get("bias_init") is None and options.get("bias", True):
+            options["bias_init"] = _forget_bias(self.forget_bias)
+        super().__init__(inputs, units, **options)
+        self.peepholes = checks.flag("peepholes", peepholes)
+
+    def cell_parameters(self, inputs: int) -> Specs:
+        """Weights and biases; and ``weight_ci``, ``weight_cf``, ``weight_co`` (units,)."""
+        found = super().cell_parameters(inputs)
+        if self.peepholes:
+            for name in ("weight_ci", "weight_cf", "weight_co"):
+                found[name] = (self.units,), initializers.get("zeros")
+        return found
+
+    def record_cell(
+        self,
+        tape: Tape,
+        offsets: Array,
+        own: Mapping[str, Array],
+        gates: Array,
+        states: list[Array],
+    ) -> None:
+        """Record lstm_forward."""
+        panels = _panels(tape, 4, self.units)
+        tape.call("lstm_forward", offsets, *_weights(own), gates, *states, panels)
+        tape.release(panels)
+
+    def record_cell_backward(
+        self,
+        tape: Tape,
+        offsets: Array,
+        own: Mapping[str, Array],
+        grads: Mapping[str, Array],
+        gates: Array,
+        states: list[Array],
+        given: list[Array | None],
+        initial: bool,
+        d_states: list[Array],
+        flow: Array,
+    ) -> None:
+        """Record lstm_backward."""
+        panels, squares = _panels(tape, 4, self.units), _squares(tape, gates)
+        how = *_weights(own), *states, *given, int(initial), gates
+        to = *_weights(grads), *d_states, flow, squares, panels, tape.status
+        tape.call("lstm_backward", offsets, *how, *to)
+        tape.release(panels)
+        tape.release(squares)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this layer again; initial values are not part of it."""
+        found = super().config()
+        if self.forget_bias != 1:
+            found["forget_bias"] = self.forget_bias
+        if self.peepholes:
+            found["peepholes"] = True
+        return found
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit (Cho et al. 2014).
+
+    With the blocks r, z, n of the weights, ``r = sigmoid(w_ih x_t + b_ih + w_hh h_{t-1} + b_hh)``,
+    z likewise, and ``h_t = (1 - z) n + z h_{t-1}`` for
+    ``n = tanh(w_ih x_t + b_ih + r (w_hh h_{t-1} + b_hh))``.
+
+    Parameters
+    ----------
+    inputs, units : int
+        Features in and out.
+    reset_after : bool
+        Whether r acts after the product, as above and in PyTorch; else it is the original
+        ``n = tanh(w_ih x_t + b_ih + w_hh (r h_{t-1}) + b_hh)``.
+    **options
+        See `Options`.
+    """
+
+    blocks, kept = 3, 4
+    turned = True
+
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        *,
+        reset_after: bool = True,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(inputs, units, **options)
+        self.reset_after = self.apart = checks.flag("reset_after", reset_after)
+
+    def record_cell(
+        self,
+        tape: Tape,
+        offsets: Array,
+        own: Mapping[str, Array],
+        gates: Array,
+        states: list[Array],
+    ) -> None:
+        """Record gru_forward."""
+        panels = _panels(tape, 3, self.units)
+        how = own["weight_hh"], int(not self.reset_after)
+        tape.call("gru_forward", offsets, *how, gates, *states, panels)
+        tape.release(panels)
+
+    def record_cell_backward(
+        self,
+        tape: Tape,
+        offsets: Array,
+        own: Mapping[str, Array],
+        grads: Mapping[str, Array],
+        gates: Array,
+        states: list[Array],
+        given: list[Array | None],
+        initial: bool,
+        d_states: list[Array],
+        flow: Array,
+    ) -> None:
+        """Record gru_backward."""
+        panels, squares = _panels(tape, 3, self.units), _squares(tape, gates)
+        spare = tape.empty(d_states[0].shape)
+        how = own["weight_hh"], int(not self.reset_after), *states, *given, int(initial)
+        to = gates, grads["weight_hh"], *d_states, spare, flow, squares, panels, tape.status
+        tape.call("gru_backward", offsets, *how, *to)
+        for used in (panels, squares, spare):
+            tape.release(used)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this layer again; initial values are not part of it."""
+        found = super().config()
+        if not self.reset_after:
+            found["reset_after"] = False
+        return found
+
+
+def _weights(arrays: Mapping[str, Array]) -> tuple[Array | None, ...]:
+    names = "weight_ci", "weight_cf", "weight_co"
+    return arrays["weight_hh"], *(arrays.get(name) for name in names)
+
+
+def _squares(tape: Tape, gates: Array) -> Array:
+    return tape.empty((len(gates), 4), np.float64)
+
+
+def _forget_bias(value: float) -> Any:
+    def init(shape: Any, rng: Any, dtype: Any) -> Array:
+        found = np.zeros(shape, dtype)
+        found[shape[0] // 4 : shape[0] // 2] = value
+        return found
+
+    return init
