@@ -12,7 +12,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 KERNELS = [  # once per level
-    "linear", "elementwise", "residual", "columns", "embedding", "standardize", "batch_norm",
+    "linear", "elementwise", "residual", "columns", "sequences", "embedding", "standardize", "batch_norm",
     "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping", "flat",
     "optimizers", "adam", "layerwise", "batch",
 ]  # fmt: skip

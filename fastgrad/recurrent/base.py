@@ -116,7 +116,7 @@ class Recurrent(Layer):
         if self.stateful and (self.bidirectional or self.reverse):
             raise ValueError("a stateful layer goes on where it stopped: it cannot run in reverse")
         self.weight_init = initializers.get(given["weight_init"])
-        self.recurrent_init = initializers.get(given["recurrent_init"])
+        self.recurrent_init = initializers.per_gate(given["recurrent_init"])
         self.bias_init = initializers.get(given["bias_init"])
 
     @property
