@@ -1,6 +1,7 @@
 """Both passes of a model as replays of what is recorded, for benches that time nothing else."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ def replayed(model: fg.Sequential, x: Any, dy: Any) -> Callable[[int], None]:
 
     `Sequential.forward` and `backward` check x and dy, copy them in and y out. A training step does
     none of that between its layers, and neither does a replay; it leaves the same gradients of the
-    parameters in ``model.grads``. There is no gradient of x. Where the layers overwrite dy, as they
-    may, each pass is given it anew.
+    parameters in ``model.grads``. There is no gradient of x. Where the recorded calls use the
+    memory of dy for something else, as they may, each pass is given it anew.
 
     Parameters
     ----------
@@ -35,14 +36,14 @@ def replayed(model: fg.Sequential, x: Any, dy: Any) -> Callable[[int], None]:
     assert known is not None
     forward, (gradient, _, backward) = known.forward, known.backwards[False]
     given = np.array(dy, gradient.dtype)
-    overwritten = not np.array_equal(gradient, given)
 
-    def run(count: int) -> None:
+    def run(count: int, give: bool) -> None:
         threads = backends.num_threads()
         for _ in range(count):
             forward.run([1], threads)
-            if overwritten:
+            if give:
                 gradient[...] = given
             backward.run([1], threads)
 
-    return run
+    run(1, give=False)
+    return partial(run, give=not np.array_equal(gradient, given))

@@ -17,6 +17,10 @@ from bench.peers.workloads import ROWS
 README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parent / "results.json"
 START, END = "<!-- peers table -->", "<!-- end -->"
+RECURRENT = """\
+One pass forward and backward of a recurrent layer over a batch of sequences, with the gradients
+of all parameters and none of the input. Here naive NumPy is a loop over the time steps, and JAX
+a jitted `lax.scan`, as it is or with the weight gradients taken out of it."""
 NAMES = {"torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn", "numpy": "naive NumPy"}
 
 
@@ -53,10 +57,14 @@ def _table(first: str, rows: list[dict[str, Any]]) -> str:
 def block(report: dict[str, Any]) -> str:
     """Make the tables and what they were measured on, as Markdown."""
     said = []
-    for kind, first in (("step", "network"), ("pass", "recurrent layer")):
-        rows = [row for row in report["rows"] if ROWS[row["row"]].kind == kind]
-        if rows:
-            said.append(_table(first, rows))
+    steps, passes = (
+        [row for row in report["rows"] if ROWS[row["row"]].kind == kind]
+        for kind in ("step", "pass")
+    )
+    if steps:
+        said.append(_table("network", steps))
+    if passes:
+        said += [RECURRENT, _table("layer", passes)]
     said += [f"- {mean_line(mean)}" for mean in report.get("means", [])]
     return "\n\n".join([*said, f"{_versions(report)}."])
 
