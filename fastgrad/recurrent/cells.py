@@ -271,4 +271,3 @@ def _panels(tape: Tape, blocks: int, h: Array, gates: Array) -> Array:
 
 def _squares(tape: Tape, gates: Array) -> Array:
     return tape.empty((len(gates), 4), np.float64)
-
