@@ -84,12 +84,12 @@ def ways(task: SequenceTask, one_by_one: bool, exact: Array) -> tuple[list[Way],
             print(f"{library}: not measured: {error}")
             continue
         for way in found:
-            error = way.error(exact)
-            if error <= TOLERANCE:
+            deviation = way.error(exact)
+            if deviation <= TOLERANCE:
                 good.append(way)
             else:
                 agreed = False
-                print(f"{library} ({way.name}): not timed: its outputs are off by {error:.2g}")
+                print(f"{library} ({way.name}): not timed: its outputs are off by {deviation:.2g}")
     return good, agreed
 
 

@@ -79,7 +79,7 @@ def means(results: list[Result]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        JSON objects; the goal is null where it is none of these threads, or rows are missing.
+        JSON objects; the goal is null where there is none for so many threads, or rows are missing.
     """
     found = []
     for threads in sorted({result.threads for result in results}):
