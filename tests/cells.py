@@ -14,8 +14,7 @@ from harness import exact
 from rounding import MOST_CURVED, rounding, slope_bound, stored_slope_bound
 from running_error import Rounded, joined, sum_of
 
-from fastgrad.backends.contract import NEED_SLOPE
-from fastgrad.recurrent.cells import room
+from fastgrad.backends.contract import NEED_SLOPE, room
 
 BLOCKS = {"rnn": (1, 1), "lstm": (4, 4), "gru": (3, 4)}  # of rows of w, of columns of gates
 STATES = {"rnn": "h", "lstm": "hc", "gru": "h"}
