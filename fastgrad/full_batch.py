@@ -52,7 +52,7 @@ def epoch(recorder: Recorder, optimizer: LBFGS, batch: Batch) -> None:
         program.run([1], threads)
         if recorder.status[0]:
             steps = int(recorder.step[0])
-            raise find_not_finite(model, batch.outputs, recorder.loss[0], steps)
+            raise find_not_finite(model, batch, recorder.loss[0], steps)
         return float(recorder.loss[0]), model.flat_grads.astype(np.float64)
 
     def accept(x: Array) -> None:

@@ -176,9 +176,8 @@ def _rates(low: Any, high: Any, steps: int) -> list[float]:
 def _checked(trainer: Trainer, X: Any, y: Any, weight: Any) -> tuple[Array, Array, Array | None]:
     """Rows, their targets and their weights."""
     rows = trainer.model.checked("X", X)
-    outputs = trainer.model.output_shape(rows.shape)
-    _, targets = trainer.targets(y, outputs)
-    return rows, targets, trainer.weights(weight, outputs)
+    samples = trainer.samples(rows, y, weight)
+    return rows, samples.target, samples.weight
 
 
 def _batches(rows: int, size: int, count: int, rng: np.random.Generator) -> Array:

@@ -18,12 +18,13 @@ from fastgrad import (
     penalties,
     policies,
     streaming,
+    truncated,
 )
 from fastgrad.arena import Array
 from fastgrad.clipping import ClipReport
 from fastgrad.constraints import Constraint
 from fastgrad.data.file_rows import FileRows
-from fastgrad.feeding import Batch, Feed, Held
+from fastgrad.feeding import Batch, Feed, Held, Samples
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 from fastgrad.optimizers import LBFGS, Optimizer
@@ -31,6 +32,7 @@ from fastgrad.penalties import Penalty
 from fastgrad.policies import Guard
 from fastgrad.program import Tape, Workspace
 from fastgrad.recording import Recorder
+from fastgrad.recurrent import models
 from fastgrad.schedules import Schedule
 from fastgrad.stepping import Stepper
 from fastgrad.updates import Update
@@ -59,7 +61,7 @@ class Trainer:
     accumulate : int
         Minibatches whose gradients make one step, each weighted by its rows: large batches in
         little memory. BatchNorm sees each minibatch on its own. The last step of an epoch is made
-        of those that are left.
+        of those that are left. Lengths do not change these weights.
     average : float, optional
         Decay of a moving average of the parameters (Polyak & Juditsky 1992), in (0, 1): the mean
         over all steps, each weighing that much of what the next one weighs. See `averaged`.
@@ -217,7 +219,10 @@ class Trainer:
             yield
 
     def every(self, steps: int, function: Callable[[], object]) -> None:
-        """Have a function called within epochs, after each so many steps of one."""
+        """Have a function called within epochs, after each so many steps of one.
+
+        Not in those with `bptt`.
+        """
         self._stepper.pauses.append((checks.count("steps", steps), function))
 
     def keep_average(self) -> None:
@@ -226,7 +231,7 @@ class Trainer:
         if mean is not None and self.steps:
             self.model.flat_params[...] = mean
 
-    def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
+    def step(self, x: Any, y: Any, sample_weight: Any = None, lengths: Any = None) -> float:
         """Train on one minibatch.
 
         Parameters
@@ -235,11 +240,15 @@ class Trainer:
         y : array-like
             Targets, as the loss takes them.
         sample_weight : array-like (N,), optional
+            Of rows; where outputs are sequences, (N, T) gives each step its own.
+        lengths : array-like (N,), optional
+            How many steps of each sequence count; what x and y hold after them means nothing.
 
         Returns
         -------
         float
-            The loss before the update.
+            The loss before the update. Where outputs are sequences it is the mean over all steps
+            that count, and 0 if there are none.
 
         Raises
         ------
@@ -249,11 +258,9 @@ class Trainer:
             For a loss or gradient that is not finite; the parameters are those before the step.
         """
         self._refuse_averaged()
-        rows = self.model.checked("x", x)
-        outputs = self.model.output_shape(rows.shape)
-        loss, target = self.targets(y, outputs)
-        weight = self.weights(sample_weight, outputs)
-        self._stepper.single(self._filled(rows, target, weight, loss))
+        samples = self.samples(self.model.checked("x", x), y, sample_weight, lengths)
+        self._refuse_parts()
+        self._stepper.single(self.filled(samples))
         return float(self._recorder.loss[0])
 
     def epoch(
@@ -263,6 +270,8 @@ class Trainer:
         batch_size: int = 64,
         shuffle: bool = True,
         sample_weight: Any = None,
+        lengths: Any = None,
+        bptt: int | None = None,
     ) -> float:
         """Train on all rows once, in one native call.
 
@@ -276,13 +285,22 @@ class Trainer:
             The last minibatch may be smaller.
         shuffle : bool
             Whether the order of rows is drawn anew.
-        sample_weight : array-like (N,), optional
+        sample_weight, lengths
+            As for `step`.
+        bptt : int, optional
+            Steps of truncated backpropagation through time (Williams & Peng 1990): sequences are
+            cut into windows of so many steps, each of which goes on from the states with which
+            the one before it ended and makes an optimizer step, whose gradients end where it
+            begins. Memory does not grow with T then. Where outputs are no sequences there is one
+            step, for the last `bptt` steps of each sequence; the windows before them only run
+            forward, as in prediction. Windows in which nothing counts are left out.
 
         Returns
         -------
         float
-            The mean over minibatches of the loss before each update, weighted by their rows; for
-            `LBFGS` the loss after the last iteration.
+            The mean over minibatches of the loss before each update, weighted by their rows, or by
+            their steps where outputs are sequences with lengths or in windows; for `LBFGS` the
+            loss after the last iteration.
 
         Raises
         ------
@@ -292,25 +310,23 @@ class Trainer:
         self._refuse_averaged()
         size = checks.count("batch_size", batch_size)
         if isinstance(X, FileRows):
-            checks.only("FileRows", y=y, sample_weight=sample_weight)
+            given = {"sample_weight": sample_weight, "lengths": lengths, "bptt": bptt}
+            checks.only("FileRows", y=y, **given)
+            self.refuse_reordering(len(X), size, shuffle)
             return streaming.epoch(self, X, size, shuffle)
         rows = self.model.checked("X", X, check_finite=False)
-        outputs = self.model.output_shape(rows.shape)
-        loss, target = self.targets(y, outputs)
-        weight = self.weights(sample_weight, outputs)
+        samples = self.samples(rows, y, sample_weight, lengths)
+        self.refuse_reordering(len(rows), size, shuffle)
         self._check_finite_once(X, rows)
-
-        # what indexes memory nobody may change once it has been checked
-        rows = self._held.hold("X", None if self.model.indices is not None else X, rows)
-        target = self._held.hold("y", None if loss.labels else y, target)
-        if weight is not None:
-            weight = self._held.hold("sample_weight", sample_weight, weight)
+        if bptt is not None:
+            return truncated.epoch(self, samples, size, shuffle, bptt)
+        samples = self._held_samples(samples, X, y, sample_weight)
         if isinstance(self.optimizer, LBFGS):
-            batch = self._filled(rows, target, weight, loss)
+            batch = self.filled(samples)
             with self._stepper.epoch():
                 full_batch.epoch(self._recorder, self.optimizer, batch)
             return self.mean_loss()
-        feed = self.ordered(rows, target, weight, size, loss, shuffle)
+        feed = self.ordered(samples, size, shuffle)
         with self._stepper.epoch():
             self._stepper.go_through(feed, 0, feed.steps)
         return self.mean_loss()
@@ -320,23 +336,35 @@ class Trainer:
         total, rows = self._recorder.total.tolist()
         return total / rows if rows else math.nan
 
-    def evaluate(self, X: Any, y: Any, sample_weight: Any = None, batch_size: int = 1024) -> float:
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        batch_size: int | None = None,
+        lengths: Any = None,
+    ) -> float:
         """Mean loss over rows, without training.
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y, sample_weight, lengths
             As for `epoch`.
-        batch_size : int
+        batch_size : int, optional
+            As for `Sequential.predict`.
         """
-        return self.loss_of(self.model.predict(X, batch_size), y, sample_weight)
+        z = self.model.predict(X, batch_size, lengths=lengths)
+        return self.loss_of(z, y, sample_weight, lengths)
 
-    def loss_of(self, z: Array, y: Any, sample_weight: Any = None) -> float:
-        """Mean loss of outputs z, (N, outputs), for the targets y."""
-        loss, target = self.targets(y, z.shape)
+    def loss_of(self, z: Array, y: Any, sample_weight: Any = None, lengths: Any = None) -> float:
+        """Mean loss of outputs z, (N, outputs) or (N, T, outputs), for the targets y."""
+        steps = None
+        if lengths is not None and z.ndim > 2:
+            steps = checks.lengths("lengths", lengths, z.shape, z.ndim)
+        loss, target = self.targets(y, z.shape, steps)
         target = target.copy()
-        weight = self.weights(sample_weight, z.shape)
-        tape = Tape(backends.active(), Workspace(), self.model.dtype)
+        weight = self.weights(sample_weight, z.shape, steps)
+        tape = Tape(backends.active(), Workspace(), self.model.dtype, lengths=steps)
         value = np.zeros(1)
         loss.record(tape, z, target, weight, value)
         program = tape.backend.program([tape.take()], np.zeros(1, np.int64), tape.keep)
@@ -352,17 +380,55 @@ class Trainer:
             return math.nan
         return math.sqrt(float(np.einsum("i,i->", *[self.model.flat_grads] * 2, dtype=np.float64)))
 
-    def targets(self, y: Any, outputs: tuple[int, ...]) -> tuple[Loss, Array]:
-        """The loss for targets of this kind, and the targets as its kernel takes them."""
+    def samples(
+        self, rows: Array, y: Any, sample_weight: Any = None, lengths: Any = None
+    ) -> Samples:
+        """Rows that the model has checked, with what belongs to them, which is checked here."""
+        outputs = self.model.output_shape(rows.shape)
+        steps = None
+        if lengths is not None:
+            steps = self.model.checked_lengths("lengths", lengths, rows.shape)
+            if len(outputs) > 2 and outputs[1] != rows.shape[1]:
+                raise ValueError(
+                    f"lengths are those of {rows.shape[1]} steps, but outputs have {outputs[1]}"
+                )
+        loss, target = self.targets(y, outputs, steps)
+        return Samples(rows, target, loss, self.weights(sample_weight, outputs, steps), steps)
+
+    def targets(
+        self, y: Any, outputs: tuple[int, ...], lengths: Array | None = None
+    ) -> tuple[Loss, Array]:
+        """The loss for targets of this kind, and the targets as its kernel takes them.
+
+        Those of padding become 0, whatever they are.
+        """
+        if lengths is not None and len(outputs) > 2:
+            y = _without_padding(checks.real_array("y", y), lengths)
         loss = losses.for_targets(self.loss, y, outputs)
         return loss, loss.targets(y, outputs, self.model.dtype)
 
-    def weights(self, given: Any, outputs: tuple[int, ...]) -> Array | None:
+    def weights(
+        self, given: Any, outputs: tuple[int, ...], lengths: Array | None = None
+    ) -> Array | None:
+        """Weights of rows, (N,), or of the steps of outputs that are sequences, (N, T)."""
         if given is None:
             return None
-        if len(outputs) > 2:
-            raise ValueError(f"sample_weight needs outputs (N, features), got sequences {outputs}")
-        return checks.weights("sample_weight", given, outputs[0], self.model.dtype)
+        shapes = (outputs[:1],) if len(outputs) == 2 else (outputs[:1], outputs[:2])
+        found = checks.weights("sample_weight", given, shapes, self.model.dtype)
+        return found if found.ndim == 1 or lengths is None else _without_padding(found, lengths)
+
+    def refuse_reordering(self, rows: int, size: int, shuffle: bool) -> None:
+        """Raise ValueError where a stateful layer could not go on from minibatch to minibatch."""
+        self._refuse_parts()
+        models.refuse_reordering(self.model.layers, rows, size, shuffle)
+
+    def _refuse_parts(self) -> None:
+        name = models.stateful_layer(self.model.layers) if self.accumulate > 1 else None
+        if name is not None:
+            raise ValueError(
+                f"layer {name} is stateful, and goes on after each step: it needs accumulate 1, "
+                f"got {self.accumulate}"
+            )
 
     def _refuse_averaged(self) -> None:
         if self._update.averaged:
@@ -381,21 +447,49 @@ class Trainer:
             checks.finite("X", rows)
             self._finite = seen
 
-    def _filled(self, rows: Array, target: Array, weight: Array | None, loss: Loss) -> Batch:
-        """The recording for as many rows, with these in it."""
-        batch = self._recorder.batch(rows.shape, target, weight is not None, loss)
-        batch.x[...] = rows
-        batch.target[...] = target
-        if batch.weight is not None:
-            batch.weight[...] = weight
+    def filled(self, samples: Samples, start: str = "own") -> Batch:
+        """The recording for as many rows, with these in it; `start` is that of `Tape`."""
+        batch = self._recorder.batch(len(samples.x), samples, start)
+        batch.fill(samples)
         return batch
 
-    def ordered(
-        self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss, shuffle: bool
-    ) -> Feed:
+    def _held_samples(self, samples: Samples, X: Any, y: Any, weight: Any) -> Samples:
+        """The same in places of their own, unless they are what the user has given."""
+        hold = self._held.hold
+        weights, lengths = samples.weight, samples.lengths
+        # what indexes memory nobody may change once it has been checked
+        return Samples(
+            hold("X", None if self.model.indices is not None else X, samples.x),
+            hold("y", None if samples.loss.labels else y, samples.target),
+            samples.loss,
+            None if weights is None else hold("sample_weight", weight, weights),
+            None if lengths is None else hold("lengths", None, lengths),
+        )
+
+    def ordered(self, samples: Samples, size: int, shuffle: bool) -> Feed:
         """The program of a pass over these arrays, with the order of rows."""
-        feed = self._recorder.feed(rows, target, weight, size, loss)
-        feed.order[...] = np.arange(len(rows))
-        if shuffle:
-            self.rng.shuffle(feed.order)
+        feed = self._recorder.feed(samples, size)
+        feed.order[...] = self.order(len(samples.x), shuffle)
         return feed
+
+    def order(self, rows: int, shuffle: bool) -> Array:
+        """Rows in the order in which they are trained on."""
+        found = np.arange(rows)
+        if shuffle:
+            self.rng.shuffle(found)
+        return found
+
+
+def _without_padding(values: Array, lengths: Array) -> Array:
+    """Values (N, T, ...) with zeros for what lies behind the lengths; themselves if nothing does.
+
+    Values of another shape are left to those who say so.
+    """
+    if values.ndim < 2 or len(values) != len(lengths):
+        return values
+    padding = np.arange(values.shape[1]) >= lengths[:, None]
+    if not padding.any():
+        return values
+    found = values.copy()
+    found[padding] = 0
+    return found
