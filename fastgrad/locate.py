@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 
-from fastgrad.arena import Array
 from fastgrad.errors import GradientError
 from fastgrad.feeding import Batch
 from fastgrad.model import Sequential
@@ -47,16 +46,16 @@ def find_not_finite(model: Sequential, batch: Batch, loss: float, steps: int) ->
 
 
 def _of_output(batch: Batch, layer: str) -> int | None:
-    """When a recurrent layer, or the first one in it that is to blame, gave such a number."""
+    """When the first recurrent layer in it that is to blame gave such a number."""
     for name, known in batch.tape.in_steps.items():
-        found = first_not_finite(known) if name.startswith(layer) else None
+        found = _first_not_finite(known) if name.startswith(layer) else None
         if found is not None:
             sequence, time = found
             return time + (0 if batch.starts is None else int(batch.starts[sequence]))
     return None
 
 
-def first_not_finite(known: InSteps) -> tuple[int, int] | None:
+def _first_not_finite(known: InSteps) -> tuple[int, int] | None:
     """The sequence and the time step that came first."""
     sequences, offsets = len(known.order), known.offsets
     bad = ~np.isfinite(known.h[sequences : sequences + offsets[-1]]).all(axis=1)
@@ -72,15 +71,17 @@ def first_not_finite(known: InSteps) -> tuple[int, int] | None:
 
 def _of_gradient(batch: Batch, name: str) -> int | None:
     """When the gradient that flows back through time was first such a number."""
-    level = re.search(r"_(l\d+(_reverse)?)$", name)
-    flow = batch.tape.through_time.get(f"{name.rpartition('.')[0]}.{level[1]}" if level else "")
-    if flow is None or np.isfinite(flow[:, :2]).all():
+    layer, _, own = name.rpartition(".")
+    level = re.search(r"l\d+(_reverse)?$", own)
+    key = f"{layer}.{level[0]}" if level else ""
+    if key not in batch.tape.through_time:
         return None
-    starts: Array = np.zeros(1, np.int64) if batch.starts is None else batch.starts
-    step = int(np.argwhere(~np.isfinite(flow[:, :2]).all(axis=1))[-1, 0])
-    known = batch.tape.in_steps[f"{name.rpartition('.')[0]}.{level[1]}"] if level else None
-    if known is not None and known.reverse:
-        step = len(flow) - 1 - step
-    # of sequences that end or start at different times only the norm over all of them is known
-    apart = batch.lengths is not None and known is not None and known.reverse
-    return None if apart or (starts != starts[0]).any() else step + int(starts[0])
+    bad = np.asarray(~np.isfinite(batch.tape.through_time[key][:, :2]).all(axis=1))
+    starts = np.zeros(1, np.int64) if batch.starts is None else batch.starts
+    reverse = batch.tape.in_steps[key].reverse
+    # of sequences that start or end at different times only the norm over all of them is known
+    apart = (starts != starts[0]).any() or (reverse and batch.lengths is not None)
+    if apart or not bad.any():
+        return None
+    step = int(np.flatnonzero(bad)[-1])
+    return int(starts[0]) + (len(bad) - 1 - step if reverse else step)

@@ -195,7 +195,7 @@ def test_indices(rng):
     model = fg.Sequential(
         fg.GRU(9, H, one_hot=True, return_sequences=True), fg.Dense(H, 9), rng=0, dtype="float64"
     )
-    trainer = fg.Trainer(model, "cross_entropy", rng=0)
+    trainer = fg.Trainer(model, "cross_entropy", fg.Adam(0.03), rng=0)
     losses = [trainer.epoch(words[:, :-1], words[:, 1:], 4, bptt=4) for _ in range(30)]
     assert losses[-1] < losses[0] / 2
 
