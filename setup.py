@@ -12,9 +12,9 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 KERNELS = [  # once per level
-    "linear", "elementwise", "residual", "columns", "embedding", "standardize", "batch_norm",
-    "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping", "flat",
-    "optimizers", "adam", "layerwise", "batch",
+    "linear", "elementwise", "residual", "columns", "sequences", "embedding", "standardize",
+    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping",
+    "flat", "optimizers", "adam", "layerwise", "batch",
 ]  # fmt: skip
 PLAIN = ["cpu", "replay"]  # once, without any level's flags
 

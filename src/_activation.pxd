@@ -15,6 +15,10 @@ cdef inline int activation_code(str name) except -1:
     return ("identity", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu",
             "softplus", "softsign", "tanh", "sigmoid").index(name)
 
+cdef inline bint keeps_slope(int kind) noexcept nogil:
+    """Whether f' is no function of y."""
+    return kind == GELU or kind == GELU_TANH or kind == SILU
+
 cdef extern from *:
     """
     /* selu's constants (Klambauer et al. 2017, eq. 14); sqrt(1/2); 1/sqrt(2 pi); sqrt(2/pi) */
@@ -106,7 +110,7 @@ cdef inline void multiply_by_slope(
     cdef ptrdiff_t i
     cdef real one = 1, zero = 0, t
     cdef real scale = <real>SELU_SCALE, scaled_alpha = <real>(SELU_SCALE * SELU_ALPHA)
-    if kind == GELU or kind == GELU_TANH or kind == SILU:
+    if keeps_slope(kind):
         for i in range(n):
             dz[i] = dy[i] * slope[i]
     elif kind == RELU:

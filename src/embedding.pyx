@@ -51,7 +51,8 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
     cdef ptrdiff_t low, high, i, F = a.F
     team_rows(team, a.N, &low, &high)
     for i in range(low, high):
-        memcpy(y + i * F, w + a.x[i] * F, F * sizeof(real))
+        if a.x[i] >= 0:  # not behind the last step of a batch of sequences
+            memcpy(y + i * F, w + a.x[i] * F, F * sizeof(real))
 
 
 def embedding_forward(w, x, y):

@@ -238,15 +238,17 @@ static void FG_(fg_dot_product)(const FG_(fg_gemm) *g)
 /* Reals of scratch that fg_multiply needs: one panel of B and one block of A. */
 enum { FG_(FG_SCRATCH) = NR * FG_KC + (FG_MC + FG_PAD) * (FG_KC + FG_PAD) };
 
-/* All panels of B, for products with the same B to come: K * (N rounded up to whole vectors). */
-static inline void FG_(fg_pack)(const FG_(fg_gemm) *g, REAL *panels)
+/* All panels of B, for products with the same B to come: K * (N rounded up to whole vectors). Of
+ * those who share the work this one makes each panel whose number has its remainder. */
+static void FG_(fg_pack)(const FG_(fg_gemm) *g, REAL *panels, int rank, int used)
 {
+    int item = 0;
     for (ptrdiff_t k0 = 0; k0 < g->K; k0 += FG_KC) {
         const ptrdiff_t K = g->K - k0 < FG_KC ? g->K - k0 : FG_KC;
         for (ptrdiff_t n = 0, cols; n < g->N; n += cols) {
             const int nv = FG_(fg_vectors_of_panel)(g->N - n);
             cols = g->N - n < nv * W ? g->N - n : nv * W;
-            FG_(fg_pack_panel)(g, k0, K, n, cols, panels);
+            if (item++ % used == rank) FG_(fg_pack_panel)(g, k0, K, n, cols, panels);
             panels += K * nv * W;
         }
     }
@@ -323,6 +325,58 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
     }
     for (int i = 0; i < W; i++)
         if (!(bad[i] == 0)) *g->not_finite = 1;
+}
+
+/* One row times B in panels, C += a B: four panels side by side, for three sums alone would wait
+ * for each other. */
+static void FG_(fg_multiply_row)(const FG_(fg_gemm) *g)
+{
+    enum { SIDE = 4 };
+    const REAL *b = g->b;
+    for (ptrdiff_t k0 = 0; k0 < g->K; k0 += FG_KC) {
+        const ptrdiff_t K = g->K - k0 < FG_KC ? g->K - k0 : FG_KC;
+        const REAL *const a = g->a + k0;
+        const REAL *const plus = g->accumulate || k0 ? g->c : g->bias;
+        ptrdiff_t n = 0;
+        for (; g->N - n >= SIDE * NR && FG_(fg_vectors_of_panel)(g->N - n - (SIDE - 1) * NR) == FG_NV
+               && g->N - n - (SIDE - 1) * NR >= NR;
+             n += SIDE * NR, b += SIDE * NR * K) {
+            VEC acc[SIDE][FG_NV];
+            for (int s = 0; s < SIDE; s++)
+                for (int v = 0; v < FG_NV; v++) acc[s][v] = (VEC){0};
+            for (ptrdiff_t k = 0; k < K; k++) {
+                const VEC ak = a[k] - (VEC){0};
+                for (int s = 0; s < SIDE; s++)
+                    for (int v = 0; v < FG_NV; v++)
+                        acc[s][v] += ak * FG_(fg_load)(b + (s * K + k) * NR + v * W);
+            }
+            for (int s = 0; s < SIDE; s++)
+                for (int v = 0; v < FG_NV; v++) {
+                    const ptrdiff_t at = n + s * NR + v * W;
+                    if (plus) acc[s][v] += FG_(fg_load)(plus + at);
+                    *(VEC *)(g->c + at) = acc[s][v];
+                }
+        }
+        for (ptrdiff_t cols; n < g->N; n += cols) {
+            const int nv = FG_(fg_vectors_of_panel)(g->N - n);
+            cols = g->N - n < nv * W ? g->N - n : nv * W;
+            FG_(fg_tiles)[0][0][nv - 1](K, a, K, b, nv * W, g->c + n, cols, cols,
+                                        plus ? plus + n : NULL, 0, NULL, 0);
+            b += K * nv * W;
+        }
+    }
+}
+
+/* The same product as fg_multiply, for B in panels and rows of A; no copy of it for each caller. */
+static __attribute__((noinline)) void FG_(fg_multiply_panels)(const FG_(fg_gemm) *g, REAL *scratch)
+{
+    if (g->M == 1) {
+        FG_(fg_multiply_row)(g);
+    } else if (g->M) {
+        FG_(fg_gemm) rows = *g;
+        rows.packed = rows.a_col = 1; /* known here, so that the other ways are not compiled */
+        FG_(fg_multiply)(&rows, scratch);
+    }
 }
 
 #undef REAL

@@ -42,6 +42,4 @@
 #define MIN_NORMAL DBL_MIN
 #include "fg_math_impl.h"
 
-#undef FG_INLINE
-
 #endif

@@ -6,3 +6,8 @@ cnp.import_array()
 include "product.pxi"
 include "dense.pxi"
 include "muon.pxi"
+include "recurrent.pxi"
+include "gate_inputs.pxi"
+include "rnn.pxi"
+include "lstm.pxi"
+include "gru.pxi"

@@ -86,7 +86,7 @@ def product_rate(kind, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, double for_seconds
     cdef double best = 0, end = seconds() + for_seconds, start, flops = 2.0 * M * N * K
     cdef ptrdiff_t _, repeats = max(1, <ptrdiff_t>(2e7 / flops))
     if kind == "packed":
-        fg_pack_f32(&g, q)
+        fg_pack_f32(&g, q, 0, 1)
         g.b, g.packed = q, True
     while seconds() < end or best == 0:
         start = seconds()

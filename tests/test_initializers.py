@@ -50,7 +50,7 @@ ONE_OF_EACH = [
     ini.critical_bias("tanh"),
 ]
 NAMES = sorted([*FACTORIES, *ALIASES])
-NEED_ARGUMENTS = {"constant", "critical", "critical_bias", "sparse"}
+NEED_ARGUMENTS = {"chrono", "constant", "critical", "critical_bias", "sparse"}
 
 
 def draw(init, shape=SHAPE, seed=0, dtype="float64"):

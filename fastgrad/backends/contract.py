@@ -96,7 +96,7 @@ CONTRACT = {
     " dh_last[N,H]? dc_last[N,H]? initial:int -> gates[R,4H]! dw[4H,H] dp_i[H]? dp_f[H]? dp_o[H]?"
     " dh0[N,H] dc0[N,H] flow[T,3]:f8 squares[R,4]:f8 panels[W] status[1]:i8?",
     # h = (1 - z) n + z h, w in the blocks r, z, n, gates in n, r, z, m with m = w_n h + bias and
-    # n = tanh(.. + r m), or where `before`, m = r h and n = tanh(.. + w_n m)
+    # n = tanh(.. + r m), or where `before`, m = r h, which stays, and n = tanh(.. + w_n m)
     "gru_forward": "offsets[T+1]:i8 w[3H,H] before:int -> gates[R,4H]! h[Q,H]! panels[W]",
     "gru_backward": "offsets[T+1]:i8 w[3H,H] before:int h[Q,H] dy[R,H]? dh_last[N,H]? initial:int"
     " -> gates[R,4H]! dw[3H,H] dh0[N,H] spare[N,H] flow[T,3]:f8 squares[R,4]:f8 panels[W]"

@@ -13,9 +13,9 @@ from fastgrad.backends import contract
 
 LEVELS = ("base", "v3", "v4")
 _MODULES = (
-    "linear", "elementwise", "residual", "columns", "embedding", "standardize", "batch_norm",
-    "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping", "flat",
-    "optimizers", "adam", "layerwise", "batch",
+    "linear", "elementwise", "residual", "columns", "sequences", "embedding", "standardize",
+    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping",
+    "flat", "optimizers", "adam", "layerwise", "batch",
 )  # fmt: skip
 
 

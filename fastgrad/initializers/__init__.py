@@ -10,6 +10,9 @@ PyTorch; JAX and Keras truncate theirs, which is its distribution "truncated_nor
 GlorotNormal is ``variance_scaling(1, "fan_avg")``. `get` knows the names of all three; what they
 have for convolution kernels alone (dirac, STFT) is left out.
 
+A recurrent weight has the shape ``(gates * H, H)``, a matrix for each gate, and `per_gate` draws
+them one by one; `forget_bias` and `chrono` make biases of gates in PyTorch's order.
+
 `critical` follows from the activation, `lsuv` from data, `fixup` from residual blocks; the last two
 act on a model. Every factory raises TypeError for an argument that is no
 number and ValueError for one that is not finite or outside the range it states.
@@ -30,6 +33,7 @@ from fastgrad.initializers.fixup import fixup
 from fastgrad.initializers.lsuv import LSUVReport, lsuv
 from fastgrad.initializers.matrices import identity, orthogonal, sparse
 from fastgrad.initializers.mean_field import MeanField
+from fastgrad.initializers.recurrent import chrono, forget_bias, irnn, per_gate, spectral
 from fastgrad.initializers.scaling import (
     Distribution,
     Mode,
@@ -52,6 +56,7 @@ __all__ = [
     "LSUVReport",
     "MeanField",
     "Mode",
+    "chrono",
     "constant",
     "critical",
     "critical_bias",
@@ -59,19 +64,23 @@ __all__ = [
     "fans",
     "fixup",
     "for_activation",
+    "forget_bias",
     "from_config",
     "gain",
     "get",
     "he_normal",
     "he_uniform",
     "identity",
+    "irnn",
     "lecun_normal",
     "lecun_uniform",
     "lsuv",
     "normal",
     "ones",
     "orthogonal",
+    "per_gate",
     "sparse",
+    "spectral",
     "to_config",
     "torch_default",
     "truncated_normal",

@@ -24,14 +24,14 @@ class Initializer:
     ----------
     name : str
         The factory that makes it.
-    settings : tuple of (str, float or str)
+    settings : tuple of (str, float, str or Initializer)
         The arguments of that factory, all of them.
     draw : callable
         ``draw(shape, rng)`` returns float64; `shape` has no zero in it.
     """
 
     name: str
-    settings: tuple[tuple[str, float | str], ...]
+    settings: tuple[tuple[str, float | str | Initializer], ...]
     draw: Callable[[tuple[int, ...], np.random.Generator], Array] = field(compare=False)
 
     def __call__(

@@ -16,6 +16,7 @@ from fastgrad.initializers.checks import Array, dims_of, rounded, unknown
 from fastgrad.initializers.critical import critical, critical_bias
 from fastgrad.initializers.draws import constant, normal, ones, truncated_normal, uniform, zeros
 from fastgrad.initializers.matrices import identity, orthogonal, sparse
+from fastgrad.initializers.recurrent import chrono, forget_bias, irnn, per_gate, spectral
 from fastgrad.initializers.scaling import (
     he_normal,
     he_uniform,
@@ -30,18 +31,23 @@ from fastgrad.initializers.scaling import (
 FACTORIES: Mapping[str, Callable[..., Initializer]] = {
     factory.__name__: factory
     for factory in (
+        chrono,
         constant,
         critical,
         critical_bias,
+        forget_bias,
         he_normal,
         he_uniform,
         identity,
+        irnn,
         lecun_normal,
         lecun_uniform,
         normal,
         ones,
         orthogonal,
+        per_gate,
         sparse,
+        spectral,
         torch_default,
         truncated_normal,
         uniform,
@@ -106,7 +112,12 @@ def to_config(init: InitFunction) -> dict[str, Any] | None:
 
     None for the initializer of an array and for a callable from elsewhere.
     """
-    return {"name": init.name, **dict(init.settings)} if isinstance(init, Initializer) else None
+    if not isinstance(init, Initializer):
+        return None
+    return {"name": init.name} | {
+        key: to_config(value) if isinstance(value, Initializer) else value
+        for key, value in init.settings
+    }
 
 
 def from_config(config: Mapping[str, Any]) -> Initializer:
@@ -124,7 +135,12 @@ def from_config(config: Mapping[str, Any]) -> Initializer:
     """
     if not isinstance(config, Mapping) or "name" not in config:
         raise ValueError(f'config: expected a mapping with a "name", got {config!r}')
-    return _made(config["name"], {key: config[key] for key in config if key != "name"})
+    arguments = {
+        key: from_config(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if key != "name"
+    }
+    return _made(config["name"], arguments)
 
 
 def _made(name: str, arguments: Mapping[str, Any]) -> Initializer:

@@ -45,8 +45,8 @@ class Options(TypedDict, total=False):
     bias : bool
         Whether there are biases.
     weight_init, recurrent_init, bias_init : str, initializer or ndarray
-        Of ``weight_ih`` (Xavier), of each square block of ``weight_hh`` (orthogonal; see
-        `initializers.per_gate`), and of ``bias_ih`` (zeros); ``bias_hh`` starts as zeros.
+        Of ``weight_ih`` (Xavier), of each square block of ``weight_hh`` (orthogonal; an array is
+        that of all of them), and of ``bias_ih`` (zeros); ``bias_hh`` starts as zeros.
     """
 
     num_layers: int
@@ -118,7 +118,10 @@ class Recurrent(Layer):
         if self.stateful and (self.bidirectional or self.reverse):
             raise ValueError("a stateful layer goes on where it stopped: it cannot run in reverse")
         self.weight_init = initializers.get(given["weight_init"])
-        self.recurrent_init = initializers.get(given["recurrent_init"])
+        recurrent = initializers.get(given["recurrent_init"])
+        if isinstance(recurrent, initializers.Initializer):  # no array, and no function of others
+            recurrent = initializers.per_gate(recurrent)
+        self.recurrent_init = recurrent
         self.bias_init = initializers.get(given["bias_init"])
 
     @property

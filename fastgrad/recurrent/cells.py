@@ -15,9 +15,9 @@ from fastgrad.program import Tape
 from fastgrad.recurrent.base import Options, Recurrent
 
 
-def _panels(tape: Tape, blocks: int, units: int) -> Array:
-    """Room for a recurrent weight in the order in which products read it: whole vectors."""
-    return tape.empty((blocks * units * -(-units // 16) * 16,))
+def room(blocks: int, units: int, sequences: int) -> int:
+    """Elements of `panels`: the recurrent weight in whole vectors, and rows that threads share."""
+    return blocks * units * -(-units // 16) * 16 + 8 * sequences * units
 
 
 class RNN(Recurrent):
@@ -59,7 +59,7 @@ class RNN(Recurrent):
         states: list[Array],
     ) -> None:
         """Record rnn_forward."""
-        panels = _panels(tape, 1, self.units)
+        panels = _panels(tape, 1, states[0], gates)
         how = self.activation, self.alpha
         tape.call("rnn_forward", offsets, own["weight_hh"], *how, gates, *states, panels)
         tape.release(panels)
@@ -78,7 +78,7 @@ class RNN(Recurrent):
         flow: Array,
     ) -> None:
         """Record rnn_backward."""
-        panels, squares = _panels(tape, 1, self.units), _squares(tape, gates)
+        panels, squares = _panels(tape, 1, states[0], gates), _squares(tape, gates)
         how = own["weight_hh"], self.activation, self.alpha, *states, *given, int(initial)
         to = gates, grads["weight_hh"], *d_states, flow, squares, panels, tape.status
         tape.call("rnn_backward", offsets, *how, *to)
@@ -128,7 +128,7 @@ class LSTM(Recurrent):
     ) -> None:
         self.forget_bias = checks.number("forget_bias", forget_bias)
         if options.get("bias_init") is None and options.get("bias", True):
-            options["bias_init"] = _forget_bias(self.forget_bias)
+            options["bias_init"] = initializers.forget_bias(self.forget_bias)
         super().__init__(inputs, units, **options)
         self.peepholes = checks.flag("peepholes", peepholes)
 
@@ -149,7 +149,7 @@ class LSTM(Recurrent):
         states: list[Array],
     ) -> None:
         """Record lstm_forward."""
-        panels = _panels(tape, 4, self.units)
+        panels = _panels(tape, 4, states[0], gates)
         tape.call("lstm_forward", offsets, *_weights(own), gates, *states, panels)
         tape.release(panels)
 
@@ -167,7 +167,7 @@ class LSTM(Recurrent):
         flow: Array,
     ) -> None:
         """Record lstm_backward."""
-        panels, squares = _panels(tape, 4, self.units), _squares(tape, gates)
+        panels, squares = _panels(tape, 4, states[0], gates), _squares(tape, gates)
         how = *_weights(own), *states, *given, int(initial), gates
         to = *_weights(grads), *d_states, flow, squares, panels, tape.status
         tape.call("lstm_backward", offsets, *how, *to)
@@ -225,7 +225,7 @@ class GRU(Recurrent):
         states: list[Array],
     ) -> None:
         """Record gru_forward."""
-        panels = _panels(tape, 3, self.units)
+        panels = _panels(tape, 3, states[0], gates)
         how = own["weight_hh"], int(not self.reset_after)
         tape.call("gru_forward", offsets, *how, gates, *states, panels)
         tape.release(panels)
@@ -244,7 +244,7 @@ class GRU(Recurrent):
         flow: Array,
     ) -> None:
         """Record gru_backward."""
-        panels, squares = _panels(tape, 3, self.units), _squares(tape, gates)
+        panels, squares = _panels(tape, 3, states[0], gates), _squares(tape, gates)
         spare = tape.empty(d_states[0].shape)
         how = own["weight_hh"], int(not self.reset_after), *states, *given, int(initial)
         to = gates, grads["weight_hh"], *d_states, spare, flow, squares, panels, tape.status
@@ -265,14 +265,9 @@ def _weights(arrays: Mapping[str, Array]) -> tuple[Array | None, ...]:
     return arrays["weight_hh"], *(arrays.get(name) for name in names)
 
 
+def _panels(tape: Tape, blocks: int, h: Array, gates: Array) -> Array:
+    return tape.empty((room(blocks, h.shape[1], len(h) - len(gates)),))
+
+
 def _squares(tape: Tape, gates: Array) -> Array:
     return tape.empty((len(gates), 4), np.float64)
-
-
-def _forget_bias(value: float) -> Any:
-    def init(shape: Any, rng: Any, dtype: Any) -> Array:
-        found = np.zeros(shape, dtype)
-        found[shape[0] // 4 : shape[0] // 2] = value
-        return found
-
-    return init

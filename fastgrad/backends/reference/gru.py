@@ -53,18 +53,18 @@ def gru_backward(
         dz_z = dh * (h[earlier] - n) * z * (1 - z)
         dz_n = dh * (1 - z) * (1 - n * n)
         if before:
-            dm = dz_n @ w_n
+            dm, last = dz_n @ w_n, m
             dz_r = dm * h[earlier] * r * (1 - r)
             dh_before = dh * z + dm * r
             dw[-size:] += dz_n.T @ m
         else:
-            dm = dz_n * r
+            dm = last = dz_n * r
             dz_r = dz_n * m * r * (1 - r)
             dh_before = dh * z + dm @ w_n
             dw[-size:] += dm.T @ h[earlier]
         dz_rz = np.concatenate([dz_r, dz_z], axis=1)
         dw[:-size] += dz_rz.T @ h[earlier]
-        gates[now] = np.concatenate([dz_n, dz_rz, dm], axis=1)
+        gates[now] = np.concatenate([dz_n, dz_rz, last], axis=1)
         return dh_before + dz_rz @ w_rz, dc, dc
 
     through_time(offsets, dy, [dh_last], initial, step, [dh0], flow, squares)

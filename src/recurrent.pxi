@@ -1,0 +1,278 @@
+# What recurrent cells share: who does what, products of a step, the gradient of the weight, norms.
+#
+# design:
+#  a) Threads share the sequences, each for all steps, with no barrier in between. Where there are
+#     too few of them they share the units of a group of sequences as well, with a barrier at each
+#     step. A step that is not worth one is left to one thread.
+#  b) The recurrent weight is packed once a call, for all threads; its gradient is one product over
+#     all steps after the last of them.
+#  c) Step t has the rows of the sequences that are longer than t, which are the first ones, so that
+#     padding is neither stored nor computed.
+from _core cimport int64_t, memcpy
+from libc.math cimport NAN, sqrt
+
+from _product cimport multiply_panels, pack, packed_size
+
+cdef extern from "fg_cells.h" nogil:
+    double fg_squares_f32(const float *x, ptrdiff_t n)
+    double fg_squares_f64(const double *x, ptrdiff_t n)
+
+cdef enum:
+    TILE_ROWS = 8  # a thread's sequences are whole register tiles
+    UNITS = 16  # and its units whole vectors, at every level
+    STEP_WORTH = 16384  # multiply-adds of a step for which a thread is worth a barrier
+
+cdef struct Recurrence:
+    const int64_t *offsets
+    const void *w
+    const void *p_i
+    const void *p_f
+    const void *p_o
+    void *h
+    void *c
+    const void *dy
+    const void *dh_last
+    const void *dc_last
+    void *gates
+    void *dw
+    void *dp_i
+    void *dp_f
+    void *dp_o
+    void *dh0
+    void *dc0
+    double *flow
+    double *squares
+    void *panels
+    long long *status
+    ptrdiff_t T, N, H
+    double alpha
+    int blocks  # of the weight's rows
+    int wide  # blocks of columns of gates
+    int activation
+    bint option  # initial states: whether their gradient is wanted; GRU forward: before
+
+cdef struct Share:
+    ptrdiff_t r0, r1  # sequences
+    ptrdiff_t u0, u1  # units
+    int part, parts  # of the units
+
+
+cdef Recurrence recurrence(offsets, w, gates, h, panels, int wide):
+    cdef ptrdiff_t H = w.shape[1]
+    cdef Recurrence a
+    memset(&a, 0, sizeof(a))
+    a.offsets, a.w, a.gates, a.h = <const int64_t *>data(offsets), data(w), data(gates), data(h)
+    a.panels = data(panels)
+    a.T, a.N, a.H = offsets.shape[0] - 1, h.shape[0] - gates.shape[0], H
+    a.blocks, a.wide = w.shape[0] // H if H else 1, wide
+    return a
+
+
+cdef bytes record_steps(like, void *run_float, void *run_double, const Recurrence *a):
+    """A call with as much work as can be shared."""
+    cdef double step = <double>a.N * a.blocks * a.H * a.H
+    cdef double work = a.T * step
+    if a.N < 2 * TILE_ROWS and step < 2 * STEP_WORTH:
+        work = 0
+    return record_real(like, run_float, run_double, a, sizeof(a[0]), work)
+
+
+cdef inline ptrdiff_t rows_of(const Recurrence *a, ptrdiff_t t) noexcept nogil:
+    """Rows of step t; none before and after."""
+    return a.offsets[t + 1] - a.offsets[t] if 0 <= t < a.T else 0
+
+
+cdef ptrdiff_t first_of(const Recurrence *a, int group, int groups) noexcept nogil:
+    """The first sequence of a group: those before it have their share of the steps."""
+    cdef double wanted = <double>a.offsets[a.T] * group / groups, done = 0, some
+    cdef ptrdiff_t row = 0, next, t, n
+    if group == groups:
+        return a.N
+    while row < a.N and group:
+        next = min(row + TILE_ROWS, a.N)
+        some = 0
+        if rows_of(a, a.T - 1) == a.N:
+            some = <double>(next - row) * a.T
+        else:
+            for t in range(a.T):
+                n = rows_of(a, t)
+                some += min(n, next) - min(n, row)
+        if done + some / 2 > wanted:
+            break
+        row = next
+        done += some
+    return row
+
+
+cdef Share share_steps(const Recurrence *a, const Team *team) noexcept nogil:
+    cdef Share s
+    cdef double step = <double>a.N * a.blocks * a.H * a.H
+    cdef int groups = <int>max(1, min(<ptrdiff_t>team.used, a.N // TILE_ROWS)), group
+    s.parts = min(team.used // groups, <int>(step / groups / STEP_WORTH))
+    s.parts = max(1, <int>min(<ptrdiff_t>s.parts, (a.H + UNITS - 1) // UNITS))
+    s.part, group = team.rank % s.parts, team.rank // s.parts
+    s.r0 = s.r1 = s.u0 = s.u1 = 0
+    if group < groups:
+        s.r0, s.r1 = first_of(a, group, groups), first_of(a, group + 1, groups)
+        units(a, s.part, s.parts, &s.u0, &s.u1)
+    return s
+
+
+cdef void units(const Recurrence *a, int part, int parts, ptrdiff_t *low,
+                ptrdiff_t *high) noexcept nogil:
+    cdef ptrdiff_t pieces = (a.H + UNITS - 1) // UNITS
+    low[0] = pieces * part // parts * UNITS
+    high[0] = min(a.H, pieces * (part + 1) // parts * UNITS)
+
+
+# ---- products of a step ----------------------------------------------------------------------
+
+cdef void pack_forward(const Recurrence *a, const Share *s, int first, int count, Team *team,
+                       real *panels) noexcept nogil:
+    """Panels of rows of w, `count` blocks of them; `first` is the first of those."""
+    cdef const real *w = <const real *>a.w + first * a.H * a.H
+    cdef ptrdiff_t H = a.H, u0, u1
+    cdef int part, block
+    if s.parts == 1:
+        pack(count * H, H, w, 1, H, panels, team.rank, team.used)
+        return
+    for block in range(count):
+        for part in range(s.parts):
+            units(a, part, s.parts, &u0, &u1)
+            pack(u1 - u0, H, w + (block * H + u0) * H, 1, H,
+                 panels + block * packed_size(H, H, panels) + u0 * H, team.rank, team.used)
+
+
+cdef void multiply_forward(const Recurrence *a, const Share *s, ptrdiff_t rows, const real *h,
+                           ptrdiff_t h_row, const real *panels, int count, real *gates,
+                           real *scratch) noexcept nogil:
+    """gates[rows, count blocks] += h w', where gates point to the first of these blocks."""
+    cdef ptrdiff_t H = a.H, wide = a.wide * H
+    cdef int block
+    if s.parts == 1:
+        multiply_panels(rows, count * H, H, h, h_row, panels, gates, wide, True, scratch)
+        return
+    for block in range(count):
+        multiply_panels(rows, s.u1 - s.u0, H, h, h_row,
+                        panels + block * packed_size(H, H, panels) + s.u0 * H,
+                        gates + block * H + s.u0, wide, True, scratch)
+
+
+cdef void pack_backward(const Recurrence *a, const Share *s, int first, int count, Team *team,
+                        real *panels) noexcept nogil:
+    cdef const real *w = <const real *>a.w + first * a.H * a.H
+    cdef ptrdiff_t H = a.H, u0, u1
+    cdef int part
+    for part in range(s.parts):
+        units(a, part, s.parts, &u0, &u1)
+        pack(u1 - u0, count * H, w + u0, H, 1, panels + u0 * count * H, team.rank, team.used)
+
+
+cdef void multiply_backward(const Recurrence *a, const Share *s, ptrdiff_t rows, const real *gates,
+                            const real *panels, int count, real *dh, bint add,
+                            real *scratch) noexcept nogil:
+    """This thread's units of dh[rows, H] = gates w, or += gates w, for `count` blocks of gates."""
+    multiply_panels(rows, s.u1 - s.u0, count * a.H, gates, a.wide * a.H,
+                    panels + s.u0 * count * a.H, dh + s.u0, a.H, add, scratch)
+
+
+# ---- the gradient through time ---------------------------------------------------------------
+
+cdef inline double squares_of(const real *x, ptrdiff_t n) noexcept nogil:
+    if real is float:
+        return fg_squares_f32(x, n)
+    else:
+        return fg_squares_f64(x, n)
+
+
+cdef inline real *spare_rows(const Recurrence *a, ptrdiff_t t, real *like) noexcept nogil:
+    """Where those who share units put their parts of rows of dh, dc, and what is handed on."""
+    cdef ptrdiff_t wide = (a.H + UNITS - 1) // UNITS * UNITS
+    return <real *>a.panels + a.blocks * a.H * wide + (t % 2) * 4 * a.N * a.H
+
+
+cdef void start_back(const Recurrence *a, const Share *s, const void *last, void *carried,
+                     real *like) noexcept nogil:
+    """What comes from behind the last step: this thread's part of it."""
+    cdef const real *given = <const real *>last
+    cdef real *to = <real *>carried
+    cdef ptrdiff_t i, size = (s.u1 - s.u0) * sizeof(real)
+    for i in range(s.r0, s.r1):
+        if given:
+            memcpy(to + i * a.H + s.u0, given + i * a.H + s.u0, size)
+        else:
+            memset(to + i * a.H + s.u0, 0, size)
+
+
+cdef void note_rows(const Recurrence *a, const Share *s, ptrdiff_t t, ptrdiff_t low,
+                    ptrdiff_t high, real *like) noexcept nogil:
+    """The squares of rows that several threads have put together."""
+    cdef const real *rows = spare_rows(a, t, like)
+    cdef ptrdiff_t i, plane = a.N * a.H
+    for i in range(low, high):
+        if i % s.parts == s.part:
+            note(a, t, i, rows + i * a.H, rows + plane + i * a.H, rows + 2 * plane + i * a.H,
+                 rows + 3 * plane + i * a.H)
+
+
+cdef inline void note(const Recurrence *a, ptrdiff_t t, ptrdiff_t i, const real *dh,
+                      const real *dc, const real *carried, const real *dc_on) noexcept nogil:
+    """Squares of row i of step t; `carried` is what the step after hands on to this one."""
+    cdef double *here = a.squares + 4 * (a.offsets[t] + i)
+    here[0] = squares_of(dh, a.H)
+    here[1] = squares_of(dc, a.H) if a.c else 0
+    here[3] = squares_of(dc_on, a.H) if a.c else 0
+    if i < rows_of(a, t + 1):
+        a.squares[4 * (a.offsets[t + 1] + i) + 2] = squares_of(carried, a.H)
+
+
+cdef void finish_flow(const Recurrence *a, real *like) noexcept nogil:
+    """The norms of every step out of the squares of its rows; see the contract."""
+    cdef const real *dc_last = <const real *>a.dc_last
+    cdef double dh, dc, came, went
+    cdef const double *here
+    cdef ptrdiff_t t, i
+    for i in range(rows_of(a, 0)):
+        a.squares[4 * i + 2] = squares_of(<const real *>a.dh0 + i * a.H, a.H)
+    for t in range(a.T):
+        dh = dc = came = went = 0
+        for i in range(rows_of(a, t)):
+            here = a.squares + 4 * (a.offsets[t] + i)
+            dh += here[0]
+            dc += here[1]
+            went += here[2] + here[3]
+            if i < rows_of(a, t + 1):
+                came += a.squares[4 * (a.offsets[t + 1] + i) + 3]
+            elif dc_last:
+                came += squares_of(dc_last + i * a.H, a.H)
+        a.flow[3 * t], a.flow[3 * t + 1] = sqrt(dh), sqrt(dc)
+        a.flow[3 * t + 2] = sqrt(went / (dh + came)) if t or a.option else NAN
+
+
+cdef void weight_gradient(const Recurrence *a, Team *team, int first, int count, real *dw,
+                          real *scratch) noexcept nogil:
+    """dw[count blocks, H] = the sum over all steps of gates' h; `first` is the first block."""
+    cdef const real *dz = <const real *>a.gates + first * a.H
+    cdef const real *h = <const real *>a.h
+    cdef ptrdiff_t H = a.H, wide = a.wide * H, r0, r1, c0, c1, t = 0, row, shift, end
+    cdef int not_finite = 0
+    cdef bint add = False
+    share_output(team, count * H, H, &r0, &r1, &c0, &c1)
+    if r0 == r1 or c0 == c1:
+        return
+    if a.offsets[a.T] == 0:
+        for row in range(r0, r1):
+            memset(dw + row * H + c0, 0, (c1 - c0) * sizeof(real))
+    while t < a.T:
+        # steps whose states before lie equally far from their gates
+        row, shift = a.offsets[t], a.N - rows_of(a, t - 1) if t else 0
+        while t < a.T and shift == (a.N - rows_of(a, t - 1) if t else 0):
+            t += 1
+        end = a.offsets[t]
+        if end > row:
+            multiply(r1 - r0, c1 - c0, end - row, dz + row * wide + r0, 1, wide,
+                     h + (row + shift) * H + c0, H, 1, dw + r0 * H + c0, H, NULL, add,
+                     count * H, &not_finite, scratch)
+            add = True
+    if a.status and not_finite:
+        raise_flag(a.status)

@@ -1,0 +1,241 @@
+# Sequences as steps: all rows of a time side by side, the longest sequences first.
+#
+# design:
+#  a) A row moves as one piece of memory; threads share sequences, so that none writes where another
+#     does, whatever the direction.
+#  b) What depends on lengths (order, offsets) is data, not part of the recording.
+from libc.string cimport memcpy, memset
+
+from _core cimport (
+    Team, cnp, data, int64_t, ptrdiff_t, raise_flag, real, record, record_real, team_share,
+)
+from _reduce cimport add_rows, all_finite
+
+cnp.import_array()
+
+cdef enum:
+    COLUMNS = 16  # a thread's least share of columns: a cache line of float32
+
+
+cdef struct Plan:
+    const int64_t *lengths
+    int64_t *order
+    int64_t *offsets
+    ptrdiff_t N, T
+
+
+cdef void run_plan(const void *args, Team *team, void *scratch) noexcept nogil:
+    """A stable counting sort, from long to short."""
+    cdef const Plan *a = <const Plan *>args
+    cdef ptrdiff_t i, t
+    cdef int64_t longer = 0, count
+    memset(a.offsets, 0, (a.T + 1) * sizeof(int64_t))
+    for i in range(a.N):
+        a.offsets[a.lengths[i]] += 1
+    for t in range(a.T, -1, -1):  # where sequences of t steps start in the order
+        count = a.offsets[t]
+        a.offsets[t] = longer
+        longer += count
+    for i in range(a.N):
+        a.order[a.offsets[a.lengths[i]]] = i
+        a.offsets[a.lengths[i]] += 1
+    # offsets[t] is now the number of sequences of at least t steps; step t - 1 has as many rows
+    count = 0
+    for t in range(1, a.T + 1):
+        count += a.offsets[t]
+        a.offsets[t] = count
+    a.offsets[0] = 0
+
+
+def sequence_plan(lengths, order, offsets):
+    cdef Plan a = Plan(<const int64_t *>data(lengths), <int64_t *>data(order),
+                       <int64_t *>data(offsets), lengths.shape[0], offsets.shape[0] - 1)
+    return record(<void *>run_plan, &a, sizeof(a), 0)
+
+
+cdef struct Move:
+    const void *x
+    void *y
+    const int64_t *order
+    const int64_t *offsets
+    ptrdiff_t N, T, R, F, G, start
+    bint reverse, add
+
+
+cdef inline ptrdiff_t length_of(const Move *a, ptrdiff_t i, ptrdiff_t most) noexcept nogil:
+    """Steps of sequence i of the order, which are `most` at most."""
+    while most > 0 and a.offsets[most] - a.offsets[most - 1] <= i:
+        most -= 1
+    return most
+
+
+cdef void run_to_steps(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Move *a = <const Move *>args
+    cdef const real *x
+    cdef real *y = <real *>a.y
+    cdef ptrdiff_t low, high, i, t, length = a.T, time
+    team_share(team, a.N, 1, &low, &high)
+    for i in range(low, high):
+        length = length_of(a, i, length)
+        x = <const real *>a.x + a.order[i] * a.T * a.G + a.start
+        for t in range(length):
+            time = length - 1 - t if a.reverse else t
+            memcpy(y + (a.offsets[t] + i) * a.F, x + time * a.G, a.F * sizeof(real))
+
+
+def to_steps(x, start, order, offsets, reverse, y):
+    cdef Move a = Move(data(x), data(y), <const int64_t *>data(order),
+                       <const int64_t *>data(offsets), x.shape[0], x.shape[1], y.shape[0],
+                       y.shape[1], x.shape[2], start, reverse, False)
+    return record_real(x, <void *>run_to_steps[float], <void *>run_to_steps[double], &a, sizeof(a),
+                       <double>a.N * a.T * a.F)
+
+
+cdef void run_from_steps(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Move *a = <const Move *>args
+    cdef const real *x = <const real *>a.x
+    cdef const real *row
+    cdef real *y
+    cdef real *to
+    cdef ptrdiff_t low, high, i, j, t, length = a.T, time
+    team_share(team, a.N, 1, &low, &high)
+    for i in range(low, high):
+        length = length_of(a, i, length)
+        y = <real *>a.y + a.order[i] * a.T * a.G + a.start
+        for t in range(length):
+            time = length - 1 - t if a.reverse else t
+            row, to = x + (a.offsets[t] + i) * a.F, y + time * a.G
+            if a.add:
+                for j in range(a.F):
+                    to[j] += row[j]
+            else:
+                memcpy(to, row, a.F * sizeof(real))
+        if not a.add:
+            for t in range(length, a.T):
+                memset(y + t * a.G, 0, a.F * sizeof(real))
+
+
+def from_steps(x, start, order, offsets, reverse, add, y):
+    cdef Move a = Move(data(x), data(y), <const int64_t *>data(order),
+                       <const int64_t *>data(offsets), y.shape[0], y.shape[1], x.shape[0],
+                       x.shape[1], y.shape[2], start, reverse, add)
+    return record_real(x, <void *>run_from_steps[float], <void *>run_from_steps[double], &a,
+                       sizeof(a), <double>a.N * a.T * a.F)
+
+
+cdef void run_indices(const void *args, Team *team, void *scratch) noexcept nogil:
+    cdef const Move *a = <const Move *>args
+    cdef const int64_t *x
+    cdef int64_t *y = <int64_t *>a.y
+    cdef ptrdiff_t i, t, length = a.T
+    for i in range(a.N):
+        length = length_of(a, i, length)
+        x = <const int64_t *>a.x + a.order[i] * a.T
+        for t in range(length):
+            y[a.offsets[t] + i] = x[length - 1 - t if a.reverse else t]
+    for i in range(a.offsets[a.T], a.R):
+        y[i] = -1
+
+
+def indices_to_steps(x, order, offsets, reverse, y):
+    cdef Move a = Move(data(x), data(y), <const int64_t *>data(order),
+                       <const int64_t *>data(offsets), x.shape[0], x.shape[1], y.shape[0], 1, 1, 0,
+                       reverse, False)
+    return record(<void *>run_indices, &a, sizeof(a), 0)
+
+
+cdef void run_last(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Move *a = <const Move *>args
+    cdef const real *x = <const real *>a.x
+    cdef ptrdiff_t low, high, i, length = a.T, row
+    team_share(team, a.N, 1, &low, &high)
+    for i in range(low, high):
+        length = length_of(a, i, length)
+        row = a.N + a.offsets[length - 1] + i if length else i
+        memcpy(<real *>a.y + a.order[i] * a.G + a.start, x + row * a.F, a.F * sizeof(real))
+
+
+def last_steps(x, start, order, offsets, y):
+    cdef Move a = Move(data(x), data(y), <const int64_t *>data(order),
+                       <const int64_t *>data(offsets), y.shape[0], offsets.shape[0] - 1,
+                       x.shape[0], x.shape[1], y.shape[1], start, False, False)
+    return record_real(x, <void *>run_last[float], <void *>run_last[double], &a, sizeof(a),
+                       <double>a.N * a.F)
+
+
+cdef void run_take(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Move *a = <const Move *>args
+    cdef const real *x
+    cdef real *y
+    cdef ptrdiff_t low, high, i, j
+    team_share(team, a.N, 1, &low, &high)
+    for i in range(low, high):
+        x, y = <const real *>a.x + a.order[i] * a.G + a.start, <real *>a.y + i * a.F
+        if a.add:
+            for j in range(a.F):
+                y[j] += x[j]
+        else:
+            memcpy(y, x, a.F * sizeof(real))
+
+
+def take_rows(x, start, order, add, y):
+    cdef Move a = Move(data(x), data(y), <const int64_t *>data(order), NULL, y.shape[0], 0, 0,
+                       y.shape[1], x.shape[1], start, False, add)
+    return record_real(x, <void *>run_take[float], <void *>run_take[double], &a, sizeof(a),
+                       <double>a.N * a.F)
+
+
+cdef void run_put(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Move *a = <const Move *>args
+    cdef ptrdiff_t low, high, i
+    team_share(team, a.N, 1, &low, &high)
+    for i in range(low, high):
+        memcpy(<real *>a.y + a.order[i] * a.F, <const real *>a.x + i * a.F, a.F * sizeof(real))
+
+
+def put_rows(x, order, y):
+    cdef Move a = Move(data(x), data(y), <const int64_t *>data(order), NULL, y.shape[0], 0, 0,
+                       y.shape[1], y.shape[1], 0, False, False)
+    return record_real(x, <void *>run_put[float], <void *>run_put[double], &a, sizeof(a),
+                       <double>a.N * a.F)
+
+
+cdef void run_fill(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Move *a = <const Move *>args
+    cdef real *y = <real *>a.y
+    cdef ptrdiff_t i
+    for i in range(a.N):
+        if a.x:
+            memcpy(y + i * a.F, a.x, a.F * sizeof(real))
+        else:
+            memset(y + i * a.F, 0, a.F * sizeof(real))
+
+
+def fill_rows(row, y):
+    cdef Move a = Move(data(row), data(y), NULL, NULL, y.shape[0], 0, 0, y.shape[1], 0, 0, False,
+                       False)
+    return record_real(y, <void *>run_fill[float], <void *>run_fill[double], &a, sizeof(a), 0)
+
+
+cdef struct Sum:
+    const void *x
+    void *sums
+    long long *status
+    ptrdiff_t N, F
+
+
+cdef void run_sum(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Sum *a = <const Sum *>args
+    cdef real *sums = <real *>a.sums
+    cdef ptrdiff_t low, high
+    team_share(team, a.F, COLUMNS, &low, &high)
+    memset(sums + low, 0, (high - low) * sizeof(real))
+    add_rows(<const real *>a.x + low, a.N, a.F, high - low, sums + low)
+    if a.status and not all_finite(sums + low, high - low):
+        raise_flag(a.status)
+
+
+def sum_rows(x, sums, status):
+    cdef Sum a = Sum(data(x), data(sums), <long long *>data(status), x.shape[0], x.shape[1])
+    return record_real(x, <void *>run_sum[float], <void *>run_sum[double], &a, sizeof(a),
+                       <double>a.N * a.F)
