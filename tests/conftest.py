@@ -76,7 +76,7 @@ def backend(request):
     yield from use(request.param)
 
 
-@pytest.fixture(params=["reference"])
+@pytest.fixture(params=["reference", "cython"])
 def recurrent(request, threads):
     """The name of a backend that has the kernels of recurrent layers, on one thread."""
     threads(1)
