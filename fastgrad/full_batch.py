@@ -46,6 +46,7 @@ def epoch(recorder: Recorder, optimizer: LBFGS, batch: Batch) -> None:
     backend, threads = batch.tape.backend, backends.num_threads()
     program = backend.program([batch.calls], recorder.status, batch.tape.keep)
     good = params.copy()
+    model._flow = batch.tape.through_time
 
     def loss_and_gradient(x: Array) -> tuple[float, Array]:
         params[...] = x

@@ -344,6 +344,7 @@ class Sequential:
     def states(self) -> dict[str, Array]:
         """The states of recurrent layers after the last `forward` or `predict`, (N, units) each.
 
+        Those of the last rows, where `predict` has not taken all at once.
         ``"0.h_l0"`` is that of layer 0, of its lowest level.
         """
         known = self._states_of(self._sequences)

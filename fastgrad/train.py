@@ -481,14 +481,14 @@ class Trainer:
 
 
 def _without_padding(values: Array, lengths: Array) -> Array:
-    """Values (N, T, ...) with zeros for what lies behind the lengths; themselves if nothing does.
+    """Values (N, T, ...) with zeros for what lies behind the lengths; themselves if they have them.
 
     Values of another shape are left to those who say so.
     """
     if values.ndim < 2 or len(values) != len(lengths):
         return values
     padding = np.arange(values.shape[1]) >= lengths[:, None]
-    if not padding.any():
+    if not values[padding].any():
         return values
     found = values.copy()
     found[padding] = 0

@@ -44,6 +44,11 @@ def checked(trainer: Trainer, bptt: Any, shape: tuple[int, ...]) -> int:
         raise ValueError(f"bptt makes a step of each window: accumulate is {trainer.accumulate}")
     if isinstance(trainer.optimizer, LBFGS):
         raise ValueError(f"{trainer.optimizer} takes no bptt")
+    for count in (steps, shape[1] % steps):  # some layers take but one number of steps
+        if 0 < count < shape[1]:
+            outputs = trainer.model.output_shape((shape[0], count, *shape[2:]))
+            if len(outputs) > 2 and outputs[1] != count:
+                raise ValueError(f"bptt: outputs of {count} steps have {outputs[1]}")
     return steps
 
 

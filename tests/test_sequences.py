@@ -404,3 +404,23 @@ def test_words(rng):
             with pytest.raises(ValueError, match=r"lengths must lie in \[0, 6\]"):
                 trainer.step(given, labels, lengths=LONG)
         assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("how", [{}, {"bptt": 7}, {"sample_weight": True}], ids=str)
+@pytest.mark.parametrize("sequences", [True, False])
+def test_threads_change_no_bit(sequences, how, rng, threads):
+    """All of it is large enough for two threads."""
+    x = rng.standard_normal((70, 20, 40)).astype(np.float32)
+    y = rng.integers(30, size=(70, 20) if sequences else 70)
+    lengths = rng.integers(21, size=70)
+    how = {name: rng.uniform(size=70) if value is True else value for name, value in how.items()}
+    found = []
+    for count in (1, 2):
+        threads(count)
+        layers = fg.LSTM(40, 48, return_sequences=True), fg.GRU(48, 40, return_sequences=sequences)
+        model = fg.Sequential(*layers, fg.Dense(40, 30), rng=0)
+        trainer = fg.Trainer(model, "cross_entropy", clip=fg.ClipNorm(0.1), rng=0)
+        losses = [trainer.epoch(x, y, 32, lengths=lengths, **how) for _ in range(2)]
+        losses.append(trainer.evaluate(x, y, lengths=lengths))
+        found.append(bits(np.array(losses), model.flat_params, *trainer.state.values()))
+    assert found[0] == found[1]
