@@ -8,44 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastgrad.arena import Array, aligned
-from fastgrad.losses import Loss
 from fastgrad.program import Tape
-
-
-@dataclass
-class Samples:
-    """Rows to train on and what belongs to each of them, all checked.
-
-    Attributes
-    ----------
-    x : ndarray
-        What the model takes.
-    target : ndarray
-        What the loss takes.
-    loss : Loss
-        That for targets of this kind.
-    weight : ndarray, (N,) or (N, T), or None
-        Of rows; of all steps, 0 in the padding, where outputs are sequences.
-    lengths : ndarray of int64, (N,), or None
-    """
-
-    x: Array
-    target: Array
-    loss: Loss
-    weight: Array | None = None
-    lengths: Array | None = None
-
-    @property
-    def arrays(self) -> list[Array]:
-        """Those that there are."""
-        given = self.x, self.target, self.weight, self.lengths
-        return [array for array in given if array is not None]
-
-    @property
-    def kind(self) -> tuple[Any, ...]:
-        """What recordings for such rows have in common, however many there are."""
-        shapes = tuple(array.shape[1:] for array in self.arrays)
-        return shapes, self.weight is None, self.lengths is None, type(self.loss)
+from fastgrad.samples import Samples
 
 
 @dataclass

@@ -10,8 +10,8 @@ import numpy as np
 
 from fastgrad import checks
 from fastgrad.arena import Array
-from fastgrad.feeding import Samples
 from fastgrad.model import Sequential
+from fastgrad.samples import Samples
 
 
 @dataclass(frozen=True)

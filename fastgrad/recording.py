@@ -10,10 +10,11 @@ import numpy as np
 from fastgrad import backends
 from fastgrad.arena import aligned
 from fastgrad.backends import Backend
-from fastgrad.feeding import Batch, Feed, Samples, Segment, gather
+from fastgrad.feeding import Batch, Feed, Segment, gather
 from fastgrad.model import Sequential
 from fastgrad.penalties import Penalty
 from fastgrad.program import Tape, Workspace
+from fastgrad.samples import Samples
 from fastgrad.updates import Update
 
 

@@ -12,8 +12,8 @@ from fastgrad import checks, frames, losses
 from fastgrad.arena import Array
 from fastgrad.data.file_rows import FileRows
 from fastgrad.data.windows import Windows
-from fastgrad.feeding import Samples
 from fastgrad.recording import planned
+from fastgrad.samples import Samples
 
 if TYPE_CHECKING:
     from fastgrad.train import Trainer

@@ -17,6 +17,7 @@ from fastgrad import (
     losses,
     penalties,
     policies,
+    samples,
     streaming,
     truncated,
 )
@@ -24,7 +25,7 @@ from fastgrad.arena import Array
 from fastgrad.clipping import ClipReport
 from fastgrad.constraints import Constraint
 from fastgrad.data.file_rows import FileRows
-from fastgrad.feeding import Batch, Feed, Held, Samples
+from fastgrad.feeding import Batch, Feed, Held
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 from fastgrad.optimizers import LBFGS, Optimizer
@@ -33,6 +34,7 @@ from fastgrad.policies import Guard
 from fastgrad.program import Tape, Workspace
 from fastgrad.recording import Recorder
 from fastgrad.recurrent import models
+from fastgrad.samples import Samples
 from fastgrad.schedules import Schedule
 from fastgrad.stepping import Stepper
 from fastgrad.updates import Update
@@ -258,9 +260,9 @@ class Trainer:
             For a loss or gradient that is not finite; the parameters are those before the step.
         """
         self._refuse_averaged()
-        samples = self.samples(self.model.checked("x", x), y, sample_weight, lengths)
+        own = self.samples(self.model.checked("x", x), y, sample_weight, lengths)
         self._refuse_parts()
-        self._stepper.single(self.filled(samples))
+        self._stepper.single(self.filled(own))
         return float(self._recorder.loss[0])
 
     def epoch(
@@ -310,23 +312,23 @@ class Trainer:
         self._refuse_averaged()
         size = checks.count("batch_size", batch_size)
         if isinstance(X, FileRows):
-            given = {"sample_weight": sample_weight, "lengths": lengths, "bptt": bptt}
-            checks.only("FileRows", y=y, **given)
+            others = {"sample_weight": sample_weight, "lengths": lengths, "bptt": bptt}
+            checks.only("FileRows", y=y, **others)
             self.refuse_reordering(len(X), size, shuffle)
             return streaming.epoch(self, X, size, shuffle)
         rows = self.model.checked("X", X, check_finite=False)
-        samples = self.samples(rows, y, sample_weight, lengths)
+        given = self.samples(rows, y, sample_weight, lengths)
         self.refuse_reordering(len(rows), size, shuffle)
         self._check_finite_once(X, rows)
         if bptt is not None:
-            return truncated.epoch(self, samples, size, shuffle, bptt)
-        samples = self._held_samples(samples, X, y, sample_weight)
+            return truncated.epoch(self, given, size, shuffle, bptt)
+        own = self._held_samples(given, X, y, sample_weight)
         if isinstance(self.optimizer, LBFGS):
-            batch = self.filled(samples)
+            batch = self.filled(own)
             with self._stepper.epoch():
                 full_batch.epoch(self._recorder, self.optimizer, batch)
             return self.mean_loss()
-        feed = self.ordered(samples, size, shuffle)
+        feed = self.ordered(own, size, shuffle)
         with self._stepper.epoch():
             self._stepper.go_through(feed, 0, feed.steps)
         return self.mean_loss()
@@ -361,12 +363,11 @@ class Trainer:
         steps = None
         if lengths is not None and z.ndim > 2:
             steps = checks.lengths("lengths", lengths, z.shape, z.ndim)
-        loss, target = self.targets(y, z.shape, steps)
-        target = target.copy()
-        weight = self.weights(sample_weight, z.shape, steps)
-        tape = Tape(backends.active(), Workspace(), self.model.dtype, lengths=steps)
+        dtype = self.model.dtype
+        own = samples.checked(self.loss, z, z.shape, dtype, y, sample_weight, steps)
+        tape = Tape(backends.active(), Workspace(), dtype, lengths=steps)
         value = np.zeros(1)
-        loss.record(tape, z, target, weight, value)
+        own.loss.record(tape, z, own.target.copy(), own.weight, value)
         program = tape.backend.program([tape.take()], np.zeros(1, np.int64), tape.keep)
         program.run([1], backends.num_threads())
         return float(value[0])
@@ -384,38 +385,11 @@ class Trainer:
         self, rows: Array, y: Any, sample_weight: Any = None, lengths: Any = None
     ) -> Samples:
         """Rows that the model has checked, with what belongs to them, which is checked here."""
-        outputs = self.model.output_shape(rows.shape)
         steps = None
         if lengths is not None:
             steps = self.model.checked_lengths("lengths", lengths, rows.shape)
-            if len(outputs) > 2 and outputs[1] != rows.shape[1]:
-                raise ValueError(
-                    f"lengths are those of {rows.shape[1]} steps, but outputs have {outputs[1]}"
-                )
-        loss, target = self.targets(y, outputs, steps)
-        return Samples(rows, target, loss, self.weights(sample_weight, outputs, steps), steps)
-
-    def targets(
-        self, y: Any, outputs: tuple[int, ...], lengths: Array | None = None
-    ) -> tuple[Loss, Array]:
-        """The loss for targets of this kind, and the targets as its kernel takes them.
-
-        Those of padding become 0, whatever they are.
-        """
-        if lengths is not None and len(outputs) > 2:
-            y = _without_padding(checks.real_array("y", y), lengths)
-        loss = losses.for_targets(self.loss, y, outputs)
-        return loss, loss.targets(y, outputs, self.model.dtype)
-
-    def weights(
-        self, given: Any, outputs: tuple[int, ...], lengths: Array | None = None
-    ) -> Array | None:
-        """Weights of rows, (N,), or of the steps of outputs that are sequences, (N, T)."""
-        if given is None:
-            return None
-        shapes = (outputs[:1],) if len(outputs) == 2 else (outputs[:1], outputs[:2])
-        found = checks.weights("sample_weight", given, shapes, self.model.dtype)
-        return found if found.ndim == 1 or lengths is None else _without_padding(found, lengths)
+        outputs, dtype = self.model.output_shape(rows.shape), self.model.dtype
+        return samples.checked(self.loss, rows, outputs, dtype, y, sample_weight, steps)
 
     def refuse_reordering(self, rows: int, size: int, shuffle: bool) -> None:
         """Raise ValueError where a stateful layer could not go on from minibatch to minibatch."""
@@ -447,29 +421,28 @@ class Trainer:
             checks.finite("X", rows)
             self._finite = seen
 
-    def filled(self, samples: Samples, start: str = "own") -> Batch:
+    def filled(self, given: Samples, start: str = "own") -> Batch:
         """The recording for as many rows, with these in it; `start` is that of `Tape`."""
-        batch = self._recorder.batch(len(samples.x), samples, start)
-        batch.fill(samples)
+        batch = self._recorder.batch(len(given.x), given, start)
+        batch.fill(given)
         return batch
 
-    def _held_samples(self, samples: Samples, X: Any, y: Any, weight: Any) -> Samples:
+    def _held_samples(self, found: Samples, X: Any, y: Any, weight: Any) -> Samples:
         """The same in places of their own, unless they are what the user has given."""
         hold = self._held.hold
-        weights, lengths = samples.weight, samples.lengths
         # what indexes memory nobody may change once it has been checked
         return Samples(
-            hold("X", None if self.model.indices is not None else X, samples.x),
-            hold("y", None if samples.loss.labels else y, samples.target),
-            samples.loss,
-            None if weights is None else hold("sample_weight", weight, weights),
-            None if lengths is None else hold("lengths", None, lengths),
+            hold("X", None if self.model.indices is not None else X, found.x),
+            hold("y", None if found.loss.labels else y, found.target),
+            found.loss,
+            None if found.weight is None else hold("sample_weight", weight, found.weight),
+            None if found.lengths is None else hold("lengths", None, found.lengths),
         )
 
-    def ordered(self, samples: Samples, size: int, shuffle: bool) -> Feed:
+    def ordered(self, given: Samples, size: int, shuffle: bool) -> Feed:
         """The program of a pass over these arrays, with the order of rows."""
-        feed = self._recorder.feed(samples, size)
-        feed.order[...] = self.order(len(samples.x), shuffle)
+        feed = self._recorder.feed(given, size)
+        feed.order[...] = self.order(len(given.x), shuffle)
         return feed
 
     def order(self, rows: int, shuffle: bool) -> Array:
@@ -478,18 +451,3 @@ class Trainer:
         if shuffle:
             self.rng.shuffle(found)
         return found
-
-
-def _without_padding(values: Array, lengths: Array) -> Array:
-    """Values (N, T, ...) with zeros for what lies behind the lengths; themselves if they have them.
-
-    Values of another shape are left to those who say so.
-    """
-    if values.ndim < 2 or len(values) != len(lengths):
-        return values
-    padding = np.arange(values.shape[1]) >= lengths[:, None]
-    if not values[padding].any():
-        return values
-    found = values.copy()
-    found[padding] = 0
-    return found

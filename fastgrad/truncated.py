@@ -13,10 +13,10 @@ import numpy as np
 
 from fastgrad import checks
 from fastgrad.arena import Array
-from fastgrad.feeding import Samples
 from fastgrad.optimizers import LBFGS
 from fastgrad.predicting import run
 from fastgrad.recurrent.models import recurrent_layers
+from fastgrad.samples import Samples
 
 if TYPE_CHECKING:
     from fastgrad.train import Trainer
