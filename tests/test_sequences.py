@@ -184,6 +184,19 @@ def test_minibatches_in_which_nothing_counts(rng):
     assert np.isnan(rest.epoch(x, y, 4, lengths=np.zeros(N, int)))
 
 
+@pytest.mark.parametrize("kind", LAYERS)
+def test_sequences_without_steps_give_their_initial_state(kind, rng):
+    """With one output each they count: what comes after the recurrent layer learns from them."""
+    x, y = data(rng, sequences=False)
+    none = np.zeros(N, int)
+    model = make(kind, sequences=False)
+    assert not model.predict(x, lengths=none).any()  # the last bias starts at 0
+    trainer = fg.Trainer(model, "mse", fg.SGD(0.1))
+    assert trainer.step(x, y, lengths=none) == pytest.approx((y**2).mean(), rel=1e-14)
+    assert_close(model.grads["1.bias"], -2 * y.mean(axis=0) / OUT, "float64", 2 * N)
+    assert not any(grad.any() for name, grad in model.grads.items() if name != "1.bias")
+
+
 def test_parts_of_a_step_weigh_by_their_rows(rng):
     x, y = data(rng)
     whole = fg.Trainer(make(), "mse", fg.SGD(0.1), accumulate=2)
