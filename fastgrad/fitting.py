@@ -224,7 +224,7 @@ def _held_out(trainer: Trainer, given: Any) -> tuple[Array, Array, Array | None]
     """A validation set apart from the rows to train on."""
     if len(given) not in (2, 3):
         raise ValueError(
-            f"validation must be (X, y), (X, y, lengths) or a fraction, got {len(given)} items"
+            f"validation must be (X, y[, lengths]) or a fraction, got {len(given)} items"
         )
     X, y, *lengths = given
     rows = trainer.model.checked("validation X", X)

@@ -158,7 +158,7 @@ CASES = {
     "validation text": (fits(validation="x"), "validation number got 'x'", TypeError),
     "validation of nothing": (fits(validation=0.01), "validation 0.01 6 rows 0"),
     "validation of all": (fits(validation=0.99), "validation 0.99 6 rows 0"),
-    "validation of four": (fits(validation=(X, Y, Y, Y)), "validation (X, y) 4 items"),
+    "validation of four": (fits(validation=(X, Y, Y, Y)), "validation (X, y[, lengths]) 4 items"),
     "validation with lengths of rows": (
         fits(validation=(X, Y, Y)), "lengths rows (6, 5) no sequences"
     ),
