@@ -1,173 +1,150 @@
-"""Models with recurrent layers: files, copies, summaries, layers within layers."""
+"""Models with recurrent layers: gradients of all their options, dropout, threads, training."""
 
 from __future__ import annotations
-
-import copy
-import pickle
 
 import numpy as np
 import pytest
 from nets import bits
 
 import fastgrad as fg
-from fastgrad import backends
-from fastgrad.program import Tape, Workspace
 
-pytestmark = pytest.mark.usefixtures("recurrent")
-
-N, T, F, H = 5, 6, 3, 4
-SEQUENCES = {"return_sequences": True}
-MODELS = {
-    "rnn": lambda: [fg.RNN(F, H, "leaky_relu", alpha=0.3)],
-    "lstm": lambda: [fg.LSTM(F, H, num_layers=2, dropout=0.2, peepholes=True, forget_bias=2.0)],
-    "gru": lambda: [fg.GRU(F, H, reset_after=False, bidirectional=True, bias=False)],
-    "learned": lambda: [fg.LSTM(F, H, learn_initial=True, reverse=True)],
-    "stateful": lambda: [fg.GRU(F, H, stateful=True)],
-    "two": lambda: [fg.LSTM(F, H, **SEQUENCES), fg.GRU(H, 2), fg.Dense(2, 1)],
-    "within": lambda: [
-        fg.Sequential(fg.Standardize(F), fg.Dense(F, H, "tanh")),
-        fg.Residual(fg.GRU(H, H, **SEQUENCES), fg.LayerNorm(H)),
-        fg.Sequential(fg.Sequential(fg.LSTM(H, 2))),
-    ],
-    "side by side": lambda: [fg.Parallel(fg.LSTM(F, H), fg.RNN(F, H), fg.GRU(F, H))],
-    "words": lambda: [fg.Embedding(9, F), fg.GRU(F, H)],
-    "one-hot": lambda: [fg.LSTM(9, H, one_hot=True, bidirectional=True, **SEQUENCES)],
+KINDS = {
+    "rnn": (fg.RNN, {}),
+    "rnn_gelu": (fg.RNN, {"activation": "gelu"}),
+    "lstm": (fg.LSTM, {}),
+    "peepholes": (fg.LSTM, {"peepholes": True}),
+    "gru": (fg.GRU, {}),
+    "original": (fg.GRU, {"reset_after": False}),
 }
+kinds = pytest.mark.parametrize("kind", KINDS)
+VARIANTS = {
+    "plain": {},
+    "sequences": {"return_sequences": True},
+    "reverse": {"reverse": True, "return_sequences": True},
+    "both": {"bidirectional": True},
+    "learned": {"learn_initial": True, "num_layers": 2, "bidirectional": True},
+    "dropout": {"dropout": 0.4, "num_layers": 3, "return_sequences": True},
+    "no bias": {"bias": False, "learn_initial": True},
+}
+variants = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 
 
-def make(kind):
-    return fg.Sequential(*MODELS[kind](), rng=0)
-
-
-def inputs(model, rng):
-    if model.indices is not None:
-        return rng.integers(9, size=(N, T))
-    x = rng.standard_normal((N, T, F))
-    model.fit_input(x, again=False)
-    return x
-
-
-def trained(kind, rng):
-    model = make(kind)
-    x = inputs(model, rng)
-    y = np.zeros(model.output_shape((N, *x.shape[1:])))
-    fg.Trainer(model, "mse", fg.SGD(0.1), rng=0).step(x, y)
-    model.reset_states()
-    return model, x
-
-
-@pytest.mark.parametrize("kind", MODELS)
-def test_files_and_copies_are_the_model(kind, rng, tmp_path):
-    model, x = trained(kind, rng)
-    path = tmp_path / "model.safetensors"
-    model.save(path)
-    lengths = [6, 0, 2, 5, 1]
-    found = []
-    for same in (model, fg.load(path), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert [repr(layer) for layer in same.layers] == [repr(layer) for layer in model.layers]
-        outputs = [same.predict(x)]
-        same.reset_states()
-        outputs.append(same.predict(x, lengths=lengths))
-        found.append(bits(same.flat_params, *outputs))
-    assert len(set(found)) == 1
-
-
-@pytest.mark.parametrize("kind", MODELS)
-def test_all_backends_agree_on_states(kind, rng):
-    model, x = trained(kind, rng)
-    model.predict(x)
-    states, before = model.states, backends.active().name
-    fg.use_backend("reference")
-    model.reset_states()
-    model.predict(x)
-    fg.use_backend(before)
-    assert states.keys() == model.states.keys() != set()
-    for name, state in model.states.items():
-        np.testing.assert_allclose(states[name], state, atol=1e-5)
-
-
-def test_branches_have_states_of_their_own(rng):
-    model, x = trained("side by side", rng)
-    y = model.predict(x)
-    names = ["0.0.h_l0", "0.1.h_l0", "0.2.h_l0"]
-    assert bits(y) == bits(np.concatenate([model.states[name] for name in names], axis=1))
-
-
-KINDS = {"rnn": (fg.RNN, 1), "lstm": (fg.LSTM, 4), "gru": (fg.GRU, 3)}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_summary_counts_products(kind):
-    """All but the products is of the order of H for each step."""
-    cell, gates = KINDS[kind]
-    features, units = 40, 50
-    model = fg.Sequential(fg.Dense(7, features), cell(features, units, **SEQUENCES), rng=0)
-    layer = model.summary((8, 30, 7)).layers[1]
-    product = 2 * gates * units * (features + units)
-    assert layer.output_shape == (8, 30, units)
-    assert layer.parameters == gates * units * (features + units + 2)
-    assert layer.flops_forward == 30 * (product + 8 * gates * units)
-    # the gradients of weights and of what comes in are as many
-    assert layer.flops_backward == 30 * (2 * product + 16 * gates * units)
-    first = fg.Sequential(cell(features, units), rng=0).summary((8, 30, features)).layers[0]
-    no_dx = 30 * 2 * gates * units * features
-    assert first.flops_backward == layer.flops_backward - no_dx
-    assert first.output_shape == (8, units)
-    both = cell(features, units, bidirectional=True, num_layers=2)
-    above = 2 * gates * units * (2 * units + units)
-    assert both.flops((1, 30, features), False)[0] == 2 * 30 * (
-        product + above + 2 * 8 * gates * units
+def model_of(kind, rng, inputs=3, units=5, dtype="float64", **options):
+    layer, own = KINDS[kind]
+    ways = 2 if options.get("bidirectional") else 1
+    model = fg.Sequential(
+        layer(inputs, units, **own, **options),
+        fg.Dense(ways * units, 2, "tanh"),
+        rng=0,
+        dtype=dtype,
     )
-    words = cell(features, units, one_hot=True)
-    assert words.flops((1, 30), False)[0] == 30 * gates * units * (1 + 2 * units + 8)
+    for view in model.params.values():
+        view[...] = rng.standard_normal(view.shape) / np.sqrt(units)
+    return model
 
 
-MEMORY = [
-    {},
-    SEQUENCES,
-    {"bidirectional": True},
-    {"bidirectional": True, "num_layers": 2, "return_sequences": True},
-    {"num_layers": 2, "dropout": 0.3, **SEQUENCES},
-    {"reverse": True},
-    {"one_hot": True},
-]
+@variants
+@kinds
+def test_gradients(engine, rng, kind, variant):
+    """Of dropout, whose mask is the same in both passes, as well."""
+    model = model_of(kind, rng, **variant)
+    for shape in ((4, 5, 3), (1, 3, 3)):
+        found = fg.gradcheck(model, rng.standard_normal(shape), rng=0)
+        assert found, found
 
 
-@pytest.mark.parametrize("how", MEMORY, ids=str)
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_summary_counts_what_training_keeps(kind, how):
-    """All that the forward pass has not given back; arrays here are whole cache lines."""
-    rows, times, features, units = 32, 16, 16, 32
-    layer = KINDS[kind][0](features, units, **how)
-    model = fg.Sequential(layer, rng=0)
-    workspace = Workspace()
-    tape = Tape(backends.active(), workspace, model.dtype)
-    shape = (rows, times) if how.get("one_hot") else (rows, times, features)
-    model.record(tape, np.zeros(shape, model.input_dtype), train=True)
-    sizes = [buffer.nbytes for buffer in workspace.buffers]
-    kept = sum(size for i, size in enumerate(sizes) if i not in tape._free)
-    assert layer.activation_bytes(shape, 4) <= kept
-    # an array may lie where a larger one was that is no longer needed
-    assert kept - layer.activation_bytes(shape, 4) <= max(sizes) / 10
-    assert model.summary(shape).layers[0].activation_bytes * rows == layer.activation_bytes(
-        shape, 4
-    )
+@kinds
+def test_gradients_by_index(engine, rng, kind):
+    model = model_of(kind, rng, 4, one_hot=True, bidirectional=True)
+    found = fg.gradcheck(model, rng.integers(4, size=(4, 6)), rng=0)
+    assert found, found
 
 
-def test_a_summary_needs_sequences():
-    for layer in (fg.LSTM(F, H), fg.GRU(9, H, one_hot=True)):
-        with pytest.raises(ValueError, match=r"needs sequences \(N, T.*got shape \(1"):
-            fg.Sequential(layer).summary()
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "dropout"])
+@kinds
+def test_gradients_with_lengths(engine, rng, kind, name):
+    """Of the inputs, along a direction that is not 0 in the padding either."""
+    variant = VARIANTS[name]
+    model = model_of(kind, rng, **variant)
+    lengths = [3, 6, 0, 1]
+
+    def vjp(dy, x):
+        model.forward(x, lengths=lengths)
+        return (model.backward(dy),)
+
+    x = rng.standard_normal((4, 6, 3))
+    found = fg.gradcheck(lambda x: model.forward(x, lengths=lengths), x, vjp=vjp)
+    assert found, found
 
 
-def test_a_range_test_takes_lengths(rng):
-    x, y = rng.standard_normal((40, T, F)), rng.integers(2, size=40)
-    lengths = rng.integers(1, T + 1, 40)
-    padding = np.arange(T) >= lengths[:, None]
-    found = []
-    for value in (0.0, 1e6):
-        x[padding] = value
-        model = fg.Sequential(fg.Standardize(F), fg.GRU(F, H), fg.Dense(H, 2), rng=0)
-        how = {"loss": "cross_entropy", "lengths": lengths, "steps": 12, "batch_size": 8, "rng": 0}
-        found.append(bits(fg.lr_range_test(model, x, y, **how).losses))
-    assert found[0] == found[1]
+@pytest.mark.parametrize("variant", [{}, {"num_layers": 2, "bidirectional": True}], ids=["1", "4"])
+@kinds
+def test_gradients_of_states(engine, rng, kind, variant):
+    """Of given initial ones, through final ones."""
+    model = model_of(kind, rng, **variant)
+    x, lengths = rng.standard_normal((4, 6, 3)), [3, 6, 0, 1]
+    model.forward(x)
+    names = list(model.states)
+
+    def forward(*initial):
+        y = model.forward(x, lengths=lengths, states=dict(zip(names, initial, strict=True)))
+        return np.concatenate([y, *model.states.values()], axis=1)
+
+    def vjp(dy, *initial):
+        forward(*initial)
+        parts = np.split(dy, [2 + 5 * i for i in range(len(names))], axis=1)
+        model.backward(parts[0], d_states=dict(zip(names, parts[1:], strict=True)))
+        return [model.state_grads[name] for name in names]
+
+    initial = [rng.standard_normal((4, 5)) for _ in names]
+    found = fg.gradcheck(forward, *initial, vjp=vjp)
+    assert found, found
+
+
+def test_dropout_acts_between_levels_in_training_alone(level, rng):
+    model = model_of("gru", rng, num_layers=2, dropout=0.5)
+    plain = model_of("gru", rng, num_layers=2)
+    for name, view in plain.params.items():
+        view[...] = model.params[name]
+    x = rng.standard_normal((4, 6, 3))
+    assert bits(model.predict(x)) == bits(plain.predict(x))
+    assert bits(model.forward(x, train=False)) == bits(plain.predict(x))
+    first, second = model.forward(x), model.forward(x)
+    assert bits(first) != bits(second)
+    assert bits(first) != bits(plain.forward(x))
+
+
+@pytest.mark.parametrize("shape", [(40, 4, 30, 37), (3, 3, 30, 130)], ids=["tall", "wide"])
+@pytest.mark.parametrize("kind", ["rnn", "peepholes", "gru", "original"])
+def test_threads_change_nothing(threads, dtype, kind, shape):
+    """Sequences shared by threads, or units; of levels in both directions, with lengths."""
+    count, times, inputs, units = shape
+    results = set()
+    for used in (1, 2, 5):
+        threads(used)
+        rng = np.random.default_rng(0)
+        how = {"dtype": dtype, "num_layers": 2, "bidirectional": True, "learn_initial": True}
+        model = model_of(kind, rng, inputs, units, **how)
+        x, dy = rng.standard_normal((count, times, inputs)), rng.standard_normal((count, 2))
+        lengths = rng.integers(times + 1, size=count)
+        y = model.forward(x, lengths=lengths)
+        dx = model.backward(dy)
+        results.add(bits(y, dx, model.flat_grads, *model.states.values()))
+    assert len(results) == 1
+
+
+@kinds
+def test_it_learns_what_only_the_past_tells(threads, kind):
+    """The class is that of the first of 12 steps; nothing later says it."""
+    threads(1)
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=300)
+    x = rng.standard_normal((300, 12, 3)) / 4
+    x[:, 0] += 3 * np.eye(3)[y]
+    layer, own = KINDS[kind]
+    model = fg.Sequential(layer(3, 16, **own), fg.Dense(16, 3), rng=0)
+    trainer = fg.Trainer(model, "cross_entropy", fg.Adam(0.01), rng=0)
+    for _ in range(60):
+        loss = trainer.epoch(x, y, 50)
+    assert loss < 0.2  # that of guessing is log 3 = 1.1
+    assert (model.predict(x).argmax(axis=1) == y).mean() > 0.95
