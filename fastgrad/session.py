@@ -43,6 +43,7 @@ class Session:
     def __init__(self, model: Sequential, shape: tuple[int, ...], threads: int = 1) -> None:
         self.model = model
         self.shape = model.checked("x", np.zeros(shape, model.input_dtype)).shape
+        self._by_index = model.indices is not None
         self._threads = checks.count("threads", threads)
         self._memory = Memory()
         self.refresh()
@@ -61,8 +62,7 @@ class Session:
         self._x = tape.empty(self.shape, model.input_dtype)
         self._y, _, _ = model.record(tape, self._x, train=False)
         tape.good()
-        self._program = backend.program([tape.take()], np.zeros(1, np.int64), tape.keep)
-        self._run, self._once = self._program.run, [1]
+        self._call = backend.program([tape.take()], np.zeros(1, np.int64), tape.keep).call
 
     def reset(self) -> None:
         """Have recurrent layers start from zeros."""
@@ -76,10 +76,8 @@ class Session:
         ValueError
             If x has another shape, or indices are out of range.
         """
-        if np.shape(x) != self.shape:
-            raise ValueError(f"x has shape {np.shape(x)}, needs {self.shape}")
-        if self.model.indices is not None:
+        if not isinstance(x, np.ndarray) or self._by_index:
             x = self.model.checked("x", x)
-        self._x[...] = x
-        self._run(self._once, self._threads)
-        return self._y.copy()
+        if x.shape != self.shape:
+            raise ValueError(f"x has shape {x.shape}, needs {self.shape}")
+        return self._call(x, self._x, self._y, self._threads)
