@@ -23,7 +23,7 @@ def embedding_backward(
     status: Array | None,
 ) -> None:
     total = np.zeros(dw.shape)
-    np.add.at(total, x, dy)
-    total[padding : padding + 1] = 0  # none of -1, which is no row
+    kept = x != padding
+    np.add.at(total, x[kept], dy[kept])
     dw[...] = total
     check_finite(dw, status)
