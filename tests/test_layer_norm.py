@@ -186,6 +186,32 @@ def test_dx_may_lie_where_dy_does(ops, rng, dtype, threads, center):
 
 
 @center
+def test_rows_behind_the_last_step_are_left_alone(run, rng, dtype, center):
+    given, dy = problem(rng, (20, 33), dtype, center)
+    offsets = np.array([0, 5, 9, 11])
+    given["x"][11:] = dy[11:] = np.nan
+    alone = run("layer_norm_forward", **given | {"x": given["x"][:11]})
+    out = run("layer_norm_forward", **given, offsets=offsets)
+    assert np.isnan(out.y[11:]).all()  # as harness.call had made it
+    assert all(bits(getattr(out, k)[:11]) == bits(getattr(alone, k)) for k in vars(alone))
+    wanted = backward_of(run, given | {"x": given["x"][:11]}, alone, dy[:11])
+    got = backward_of(run, given, out, dy, offsets=offsets)
+    assert np.isnan(got.dx[11:]).all()
+    assert bits(got.dx[:11]) == bits(wanted.dx)
+    assert bits(got.dweight, got.dbias) == bits(wanted.dweight, wanted.dbias)
+    assert got.status[0] == 0
+
+
+def test_steps_of_more_rows_than_there_are_are_refused(run, rng):
+    given, dy = problem(rng, (20, 3), np.float32)
+    out, offsets = run("layer_norm_forward", **given), np.array([0, 15, 21])
+    with pytest.raises(ValueError, match="forward: offsets end at 21, but there are 20 rows"):
+        run("layer_norm_forward", **given, offsets=offsets)
+    with pytest.raises(ValueError, match="backward: offsets end at 21, but there are 20 rows"):
+        backward_of(run, given, out, dy, offsets=offsets)
+
+
+@center
 @pytest.mark.parametrize("left_out", ["dx", "dweight", "dbias", "status"])
 def test_outputs_may_be_left_out(run, rng, dtype, center, left_out):
     given, dy = problem(rng, (7, 33), dtype, center)

@@ -343,11 +343,18 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
         _check_ranges(kernel, given)
     if "turned" in given:
         _check_turned(kernel, given)
+    if "panels" in given:
+        height, width = given["w"].shape
+        needed = height * -(-width // 16) * 16 + 8 * (sizes["Q"] - sizes["R"]) * width
+        if given["panels"].size < needed:
+            raise ValueError(
+                f"{kernel}: panels has {given['panels'].size} elements, needs {needed}"
+            )
     no_slope = "slope" in given and given["slope"] is None
     if no_slope and kernel.endswith("backward") and given["activation"] in NEED_SLOPE:
         raise ValueError(f"{kernel}: slope is None, but {given['activation']} needs it")
-    if kernel.endswith("_columns"):
-        start, room = given["start"], given["y"].shape[1] - given["x"].shape[1]
+    if "start" in given:
+        start, room = given["start"], sizes["G"] - sizes["F"]
         if not 0 <= start <= room:
             raise ValueError(f"{kernel}: start must lie in [0, {room}], got {start}")
     _check_overlap(kernel, specs, given)
@@ -418,8 +425,12 @@ def _check_offsets(kernel: str, given: dict[str, Any]) -> None:
         return
     counts = np.diff(offsets)
     rows = [len(given[n]) for n in ("gates", "z", "dz") if n in given]
-    rows += [len(given["y" if kernel.endswith("to_steps") else "x"])] * kernel.endswith("_steps")
-    rows += [len(given["x"])] * kernel.startswith("layer_norm")
+    if kernel.endswith("_steps"):
+        rows.append(len(given["y" if kernel.endswith("to_steps") else "x"]))
+    if kernel == "last_steps":  # its first rows are those of the initial state
+        rows[0] -= len(given["order"])
+    if kernel.startswith("layer_norm"):
+        rows.append(len(given["x"]))
     sequences = [len(given[n]) for n in ("order", "dh0") if given.get(n) is not None]
     if "h" in given:  # the first rows are those of the initial state
         sequences.append(len(given["h"]) - len(given["gates"]))

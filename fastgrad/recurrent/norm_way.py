@@ -87,12 +87,14 @@ class NormWay(Way):
         for used in (d_sums, panels, squares):
             tape.release(used)
         # the bias of norm_hh has its gradient with the others that are added to gates
-        norm = norm_h, 1, *moments[:2], self.gates, steps.offsets
-        found = None, self.grads["norm_hh_weight"], None, tape.status
-        tape.call("layer_norm_backward", sums, *norm, *found)
-        norm = norm_c, 1, *moments[2:], seen, steps.offsets
-        found = None, self.grads["norm_c_weight"], self.grads["norm_c_bias"], tape.status
-        tape.call("layer_norm_backward", self.arrays[1][steps.sequences :], *norm, *found)
+        norm = norm_h, 1, *moments[:2], self.gates, steps.offsets, None
+        tape.call(
+            "layer_norm_backward", sums, *norm, self.grads["norm_hh_weight"], None, tape.status
+        )
+        norm = norm_c, 1, *moments[2:], seen, steps.offsets, None
+        own = self.grads["norm_c_weight"], self.grads["norm_c_bias"]
+        c = self.arrays[1][steps.sequences :]
+        tape.call("layer_norm_backward", c, *norm, *own, tape.status)
 
     def _panels(self) -> Array:
         return self.tape.empty((room(4, self.layer.units, self.steps.sequences),))
