@@ -70,6 +70,12 @@ def use(name):
     backends.use_backend(before)
 
 
+@pytest.fixture
+def level(ops):
+    """The name of the backend that this test runs on: each that can run here, on one thread."""
+    yield from use(ops.name)
+
+
 @pytest.fixture(params=["reference", "cython"])
 def backend(request):
     """The name of the backend that this test runs on."""
