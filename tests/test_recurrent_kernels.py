@@ -32,6 +32,7 @@ CELLS = {
     "rnn": ("rnn", {}),
     "lstm": ("lstm", {"peepholes": ()}),
     "peepholes": ("lstm", {}),
+    "norm": ("lstm_norm", {}),
     "gru": ("gru", {}),
     "original": ("gru", {"before": 1}),
 }
