@@ -19,12 +19,8 @@ from fastgrad.backends import contract
 from fastgrad.backends.contract import NEED_SLOPE
 from fastgrad.recurrent.cells import room
 
-BLOCKS = {
-    "rnn": (1, 1),
-    "lstm": (4, 4),
-    "lstm_norm": (4, 4),
-    "gru": (3, 4),
-}  # of rows of w, of columns of gates
+# of rows of w, of columns of gates
+BLOCKS = {"rnn": (1, 1), "lstm": (4, 4), "lstm_norm": (4, 4), "gru": (3, 4)}
 STATES = {"rnn": "h", "lstm": "hc", "lstm_norm": "hc", "gru": "h"}
 PEEPHOLES = ("p_i", "p_f", "p_o")
 NORMS = {"norm_h": 4, "norm_c": 1, "bias_c": 1}  # blocks of units
@@ -68,17 +64,8 @@ def gradients(cell, rng, given, which=("dy", "dh_last", "dc_last")):
 
 def backward_of(run, cell, given, out, above, initial=1, **changes):
     """The backward kernel after a forward pass with these results."""
-    names = (
-        "offsets",
-        "w",
-        *PEEPHOLES,
-        "norm_h",
-        "norm_c",
-        "activation",
-        "alpha",
-        "before",
-        "panels",
-    )
+    names = ("offsets", "w", *PEEPHOLES, *NORMS, "activation", "alpha", "before", "panels")
+    names = {a.name for a in contract.arguments(f"{cell}_backward")}.intersection(names)
     call = {k: v for k, v in given.items() if k in names} | above | {"initial": initial}
     states = {k: getattr(out, k) for k in (*STATES[cell], "gates")}
     if cell == "lstm_norm":
