@@ -98,13 +98,14 @@ cdef void run_lstm_norm_forward(const void *args, Team *team, real *scratch) noe
     cdef real *seen
     cdef const real *c_before
     cdef ptrdiff_t H = r.H, t, i, low, high, row, before = 0
-    pack_forward(r, &s, 0, 4, team, panels)
+    pack_forward(r, &s, <const real *>r.w, H, 4, team, panels)
     team_wait(team)
     for t in range(r.T):
         low, high = min(s.r0, rows_of(r, t)), min(s.r1, rows_of(r, t))
         if low < high:
             multiply_panels(high - low, 4 * H, H, <const real *>r.h + (before + low) * H, H,
-                            panels, sums + (r.offsets[t] + low) * 4 * H, 4 * H, False, scratch)
+                            panels, sums + (r.offsets[t] + low) * 4 * H, 4 * H, NULL, False,
+                            scratch)
         for i in range(low, high):
             row = r.offsets[t] + i
             z, seen = <real *>a.gates + row * 4 * H, <real *>a.seen + row * H

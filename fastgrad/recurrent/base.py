@@ -61,6 +61,8 @@ class Options(TypedDict, total=False):
     bias_init: Any
 
 
+Inputs = tuple[Array | None, Array | None, Array | None]
+
 _DEFAULTS: dict[str, Any] = {
     "num_layers": 1,
     "bidirectional": False,
@@ -278,10 +280,15 @@ class Recurrent(Layer):
         tape: Tape,
         offsets: Array,
         own: Mapping[str, Array],
+        inputs: Inputs,
         gates: Array,
         states: list[Array],
     ) -> None:
-        """Record the steps of one direction; `own` are its parameters."""
+        """Record the steps of one direction.
+
+        `own` are its parameters; `inputs` are x in steps, its weight and the bias, or None where
+        gates have their part already.
+        """
         raise NotImplementedError
 
     def record_cell_backward(

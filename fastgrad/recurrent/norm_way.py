@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastgrad.arena import Array
-from fastgrad.recurrent.steps import room
+from fastgrad.backends.contract import room
 from fastgrad.recurrent.way import Way
+
+if TYPE_CHECKING:
+    from fastgrad.recurrent.base import Inputs
 
 EPS = 1e-5
 
@@ -24,6 +29,12 @@ class NormWay(Way):
     kept : list of ndarray
         What lstm_norm_forward leaves for the way back: from sums to scale_c.
     """
+
+    def _record_inputs(self) -> Inputs:
+        bias = self._bias()
+        self._record_gates(bias)
+        self.tape.release(bias)
+        return None, None, None
 
     def _bias(self) -> Array:
         tape, bias = self.tape, super()._bias()
@@ -60,7 +71,7 @@ class NormWay(Way):
         """Of what `_record_sums` makes; a table has no steps."""
         return None if self.by_index else self.steps.offsets
 
-    def _record_steps(self) -> None:
+    def _record_steps(self, inputs: Inputs) -> None:
         tape, rows, units = self.tape, self.steps.rows, self.layer.units
         self.kept = [tape.empty((rows, 4 * units)), tape.empty((rows, units))]
         self.kept += [tape.empty((rows,), np.float64) for _ in range(4)]

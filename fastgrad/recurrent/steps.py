@@ -66,8 +66,3 @@ class Steps:
     def put(self, x: Array, y: Array, start: int, reverse: bool, add: bool = False) -> None:
         """Put x (rows, F) into columns of y (N, T, G), or add it to them; padding becomes 0."""
         self.tape.call("from_steps", x, start, self.order, self.offsets, int(reverse), int(add), y)
-
-
-def room(blocks: int, units: int, sequences: int) -> int:
-    """Elements of `panels`: the recurrent weight in whole vectors, and rows that threads share."""
-    return blocks * units * -(-units // 16) * 16 + 8 * sequences * units

@@ -12,8 +12,9 @@ from fastgrad.program import State, Tape
 from fastgrad.recurrent.steps import Steps
 
 if TYPE_CHECKING:
-    from fastgrad.recurrent.base import Recurrent
+    from fastgrad.recurrent.base import Inputs, Recurrent
 
+FEW = 4  # sequences; their steps are too short for products, and all of them together are not
 INITIAL = "initial_"  # what names of learned initial states start with
 
 
@@ -58,7 +59,7 @@ class Way:
         self.gates = tape.empty((steps.rows, layer.kept * layer.units))
         self.x = steps.take_indices(x, reverse) if self.by_index else _steps_of(steps, x, reverse)
         self.moved = self.x.ctypes.data != x.ctypes.data
-        self._record_inputs()
+        inputs = self._record_inputs()
         self.arrays = [
             tape.empty((steps.sequences + steps.rows, layer.units)) for _ in layer.states
         ]
@@ -68,7 +69,9 @@ class Way:
         ]
         self.carried = layer.stateful or tape.start == "carried"
         self._record_initial()
-        self._record_steps()
+        self._record_steps(inputs)
+        if inputs[2] is not None:
+            tape.release(inputs[2])
         for array, state in zip(self.arrays, self.memory, strict=True):
             tape.call("last_steps", array, 0, steps.order, steps.offsets, state.final)
             if self.carried:
@@ -79,17 +82,14 @@ class Way:
     def h(self) -> Array:
         return self.arrays[0]
 
-    def _record_inputs(self) -> None:
-        """What the inputs add to the gates."""
-        tape, bias = self.tape, self._bias()
-        if self.by_index:
-            table = tape.empty((self.own["weight_ih"].shape[1], self.gates.shape[1]))
-            self._record_sums(bias, table)
-            tape.call("embedding_forward", table, self.x, self.gates)
-            tape.release(table)
-        else:
-            self._record_sums(bias, self.gates)
-        tape.release(bias)
+    def _record_inputs(self) -> Inputs:
+        """What the cell makes gates of, if they are not made here: from indices, or for a few."""
+        bias = self._bias()
+        if not self.by_index and self.steps.sequences >= FEW:
+            return self.x, self.own["weight_ih"], bias
+        self._record_gates(bias)
+        self.tape.release(bias)
+        return None, None, None
 
     def _bias(self) -> Array:
         """What is added to the gates at every step."""
@@ -102,6 +102,16 @@ class Way:
             tape.call("fill_rows", None, bias.reshape(1, -1))
         return bias
 
+    def _record_gates(self, bias: Array) -> None:
+        """What the inputs add to the gates, of all steps at once."""
+        if not self.by_index:
+            self._record_sums(bias, self.gates)
+            return
+        table = self.tape.empty((self.own["weight_ih"].shape[1], self.gates.shape[1]))
+        self._record_sums(bias, table)
+        self.tape.call("embedding_forward", table, self.x, self.gates)
+        self.tape.release(table)
+
     def _record_sums(self, bias: Array, z: Array) -> None:
         """The gates' part z of each row of the inputs, or of each index that there is."""
         weight = self.own["weight_ih"]
@@ -111,8 +121,9 @@ class Way:
             rest = self.steps.offsets, self.turned, z
             self.tape.call("gate_inputs_forward", self.x, weight, bias, *rest)
 
-    def _record_steps(self) -> None:
-        self.layer.record_cell(self.tape, self.steps.offsets, self.own, self.gates, self.arrays)
+    def _record_steps(self, inputs: Inputs) -> None:
+        how = self.steps.offsets, self.own, inputs, self.gates, self.arrays
+        self.layer.record_cell(self.tape, *how)
 
     def _record_initial(self) -> None:
         """The rows with which the states start."""
