@@ -16,8 +16,7 @@ from rounding import MOST_CURVED, rounding, slope_bound, stored_slope_bound
 from running_error import Rounded, joined, sum_of
 
 from fastgrad.backends import contract
-from fastgrad.backends.contract import NEED_SLOPE
-from fastgrad.recurrent.cells import room
+from fastgrad.backends.contract import NEED_SLOPE, room
 
 # of rows of w, of columns of gates
 BLOCKS = {"rnn": (1, 1), "lstm": (4, 4), "lstm_norm": (4, 4), "gru": (3, 4)}

@@ -82,6 +82,13 @@ def backend(request):
     yield from use(request.param)
 
 
+@pytest.fixture(params=["reference", "cython"])
+def recurrent(request, threads):
+    """The name of a backend that has the kernels of recurrent layers, on one thread."""
+    threads(1)
+    yield from use(request.param)
+
+
 @pytest.fixture(params=[("reference", 1), ("cython", 1), ("cython", 2)], ids="{0[0]} {0[1]}".format)
 def engine(request, threads):
     """A backend, and how many threads it may use."""

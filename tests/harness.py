@@ -10,7 +10,7 @@ import numpy as np
 
 from fastgrad import backends
 from fastgrad.backends import contract
-from fastgrad.recurrent.cells import room
+from fastgrad.backends.contract import room
 
 GUARD = 67  # elements on either side; odd, so that no array is aligned to a vector
 SENTINEL = {"f": np.nan, "i": -7}
@@ -100,7 +100,7 @@ def sizes_for(kernel: str, changes: dict) -> dict[str, int]:
         sizes["G"] = sizes["O"] + changes.get("turned", SCALARS["turned"])
     if "panels" in names:
         blocks = {"rnn": 1, "gru": 3, "lstm": 4}[kernel.split("_")[0]]
-        sizes["W"] = room(blocks, sizes["H"], sizes["N"])
+        sizes["W"] = room(blocks, sizes["H"], sizes["N"], sizes["I"] if "x" in names else 0)
     return sizes
 
 

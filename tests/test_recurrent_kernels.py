@@ -19,6 +19,8 @@ from harness import meant
 from nets import bits
 from rounding import ACTIVATIONS
 
+from fastgrad.backends.contract import room
+
 # Sequences, units, steps; about the sizes of blocks that products are made in
 WHOLE = [
     (1, 1, 9), (1, 16, 2), (1, 130, 9), (2, 33, 2), (7, 15, 1), (8, 16, 9), (9, 130, 1),
@@ -173,3 +175,35 @@ def test_a_batch_is_its_rows(ops, run, rng, dtype, cell, options):
         assert all(
             bits(getattr(back, f"d{k}0")[0]) == bits(getattr(got, f"d{k}0")[i]) for k in names
         )
+
+
+@cells
+@pytest.mark.parametrize(("count", "units", "inputs"), [(7, 17, 3), (17, 50, 1), (33, 16, 40)])
+def test_inputs_within_a_step_are_those_made_before(
+    run, rng, dtype, cell, options, count, units, inputs
+):
+    given = problem(cell, rng, dtype, ragged(rng, count, 5), units, **options)
+    high = len(given["w"])
+    turned = units if cell == "gru" else 0
+    x = rng.standard_normal((len(given["gates"]), inputs)).astype(dtype)
+    w_ih = rng.standard_normal((high, inputs)).astype(dtype)
+    bias = rng.standard_normal(high + turned).astype(dtype)
+    few = {"x": x, "bias": bias, "offsets": given["offsets"], "turned": turned}
+    gates = run("gate_inputs_forward", w=w_ih, **few).z
+    separate = run(f"{cell}_forward", **given | {"gates": gates})
+    blocks = 4 if cell == "lstm" else 3 if cell == "gru" else 1
+    panels = np.zeros(room(blocks, units, count, inputs), dtype)
+    within = {"x": x, "w_ih": w_ih, "bias": bias, "panels": panels}
+    fused = run(f"{cell}_forward", **given | within)
+    end = given["offsets"][-1]
+    assert bits(separate.h[: count + end], separate.gates[:end]) == bits(
+        fused.h[: count + end], fused.gates[:end]
+    )
+
+
+@cells
+def test_inputs_are_given_whole(run, rng, cell, options):
+    given = problem(cell, rng, np.float64, [3, 2], 5, **options)
+    x = np.zeros((len(given["gates"]), 4))
+    with pytest.raises(ValueError, match="x, w_ih and bias must be given all three or not at all"):
+        run(f"{cell}_forward", **given | {"x": x})

@@ -217,8 +217,11 @@ CONTRACT = {
     # a minibatch: rows order[cursor:cursor+N] of the data
     "gather_rows": "source[R,F] order[M]:i8<R cursor[1]:i8 -> out[N,F]",
     "gather_labels": "source[R]:i8 order[M]:i8<R cursor[1]:i8 -> out[N]:i8",
-    # the end of a minibatch: total += rows * loss, rows; cursor moves on; batches counts
-    "end_batch": "loss[1]:f8 rows:int -> total[2]:f8! cursor[1]:i8! batches[1]:i8!",
+    # what each step of sequences counts: sample_weight of its row, or 1, but 0 from lengths on
+    "sequence_weights": "lengths[N]:i8? sample_weight[N]? -> weight[N,T]",
+    # the end of a minibatch: total += count * loss, count, where that is the sum of lengths, or
+    # without them rows; cursor moves on by rows; batches counts
+    "end_batch": "loss[1]:f8 rows:int lengths[N]:i8? -> total[2]:f8! cursor[1]:i8! batches[1]:i8!",
     "end_step": "-> step[1]:i8!",
     # values[places] = table[step - first], the last row beyond the table
     "schedule": "table[K,C]:f8 places[C]:i8<H first[1]:i8 step[1]:i8 -> values[H]:f8!",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastgrad.arena import Array
-from fastgrad.program import State, Tape
+from fastgrad.program import InSteps, State, Tape
 from fastgrad.recurrent.steps import Steps
 
 if TYPE_CHECKING:
@@ -64,9 +64,15 @@ class Way:
             tape.empty((steps.sequences + steps.rows, layer.units)) for _ in layer.states
         ]
         self.memory = [
-            tape.memory.state(f"{tape.path}{s}{end}", (steps.sequences, layer.units), tape.dtype)
+            tape.memory.state(
+                f"{tape.path}{s}{end}",
+                (steps.sequences, layer.units),
+                tape.dtype,
+                layer.stateful,
+            )
             for s in layer.states
         ]
+        tape.in_steps[self.through_time] = InSteps(self.h, steps.order, steps.offsets, reverse)
         self.carried = layer.stateful or tape.start == "carried"
         self._record_initial()
         self._record_steps(inputs)
