@@ -155,11 +155,16 @@ class LSTM(Recurrent):
         return found
 
     def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
-        """With layer_norm also what is normalized, and the mean and scale of each row of it."""
+        """With layer_norm also what is normalized, and the mean and scale of each row of it.
+
+        Of one-hot inputs that is a table as large as their weight, which is not counted.
+        """
         found = super().activation_bytes(shape, itemsize)
         if self.layer_norm:
-            row = 9 * self.units * itemsize + 6 * np.dtype(np.float64).itemsize
-            found += shape[0] * shape[1] * row * self.num_layers * len(self.directions)
+            moment, unit = np.dtype(np.float64).itemsize, self.units * itemsize
+            of_steps = self.num_layers * (5 * unit + 4 * moment)
+            of_inputs = (self.num_layers - self.one_hot) * (4 * unit + 2 * moment)
+            found += shape[0] * shape[1] * len(self.directions) * (of_steps + of_inputs)
         return found
 
     def record_cell(
