@@ -91,7 +91,7 @@ class Way:
     def _record_inputs(self) -> Inputs:
         """What the cell makes gates of, if they are not made here: from indices, or for a few."""
         bias = self._bias()
-        if not self.by_index and self.steps.sequences >= FEW:
+        if not self.by_index and (self.steps.sequences >= FEW or self.tape.keep_weights):
             return self.x, self.own["weight_ih"], bias
         self._record_gates(bias)
         self.tape.release(bias)
