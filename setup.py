@@ -12,9 +12,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 KERNELS = [  # once per level
-    "linear", "elementwise", "residual", "columns", "sequences", "embedding", "standardize",
-    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping",
-    "flat", "optimizers", "adam", "layerwise", "batch",
+    "linear", "rows", "elementwise", "batch_norm", "layer_norm", "losses", "clipping",
+    "optimizers", "adam", "layerwise",
 ]  # fmt: skip
 PLAIN = ["cpu", "replay"]  # once, without any level's flags
 

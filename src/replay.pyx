@@ -74,7 +74,7 @@ cdef class Replay:
     cdef ptrdiff_t scratch_bytes
     cdef int scratch_threads
     cdef object keep, error
-    cdef bint busy
+    cdef bint busy, slow
 
     def __cinit__(self, list segments, list commits, status, ptrdiff_t scratch_bytes, keep):
         cdef ptrdiff_t total = sum(len(segment) for segment in segments), i = 0, start, commit
@@ -100,6 +100,7 @@ cdef class Replay:
             self.bounds.append((start, i, commit))
         for i in range(total):
             self.most_shared = max(self.most_shared, self.calls[i].shared)
+            self.slow |= self.calls[i].work > LONG
 
     def __dealloc__(self):
         free(self.calls)
@@ -144,8 +145,8 @@ cdef class Replay:
 
     def call(self, cnp.ndarray x, cnp.ndarray into, cnp.ndarray out, int threads):
         """A copy of `out` after x is copied to `into` and the only segment has run once."""
-        cdef ptrdiff_t start, stop, commit
-        start, stop, commit = self.bounds[0]
+        cdef ptrdiff_t _, stop, commit
+        _, stop, commit = self.bounds[0]
         cnp.PyArray_CopyInto(into, x)
         threads = self.start(threads)
         self.run_segment(self.calls, stop, commit, 1, threads)
@@ -181,11 +182,12 @@ cdef class Replay:
     cdef void go_through(self, const Call *calls, ptrdiff_t n, ptrdiff_t commit, ptrdiff_t times,
                          Team *team) noexcept nogil:
         cdef char *scratch = self.scratch + team.rank * self.scratch_bytes
-        cdef ptrdiff_t i, done
+        cdef ptrdiff_t i, _
         cdef int used, following
-        cdef double looked = 0, now
+        cdef bint look = times > 1 or self.slow  # else Python does it itself, right after
+        cdef double looked = seconds() if look else 0, now
         cdef Mode mode
-        for done in range(times):
+        for _ in range(times):
             used = team_worth(calls[0].shared, team.size)
             for i in range(n):
                 following = team_worth(calls[i + 1].shared, team.size) if i + 1 < n else team.size
@@ -194,11 +196,9 @@ cdef class Replay:
                 if team.rank < used and not (used == 1 and read_flag(self.status)):
                     team.used = used
                     calls[i].run(calls[i].args, team, scratch)
-                # after the last of all calls Python looks itself
-                if team.rank == 0 and (i == n - 1 and done < times - 1
-                                       or calls[i].work > LONG and i < commit):
+                if (look and team.rank == 0
+                        and (i == n - 1 or calls[i].work > LONG and i < commit)):
                     now = seconds()
-                    looked = looked or now
                     if now - looked > SIGNALS_EVERY:
                         looked = now
                         mode = keep_denormals()

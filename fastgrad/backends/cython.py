@@ -13,9 +13,8 @@ from fastgrad.backends import contract
 
 LEVELS = ("base", "v3", "v4")
 _MODULES = (
-    "linear", "elementwise", "residual", "columns", "sequences", "embedding", "standardize",
-    "batch_norm", "layer_norm", "dropout", "losses", "penalty", "noise", "arena", "clipping",
-    "flat", "optimizers", "adam", "layerwise", "batch",
+    "linear", "rows", "elementwise", "batch_norm", "layer_norm", "losses", "clipping",
+    "optimizers", "adam", "layerwise",
 )  # fmt: skip
 
 
@@ -36,7 +35,7 @@ def chosen_level() -> tuple[str, str]:
     best = best_level()
     for level in reversed(LEVELS[: LEVELS.index(best) + 1]):
         try:
-            _module("batch", level)
+            _module("rows", level)
         except ImportError:
             continue
         return level, f"best of this processor ({best}) that is built"
@@ -80,7 +79,7 @@ def _require(level: str) -> None:
         raise ImportError(f"fastgrad: level {level!r} is unknown: it must be one of {LEVELS}")
     if LEVELS.index(level) > LEVELS.index(best_level()):
         raise ImportError(f"fastgrad: this processor runs {best_level()}, not {level}")
-    _module("batch", level)
+    _module("rows", level)
 
 
 def _module(name: str, level: str) -> Any:

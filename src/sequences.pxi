@@ -7,14 +7,12 @@
 from libc.string cimport memcpy, memset
 
 from _core cimport (
-    Team, cnp, data, int64_t, ptrdiff_t, raise_flag, real, record, record_real, team_share,
+    Team, data, int64_t, ptrdiff_t, raise_flag, real, record, record_real, team_share,
 )
 from _reduce cimport add_rows, all_finite
 
-cnp.import_array()
-
 cdef enum:
-    COLUMNS = 16  # a thread's least share of columns: a cache line of float32
+    SUM_COLUMNS = 16  # a thread's least share of columns: a cache line of float32
 
 
 cdef struct Plan:
@@ -228,7 +226,7 @@ cdef void run_sum(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Sum *a = <const Sum *>args
     cdef real *sums = <real *>a.sums
     cdef ptrdiff_t low, high
-    team_share(team, a.F, COLUMNS, &low, &high)
+    team_share(team, a.F, SUM_COLUMNS, &low, &high)
     memset(sums + low, 0, (high - low) * sizeof(real))
     add_rows(<const real *>a.x + low, a.N, a.F, high - low, sums + low)
     if a.status and not all_finite(sums + low, high - low):

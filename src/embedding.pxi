@@ -12,11 +12,9 @@ from libc.math cimport isfinite
 from libc.string cimport memcpy, memset
 
 from _core cimport (
-    Team, cnp, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_rows, team_share,
+    Team, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_rows, team_share,
     team_wait,
 )
-
-cnp.import_array()
 
 cdef extern from *:
     """
@@ -32,9 +30,9 @@ cdef extern from *:
     bint any_bit "fg_any_bit"(const void *p, ptrdiff_t size) noexcept nogil
 
 cdef enum:
-    COLUMNS = 16  # a thread's least share: a cache line of float32
-    BLOCK = 64  # columns
-    ROWS = 64  # of the table
+    TABLE_COLUMNS = 16  # a thread's least share: a cache line of float32
+    TABLE_BLOCK = 64  # columns
+    TABLE_ROWS = 64  # of the table
 
 
 cdef struct Lookup:
@@ -44,7 +42,7 @@ cdef struct Lookup:
     ptrdiff_t N, F
 
 
-cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogil:
+cdef void run_lookup(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Lookup *a = <const Lookup *>args
     cdef const real *w = <const real *>a.w
     cdef real *y = <real *>a.y
@@ -57,7 +55,7 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
 
 def embedding_forward(w, x, y):
     cdef Lookup a = Lookup(data(w), <const int64_t *>data(x), data(y), x.shape[0], w.shape[1])
-    return record_real(w, <void *>run_forward[float], <void *>run_forward[double], &a, sizeof(a),
+    return record_real(w, <void *>run_lookup[float], <void *>run_lookup[double], &a, sizeof(a),
                        <double>a.N * a.F, a.N, a.N)
 
 
@@ -93,26 +91,26 @@ cdef void chain(const Scatter *a) noexcept nogil:
     a.count[0] = count
 
 
-cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nogil:
+cdef void run_scatter(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Scatter *a = <const Scatter *>args
     cdef real *dw = <real *>a.dw
     cdef const real *dy
-    cdef double sums[BLOCK]
+    cdef double sums[TABLE_BLOCK]
     cdef bint good = True
     cdef ptrdiff_t low, high, c, n, j, r, u, i, F = a.F
     if team.rank == 0:
         chain(a)
-    team_share(team, a.V, ROWS, &low, &high)
+    team_share(team, a.V, TABLE_ROWS, &low, &high)
     for r in range(low, high):
         if any_bit(dw + r * F, F * sizeof(real)):
             memset(dw + r * F, 0, F * sizeof(real))
     team_wait(team)
-    team_share(team, F, COLUMNS, &low, &high)
+    team_share(team, F, TABLE_COLUMNS, &low, &high)
     for u in range(a.count[0]):
-        c = low - BLOCK
-        while c + BLOCK < high:
-            c += BLOCK
-            n = min(<ptrdiff_t>BLOCK, high - c)
+        c = low - TABLE_BLOCK
+        while c + TABLE_BLOCK < high:
+            c += TABLE_BLOCK
+            n = min(<ptrdiff_t>TABLE_BLOCK, high - c)
             for j in range(n):
                 sums[j] = 0
             i = a.first[u]
@@ -138,5 +136,5 @@ def embedding_backward(x, dy, padding, dw, place, chains, count, status):
                              <int64_t *>data(place), rows, rows + N, rows + 2 * N, rows + 3 * N,
                              <int64_t *>data(count), <long long *>data(status), N, dw.shape[0],
                              dw.shape[1], padding)
-    return record_real(dy, <void *>run_backward[float], <void *>run_backward[double], &a,
+    return record_real(dy, <void *>run_scatter[float], <void *>run_scatter[double], &a,
                        sizeof(a), (<double>a.N + a.V / 4) * a.F)

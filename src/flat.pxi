@@ -1,12 +1,10 @@
 # Sums and means of whole flat vectors: gradients of several minibatches, parameters over the steps.
 from libc.math cimport pow
 
-from _core cimport Team, cnp, data, int64_t, ptrdiff_t, real, record_real, team_share
-
-cnp.import_array()
+from _core cimport Team, data, int64_t, ptrdiff_t, real, record_real, team_share
 
 cdef enum:
-    BLOCK = 4096
+    FLAT_BLOCK = 4096
 
 
 cdef struct Blend:
@@ -22,7 +20,7 @@ cdef void run_blend(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef real *y = <real *>a.y
     cdef real keep = <real>a.keep, add = <real>a.add
     cdef ptrdiff_t i, low, high
-    team_share(team, a.P, BLOCK, &low, &high)
+    team_share(team, a.P, FLAT_BLOCK, &low, &high)
     if keep == 0:  # what is there may be no number
         for i in range(low, high):
             y[i] = add * x[i]
@@ -51,7 +49,7 @@ cdef void run_average(const void *args, Team *team, real *scratch) noexcept nogi
     cdef real *mean = <real *>a.mean
     cdef real share = <real>((1 - a.decay) / (1 - pow(a.decay, <double>(a.step[0] + 1))))
     cdef ptrdiff_t i, low, high
-    team_share(team, a.P, BLOCK, &low, &high)
+    team_share(team, a.P, FLAT_BLOCK, &low, &high)
     if a.step[0] == 0:
         for i in range(low, high):
             mean[i] = p[i]

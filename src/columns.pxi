@@ -6,10 +6,8 @@
 from libc.string cimport memcpy
 
 from _core cimport (
-    Team, cnp, data, ptrdiff_t, record, team_rows,
+    Team, data, ptrdiff_t, record, team_rows,
 )
-
-cnp.import_array()
 
 
 cdef struct Copy:

@@ -2,10 +2,8 @@
 from libc.string cimport memcpy
 
 from _core cimport (
-    Team, cnp, data, int64_t, ptrdiff_t, real, record, record_real, team_rows,
+    Team, data, int64_t, ptrdiff_t, real, record, record_real, team_rows,
 )
-
-cnp.import_array()
 
 cdef extern from *:
     """

@@ -7,11 +7,9 @@
 from libc.math cimport isfinite
 
 from _core cimport (
-    Team, cnp, data, ptrdiff_t, raise_flag, real, record_real, team_rows, team_wait,
+    Team, data, ptrdiff_t, raise_flag, real, record_real, team_rows, team_wait,
 )
 from _reduce cimport dot
-
-cnp.import_array()
 
 
 cdef struct Around:
@@ -30,7 +28,7 @@ cdef real scale_of(const Around *a, const real *tag) noexcept nogil:
     return (<const real *>a.scale)[0] if a.scale else <real>a.factor
 
 
-cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogil:
+cdef void run_around(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Around *a = <const Around *>args
     cdef const real *x = <const real *>a.x
     cdef const real *f = <const real *>a.f
@@ -45,11 +43,11 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
 def residual_forward(x, f, scale, factor, y):
     cdef Around a = Around(data(x), data(f), data(scale), data(y), NULL, NULL, NULL, x.shape[0],
                            x.shape[1], factor)
-    return record_real(x, <void *>run_forward[float], <void *>run_forward[double], &a, sizeof(a),
+    return record_real(x, <void *>run_around[float], <void *>run_around[double], &a, sizeof(a),
                        <double>a.N * a.F, a.N, a.N)
 
 
-cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nogil:
+cdef void run_around_back(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Around *a = <const Around *>args
     cdef const real *f = <const real *>a.f
     cdef const real *dy = <const real *>a.x
@@ -78,7 +76,7 @@ def residual_backward(f, dy, scale, factor, df, dscale, rows, status):
     cdef Around a = Around(data(dy), data(f), data(scale), data(df), data(dscale),
                            <double *>data(rows), <long long *>data(status), f.shape[0],
                            f.shape[1], factor)
-    return record_real(f, <void *>run_backward[float], <void *>run_backward[double], &a,
+    return record_real(f, <void *>run_around_back[float], <void *>run_around_back[double], &a,
                        sizeof(a), <double>a.N * a.F, 0, a.N)
 
 

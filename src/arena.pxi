@@ -3,13 +3,11 @@
 # design:
 #  a) Work is shared in whole blocks, so that an element is always met by the same code, whatever
 #     the number of threads.
-from _core cimport Team, cnp, data, ptrdiff_t, raise_flag, real, record_real, team_share
+from _core cimport Team, data, ptrdiff_t, raise_flag, real, record_real, team_share
 from _reduce cimport all_finite
 
-cnp.import_array()
-
 cdef enum:
-    BLOCK = 4096
+    CHECK_BLOCK = 4096
 
 
 cdef struct Finite:
@@ -22,7 +20,7 @@ cdef void run_check_finite(const void *args, Team *team, real *scratch) noexcept
     cdef const Finite *a = <const Finite *>args
     cdef const real *g = <const real *>a.g
     cdef ptrdiff_t low, high
-    team_share(team, a.P, BLOCK, &low, &high)
+    team_share(team, a.P, CHECK_BLOCK, &low, &high)
     if not all_finite(g + low, high - low):
         raise_flag(a.status)
 

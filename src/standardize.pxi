@@ -1,9 +1,7 @@
 # Each column less its mean, divided by its scale. Threads share rows.
 from _core cimport (
-    Team, cnp, data, ptrdiff_t, real, record_real, team_rows,
+    Team, data, ptrdiff_t, real, record_real, team_rows,
 )
-
-cnp.import_array()
 
 
 cdef struct Columns:
@@ -14,7 +12,7 @@ cdef struct Columns:
     ptrdiff_t N, F
 
 
-cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogil:
+cdef void run_standardize(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Columns *a = <const Columns *>args
     cdef const real *mean = <const real *>a.mean
     cdef const real *scale = <const real *>a.scale
@@ -30,11 +28,11 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
 
 def standardize_forward(x, mean, scale, y):
     cdef Columns a = Columns(data(x), data(mean), data(scale), data(y), x.shape[0], x.shape[1])
-    return record_real(x, <void *>run_forward[float], <void *>run_forward[double], &a, sizeof(a),
+    return record_real(x, <void *>run_standardize[float], <void *>run_standardize[double], &a, sizeof(a),
                        <double>a.N * a.F, a.N, a.N)
 
 
-cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nogil:
+cdef void run_standardize_back(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Columns *a = <const Columns *>args
     cdef const real *scale = <const real *>a.scale
     cdef const real *dy
@@ -49,5 +47,5 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
 
 def standardize_backward(dy, scale, dx):
     cdef Columns a = Columns(data(dy), NULL, data(scale), data(dx), dy.shape[0], dy.shape[1])
-    return record_real(dy, <void *>run_backward[float], <void *>run_backward[double], &a,
+    return record_real(dy, <void *>run_standardize_back[float], <void *>run_standardize_back[double], &a,
                        sizeof(a), <double>a.N * a.F, 0, a.N)

@@ -7,13 +7,11 @@
 #  b) The upper half of the place is the same for 2^32 elements and stays out of the inner loop.
 from libc.stdint cimport uint32_t, uint64_t
 
-from _core cimport Team, cnp, data, int64_t, ptrdiff_t, real, record_real, team_rows
+from _core cimport Team, data, int64_t, ptrdiff_t, real, record_real, team_rows
 from _random cimport random_bits, random_key
 
-cnp.import_array()
-
 cdef enum:
-    WORK = 20  # multiply-adds that one element is worth
+    DROP_WORK = 20  # multiply-adds that one element is worth
 
 
 cdef struct Drop:
@@ -51,4 +49,4 @@ def dropout(x, p, seed, layer, count, y):
     cdef Drop a = Drop(data(x), data(y), <const int64_t *>data(count), seed, layer, x.shape[0],
                        x.shape[1], threshold, p)
     return record_real(x, <void *>run_dropout[float], <void *>run_dropout[double], &a, sizeof(a),
-                       <double>a.N * a.F * WORK, a.N, a.N)
+                       <double>a.N * a.F * DROP_WORK, a.N, a.N)

@@ -8,11 +8,9 @@
 from libc.math cimport isfinite
 
 from _core cimport (
-    Team, cnp, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_share, team_wait,
+    Team, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_share, team_wait,
 )
 from _reduce cimport all_finite, sum_of_sizes, sum_of_squares
-
-cnp.import_array()
 
 
 cdef struct Penalty:

@@ -11,14 +11,12 @@
 from libc.math cimport NAN, pow, sqrt
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
-from _core cimport Team, cnp, data, int64_t, ptrdiff_t, real, record_real, team_share
+from _core cimport Team, data, int64_t, ptrdiff_t, real, record_real, team_share
 from _math cimport log, sinpi, square_root
 from _random cimport random_bits, random_key
 
-cnp.import_array()
-
 cdef enum:
-    WORK = 60  # multiply-adds that one element is worth
+    NOISE_WORK = 60  # multiply-adds that one element is worth
 
 
 cdef struct Noise:
@@ -77,4 +75,4 @@ def gradient_noise(eta, gamma, seed, layer, count, blocks, scale, g, report):
                          <const double *>data(scale), <double *>data(report), seed, layer, g.size,
                          scale.size, eta, gamma)
     return record_real(g, <void *>run_noise[float], <void *>run_noise[double], &a, sizeof(a),
-                       <double>a.P * WORK)
+                       <double>a.P * NOISE_WORK)
