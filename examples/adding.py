@@ -23,7 +23,7 @@ import fastgrad as fg
 from examples import common
 from fastgrad.plots import label_axes, new_figure
 
-STEPS, TEST, BATCH, GOOD = 100, 2560, 4, 0.04
+STEPS, BATCH, CHECK, TEST, GOOD = 100, 4, 500, 2560, 0.04
 NETWORKS = ("LSTM, chrono", "LSTM", "RNN")
 
 
@@ -42,9 +42,9 @@ def wrong(model: fg.Sequential, data: common.Sequences) -> int:
 
 
 def train(model: fg.Sequential, seed: int, sequences: int, bar: tqdm) -> list[tuple[float, float]]:
-    """Train on so many new sequences; return how many were done and the fraction wrong by then."""
+    """Train on so many new sequences; return how many were done and the share of others wrong by then."""
     drawn, seen = (np.random.default_rng([seed, use]) for use in (0, 1))
-    held_out = common.adding(seen, 500, STEPS)
+    held_out = common.adding(seen, CHECK, STEPS)
     trainer = fg.Trainer(
         model,
         "mse",
@@ -54,11 +54,11 @@ def train(model: fg.Sequential, seed: int, sequences: int, bar: tqdm) -> list[tu
         total_steps=-(-sequences // BATCH),
         rng=seed,
     )
-    curve = [(0.0, wrong(model, held_out) / 500)]
+    curve = [(0.0, wrong(model, held_out) / CHECK)]
     for done in range(0, sequences, 1000):
         x, y, lengths = common.adding(drawn, min(1000, sequences - done), STEPS)
         trainer.epoch(x, y, BATCH, shuffle=False, lengths=lengths)
-        curve.append((done + len(x), wrong(model, held_out) / 500))
+        curve.append((done + len(x), wrong(model, held_out) / CHECK))
         bar.update(len(x))
     return curve
 
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, list[int]]:
     figure, (left, middle, right) = new_figure(3)
     common.draw_runs(left, curves)
     title = f"Adding problem, {STEPS} to {STEPS + STEPS // 10} steps"
-    label_axes(left, title=title, xlabel="sequences", ylabel="wrong of 500 held out")
+    label_axes(left, title=title, xlabel="sequences", ylabel=f"wrong of {CHECK} held out")
     common.draw_reach(middle, before, "How far gradients reach, before training")
     common.draw_reach(right, after, "and after it")
     common.save(figure, chosen.out)

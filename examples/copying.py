@@ -46,7 +46,7 @@ def train(
     rate = 1e-4 if name == "linear RNN" else 1e-3
     trainer = fg.Trainer(model, "cross_entropy", fg.RMSprop(rate), clip=fg.ClipValue(1.0), rng=seed)
     curve = [(0.0, trainer.evaluate(*test))]
-    at_once = updates // 40
+    at_once = 50
     for done in range(0, updates, at_once):
         x, y = common.copying(drawn, at_once * BATCH, DELAY)
         trainer.epoch(x, y, BATCH, shuffle=False)
@@ -58,7 +58,7 @@ def train(
 def main(argv: Sequence[str] | None = None) -> dict[str, list[float]]:
     """Train, print and draw; return the cross entropy of each run at its end."""
     chosen = common.options("copying", __doc__, argv, seeds=2)
-    updates = 80 if chosen.quick else 2000
+    updates = 50 if chosen.quick else 2000
     seeds = range(1 if chosen.quick else chosen.seeds)
     test = common.copying(np.random.default_rng(500), TEST, DELAY)
     baseline = 10 * np.log(8) / (DELAY + 20)
