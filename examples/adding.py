@@ -42,7 +42,7 @@ def wrong(model: fg.Sequential, data: common.Sequences) -> int:
 
 
 def train(model: fg.Sequential, seed: int, sequences: int, bar: tqdm) -> list[tuple[float, float]]:
-    """Train on so many new sequences; return how many were done and the share of others wrong by then."""
+    """Train on so many new sequences; return the share of others that is wrong after each part."""
     drawn, seen = (np.random.default_rng([seed, use]) for use in (0, 1))
     held_out = common.adding(seen, CHECK, STEPS)
     trainer = fg.Trainer(

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastgrad as fg
-from fastgrad.plots import PALETTE, label_axes
+from fastgrad.commands import arguments
+from fastgrad.plots import PALETTE, label_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,11 +38,15 @@ def options(
     parser.add_argument("--out", type=Path, default=Path("out") / f"{name}.png", metavar="PNG")
     parser.add_argument("--quick", action="store_true", help="seconds, to see that it runs")
     if seeds is not None:
-        parser.add_argument("--seeds", type=int, default=seeds, help="runs (default: %(default)s)")
+        parser.add_argument(
+            "--seeds", type=arguments.count, default=seeds, help="runs (default: %(default)s)"
+        )
     if validate:
         told = "measure as it was done to choose the options, without the test data"
         parser.add_argument("--validate", action="store_true", help=told)
-    return parser.parse_args(argv)
+    chosen = parser.parse_args(argv)
+    new_figure(1)  # better now than after minutes of training, where matplotlib is missing
+    return chosen
 
 
 def show(rows: Sequence[Sequence[object]]) -> None:

@@ -27,7 +27,7 @@ Curve = list[tuple[float, float]]
 def answers(model: fg.Sequential, data: Data) -> NDArray[np.int64]:
     """The speakers that the model names."""
     X, _, lengths = data
-    return model.predict(X, lengths=lengths).argmax(axis=1)
+    return np.asarray(model.predict(X, lengths=lengths).argmax(axis=1))
 
 
 def train(

@@ -45,7 +45,7 @@ TAIL, EARLIER = Span(208 * 12, 260 * 12), Span(168 * 12, 208 * 12)
 
 def following(months: Array, origins: NDArray[np.int64]) -> Array:
     """The months that follow each origin, (origins, AHEAD)."""
-    return months[origins[:, None] + 1 + np.arange(AHEAD)]
+    return np.asarray(months[origins[:, None] + 1 + np.arange(AHEAD)])
 
 
 def persistence(months: Array, origins: NDArray[np.int64]) -> Array:

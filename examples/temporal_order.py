@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, list[float]]:
         for seed in seeds:
             for name, clip in CLIPS.items():
                 model = network(seed)
-                reached["before training"] = common.reach(model, test[0][:100])
+                before = common.reach(model, test[0][:100])
                 curves[name].append(train(model, clip, seed, updates, steps, bar))
                 reached[f"after {name}"] = common.reach(model, test[0][:100])
                 errors[name].append(wrong(model, test))
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, list[float]]:
     common.draw_runs(left, curves)
     title = f"Temporal order, {steps} steps"
     label_axes(left, title=title, xlabel="updates", ylabel="wrong of 2000 held out")
-    common.draw_reach(right, reached, "How far gradients reach")
+    common.draw_reach(right, reached | {"before training": before}, "How far gradients reach")
     common.save(figure, chosen.out)
     return errors
 
