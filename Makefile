@@ -31,9 +31,11 @@ bench: $(BUILT)
 	$(BENCH) bench.products
 	$(BENCH) bench.sweep
 	$(BENCH) bench.imports
+	$(BENCH) bench.latency
 	$(BENCH) bench.memory
 	$(BENCH) bench.norms
 	$(BENCH) bench.optimizers
+	$(BENCH) bench.recurrent_threads
 	$(BENCH) bench.streaming
 	$(BENCH) bench.vanishing
 

@@ -1,7 +1,7 @@
-"""Write the table of ``bench/results.json`` into README.md: ``python -m bench.readme``.
+"""Write the tables of ``bench/results.json`` into README.md: ``python -m bench.readme``.
 
 ``python -m bench.peers --json`` makes that file. With --check nothing is written; the exit status
-is 1 where the table in README.md is another one.
+is 1 where README.md has others.
 """
 
 import argparse
@@ -10,12 +10,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.peers.table import markdown, time
+from bench.peers.table import markdown, mean_line, time
 from bench.peers.worker import MODULES
+from bench.peers.workloads import ROWS
 
 README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parent / "results.json"
 START, END = "<!-- peers table -->", "<!-- end -->"
+RECURRENT = """\
+One pass forward and backward of a recurrent layer over a batch of sequences, with the gradients
+of all parameters and none of the input. Here naive NumPy is a loop over the time steps, and JAX
+a jitted `lax.scan`, as it is or with the weight gradients taken out of it."""
 NAMES = {"torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn", "numpy": "naive NumPy"}
 
 
@@ -39,16 +44,29 @@ def _versions(report: dict[str, Any]) -> str:
     return f"{report['machine']['cpu']}, fastgrad at level {level}; " + ", ".join(told)
 
 
-def block(report: dict[str, Any]) -> str:
-    """Make the table and what it was measured on, as Markdown."""
-    rows = report["rows"]
+def _table(first: str, rows: list[dict[str, Any]]) -> str:
     peers = [peer for peer in MODULES if any(peer in row["sides"] for row in rows)]
-    heading = ["network", "batch", "threads", *(NAMES.get(peer, peer) for peer in peers)]
+    heading = [first, "batch", "threads", *(NAMES.get(peer, peer) for peer in peers)]
     lines = [[*heading, "best peer / fastgrad"]]
     for row in rows:
         what = [row["network"], str(row["batch"]), str(row["threads"])]
         lines.append([*what, *(_cell(row, peer) for peer in peers), _ratio(row)])
-    return f"{markdown(lines)}\n\n{_versions(report)}."
+    return markdown(lines)
+
+
+def block(report: dict[str, Any]) -> str:
+    """Make the tables and what they were measured on, as Markdown."""
+    said = []
+    steps, passes = (
+        [row for row in report["rows"] if ROWS[row["row"]].kind == kind]
+        for kind in ("step", "pass")
+    )
+    if steps:
+        said.append(_table("network", steps))
+    if passes:
+        said += [RECURRENT, _table("layer", passes)]
+    said += [f"- {mean_line(mean)}" for mean in report.get("means", [])]
+    return "\n\n".join([*said, f"{_versions(report)}."])
 
 
 def replaced(text: str, new: str) -> str:

@@ -5,18 +5,18 @@ from functools import cache
 import pytest
 
 from bench.peers.fastgrad_peer import Side
-from bench.peers.rows import ROWS, Task, make_task
+from bench.peers.rows import STEPS, Task, make_task
 from bench.peers.truth import TOLERANCE, loss_after_steps
 
 
 @cache
 def prepared(row: int) -> tuple[Task, float]:
     """The data of a row, and the loss that both sides must reach."""
-    task = make_task(ROWS[row])
+    task = make_task(STEPS[row])
     return task, loss_after_steps(task)
 
 
-@pytest.mark.parametrize("row", range(len(ROWS)), ids=[row.name for row in ROWS])
+@pytest.mark.parametrize("row", range(len(STEPS)), ids=[row.name for row in STEPS])
 def test_train_step(row, side, timed):
     task, loss = prepared(row)
     network = Side(task, "epoch")

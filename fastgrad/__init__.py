@@ -56,7 +56,7 @@ from fastgrad.parallel import Concat, Parallel
 from fastgrad.penalties import L1, L2
 from fastgrad.policies import RollBack, Skip
 from fastgrad.range_test import RangeTest, lr_range_test
-from fastgrad.recurrent import GRU, LSTM, RNN
+from fastgrad.recurrent import GRU, LSTM, RNN, TimeGradients
 from fastgrad.regularization import Dropout
 from fastgrad.run import Run
 from fastgrad.standardize import Standardize
@@ -122,6 +122,7 @@ __all__ = [
     "Skip",
     "SoftCrossEntropy",
     "Standardize",
+    "TimeGradients",
     "Trainer",
     "UnitNorm",
     "ZClip",

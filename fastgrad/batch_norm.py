@@ -89,6 +89,11 @@ class BatchNorm(Layer):
         if not train:
             tape.call("batch_norm_predict", rows, weight, bias, *running, self.eps, rows_of(y))
             return y, _no_way_back
+        if tape.lengths is not None and x.ndim > 2:
+            raise ValueError(
+                "BatchNorm would take the padding of sequences with lengths into its statistics; "
+                "LayerNorm looks at each step by itself"
+            )
         if len(rows) < 2:
             raise ValueError(
                 "BatchNorm needs at least 2 rows in every minibatch of training, got 1; choose a "

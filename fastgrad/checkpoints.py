@@ -35,6 +35,7 @@ from fastgrad.data.file_rows import FileRows
 from fastgrad.layers import Layer
 from fastgrad.model import Sequential
 from fastgrad.run import Callback, Run, Settings
+from fastgrad.stepping import STATE
 from fastgrad.streaming import Batches
 from fastgrad.train import Trainer
 
@@ -101,6 +102,11 @@ class Checkpoint:
                 raise FileNotFoundError(
                     f"there is no folder {str(path.parent)!r} to write {path.name!r} in"
                 )
+        if self.every_steps is not None and run.settings.bptt is not None:
+            raise ValueError(
+                "every_steps must not be given with bptt, between whose windows no run can be "
+                "resumed: every_epochs can"
+            )
         fingerprint(run)
         _remade(described(run.trainer))  # what cannot be made again is better known now
         if run.epoch == 0 and run.trainer.steps == 0:
@@ -198,6 +204,7 @@ def resume(
     *,
     validation: Any = None,
     sample_weight: Any = None,
+    lengths: Any = None,
     callbacks: Sequence[Callback] = (),
     epochs: int | None = None,
     progress: bool | None = None,
@@ -208,9 +215,9 @@ def resume(
     Parameters
     ----------
     path : path
-    X, y, sample_weight
+    X, y, sample_weight, lengths
         The data that `fit` was given.
-    validation : (X, y), optional
+    validation : (X, y) or (X, y, lengths), optional
         The validation set, where `fit` was given one; a fraction is known.
     callbacks : sequence of callable
         New ones of the same kinds, in the same order; they get the state of the old ones.
@@ -249,12 +256,13 @@ def resume(
         given = "needs" if settings.validation == "given" else "takes no"
         raise ValueError(f"resume {given} validation=(X, y): fit had {settings.validation!r}")
     held_out = validation if settings.validation == "given" else settings.validation
-    data = fitting.prepared(trainer, X, y, sample_weight, held_out, split)
+    data = fitting.prepared(trainer, X, y, sample_weight, lengths, held_out, settings, split)
     run = Run(model, trainer, settings)
     run.data = data
     if fingerprint(run) != note["data"]:
         raise ValueError(
-            f"X, y, sample_weight and validation are not those that {path} was trained with"
+            f"X, y, sample_weight, lengths and validation are not those that {path} was trained "
+            "with"
         )
     known = fitting.callables(callbacks)
     _fill(trainer, tensors, note)
@@ -266,6 +274,9 @@ def resume(
 
 def _fill(trainer: Trainer, tensors: dict[str, Array], note: dict[str, Any]) -> None:
     prefix = f"{io.TRAINING}trainer."
+    states = f"{prefix}{STATE}"
+    kept = {k[len(states) :]: v for k, v in tensors.items() if k.startswith(states)}
+    trainer.model._memory.put_lasting(kept)
     for name, array in trainer.arrays().items():
         if name not in _IN_MODEL:
             array[...] = tensors[prefix + name]
@@ -337,7 +348,8 @@ def fingerprint(run: Run) -> list[Any]:
             files = [X.X] if X.y is None else [X.X, X.y]
             run.fingerprint = [[list(file.shape), str(file.dtype)] for file in files]
         else:
-            arrays = (X, run.data.y, run.data.weight, *(run.data.held_out or ()))
+            own = (X, run.data.y, run.data.weight, run.data.lengths)
+            arrays = (*own, *(run.data.held_out or ()))
             run.fingerprint = [_checksum(array) for array in arrays if array is not None]
     return run.fingerprint
 

@@ -190,10 +190,15 @@ def index_range(name: str, values: Array, count: int, first: int = 0) -> None:
         )
 
 
-def lengths(name: str, value: Any, shape: tuple[int, ...]) -> Array:
-    """Steps of each sequence that count, (N,) integers in [0, T], for an input (N, T, ...)."""
+def lengths(name: str, value: Any, shape: tuple[int, ...], axes: int) -> Array:
+    """Steps of each sequence that count, (N,) integers in [0, T].
+
+    `shape` is that of the input, and `axes` the number of axes that it has if it is sequences.
+    """
     found = real_array(name, value)
-    if len(shape) < 2 or found.shape != shape[:1]:
+    if len(shape) != axes:
+        raise ValueError(f"{name} must not be given for rows {shape}, which are no sequences")
+    if found.shape != shape[:1]:
         raise ValueError(f"{name} has shape {found.shape}, needs ({shape[0]},)")
     if found.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integers, got dtype {found.dtype}")
@@ -202,11 +207,11 @@ def lengths(name: str, value: Any, shape: tuple[int, ...]) -> Array:
     return np.ascontiguousarray(found, np.int64)
 
 
-def weights(name: str, value: Any, length: int | None, kind: Any) -> Array:
-    """Weights of rows or classes: (length,), finite, none negative, not all 0."""
+def weights(name: str, value: Any, shapes: tuple[tuple[int, ...], ...] | None, kind: Any) -> Array:
+    """Weights, finite, none negative, not all 0: of one of these shapes, or of one axis."""
     found = real_array(name, value)
-    if found.ndim != 1 or (length is not None and len(found) != length):
-        wanted = "one dimension" if length is None else f"({length},)"
+    if found.ndim != 1 if shapes is None else found.shape not in shapes:
+        wanted = "one dimension" if shapes is None else " or ".join(map(str, shapes))
         raise ValueError(f"{name} has shape {found.shape}, needs {wanted}")
     found = _as(kind, found)
     finite(name, found)

@@ -34,6 +34,16 @@ def buffers_of(layers: Sequence[Layer]) -> Specs:
     }
 
 
+def named_layers(layers: Sequence[Layer], path: str = "") -> dict[str, Layer]:
+    """All layers, those within others included, by the names that their parameters start with."""
+    found: dict[str, Layer] = {}
+    for i, layer in enumerate(layers):
+        name = f"{path}{i}"
+        found[name] = layer
+        found |= named_layers(getattr(layer, "layers", ()), f"{name}.")
+    return found
+
+
 def features_of(layers: Sequence[Layer]) -> tuple[int | None, int | None]:
     """Features in and out, after seeing that each layer takes what the one before it gives."""
     features: int | None = None

@@ -174,6 +174,11 @@ class Flatten(Layer):
         train: bool,
     ) -> tuple[Array, Backward]:
         """Record nothing: the same numbers in another shape."""
+        if tape.lengths is not None:
+            raise ValueError(
+                "Flatten would mix the padding of sequences with lengths into its features; a "
+                "recurrent layer without return_sequences gives one vector for each sequence"
+            )
         y = x.reshape(self.output_shape(x.shape))
         return y, lambda dy, input_grad: dy.reshape(x.shape)
 

@@ -16,13 +16,24 @@ class GradientError(ArithmeticError):
         The first layer whose output is not finite, or whose gradient is not.
     tensor : str or None
         The gradient that is not finite ("2.weight"), or None where the forward pass failed first.
+    time_step : int or None
+        Where that layer is recurrent, or has recurrent ones in it: the first time step at which
+        its output is not finite; of gradients, which come from the last step, the last one.
     """
 
-    def __init__(self, message: str, step: int, layer: int | None, tensor: str | None) -> None:
+    def __init__(
+        self,
+        message: str,
+        step: int,
+        layer: int | None,
+        tensor: str | None,
+        time_step: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.step = step
         self.layer = layer
         self.tensor = tensor
+        self.time_step = time_step
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (str(self), self.step, self.layer, self.tensor)
+        return type(self), (str(self), self.step, self.layer, self.tensor, self.time_step)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastgrad.arena import Array, aligned
 from fastgrad.program import Tape
+from fastgrad.samples import Samples
 
 
 @dataclass
@@ -18,10 +19,23 @@ class Batch:
     x: Array
     target: Array
     weight: Array | None
+    lengths: Array | None
     outputs: list[Array]  # of every layer
     calls: list[Any]  # forward, loss, backward
     closing: list[Any]  # what a good minibatch leaves behind: running statistics, counts
     tape: Tape
+    starts: Array | None = None  # of a window of longer sequences: the times of its first step
+
+    def fill(self, samples: Samples) -> None:
+        """Put these rows in."""
+        for own, given in zip(self.arrays, samples.arrays, strict=True):
+            own[...] = given
+
+    @property
+    def arrays(self) -> list[Array]:
+        """As those of `Samples`."""
+        given = self.x, self.target, self.weight, self.lengths
+        return [array for array in given if array is not None]
 
 
 @dataclass
@@ -71,6 +85,10 @@ class Feed:
             done -= now
         return row
 
+    def last(self, done: int) -> Batch:
+        """The last minibatch of the step after the first `done`."""
+        return self.batch(done, self.row(done + 1) - 1)
+
     def batch(self, done: int, row: int) -> Batch:
         """The minibatch at this row of the step after the first `done`."""
         at = self.row(done)
@@ -109,7 +127,7 @@ def gather(batch: Batch, arrays: list[Array], order: Array, cursor: Array) -> li
     ----------
     batch : Batch
     arrays : list of ndarray
-        Inputs, targets and, if the minibatch has them, weights; a row for each sample.
+        Those of `Samples`; a row for each of them.
     order : int64 (N,)
         Row numbers in the order of training.
     cursor : int64 (1,)
@@ -117,8 +135,7 @@ def gather(batch: Batch, arrays: list[Array], order: Array, cursor: Array) -> li
     """
     record, dtype = batch.tape.backend.record, batch.tape.dtype
     calls = []
-    for source, out in zip(arrays, (batch.x, batch.target, batch.weight), strict=False):
-        assert out is not None
+    for source, out in zip(arrays, batch.arrays, strict=True):
         if source.dtype == np.int64 and source.ndim == 1:
             calls.append(record("gather_labels", source, order, cursor, out))
         else:  # labels of sequences move as the bytes of some reals

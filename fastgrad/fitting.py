@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import checks
+from fastgrad import checks, truncated
 from fastgrad.arena import Array
 from fastgrad.data.file_rows import FileRows
 from fastgrad.errors import GradientError
 from fastgrad.model import Sequential
 from fastgrad.policies import Raise
 from fastgrad.recording import planned
+from fastgrad.recurrent import models
 from fastgrad.run import Callback, Run, Settings
 from fastgrad.streaming import Batches, are_batches
 from fastgrad.train import Trainer
@@ -43,6 +44,8 @@ def fit(
     steps_per_epoch: int | None = None,
     validation: Any = None,
     sample_weight: Any = None,
+    lengths: Any = None,
+    bptt: int | None = None,
     shuffle: bool = True,
     callbacks: Sequence[Callback] = (),
     progress: bool | None = None,
@@ -55,9 +58,9 @@ def fit(
     model : Sequential
     X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T); FileRows; or batches
         Batches are an iterable, or a function that returns an iterator for each epoch; their items
-        are ``(x, y)`` or ``(x, y, sample_weight)``. Each is a minibatch as it is, in that order.
-        The rows of an array that are trained on give `Standardize` its statistics, if it has none
-        yet.
+        are ``(x, y)``, ``(x, y, sample_weight)`` or ``(x, y, sample_weight, lengths)``, where the
+        weight may be None. Each is a minibatch as it is, in that order. The rows of an array that
+        are trained on give `Standardize` its statistics, if it has none yet.
     y : array-like, optional
         Targets, as the loss takes them; `FileRows` and batches have their own.
     loss, optimizer, clip, regularizers, constraints, schedule, per_layer
@@ -68,10 +71,13 @@ def fit(
     epochs, batch_size : int
     steps_per_epoch : int, optional
         Batches of an epoch, where they do not end by themselves.
-    validation : float or (X, y), optional
+    validation : float, (X, y) or (X, y, lengths), optional
         A fraction of the rows, drawn at random and not trained on, or a set of its own; of rows
         that are not in memory no fraction can be taken.
-    sample_weight : array-like (N,), optional
+    sample_weight, lengths, bptt
+        As for `Trainer.epoch`. With both lengths and bptt a schedule that is given in parts of the
+        run may come a little short of its end: it counts the windows of the longest sequence for
+        each minibatch.
     shuffle : bool
         Whether each epoch draws the order of rows anew.
     callbacks : sequence of callable
@@ -105,6 +111,7 @@ def fit(
         shuffle=bool(shuffle),
         validation="given" if isinstance(validation, (tuple, list)) else validation,
         split=copy.deepcopy(generator),
+        bptt=bptt,
     )
     callbacks = callables(callbacks)
     if are_batches(X, y):
@@ -125,7 +132,7 @@ def fit(
         regularizers=regularizers,
         constraints=constraints,
     )
-    data = prepared(trainer, X, y, sample_weight, validation, generator)
+    data = prepared(trainer, X, y, sample_weight, lengths, validation, settings, generator)
     run = Run(model, trainer, settings)
     return train(run, data, callbacks, progress)
 
@@ -137,71 +144,103 @@ class Data:
     X: Array | FileRows | Batches
     y: Array | None
     weight: Array | None
-    held_out: tuple[Array, Array] | None
+    lengths: Array | None
+    held_out: tuple[Array, Array, Array | None] | None
 
     def epoch(self, trainer: Trainer, settings: Settings) -> float:
         """Train on all of it once; return the mean loss."""
         if isinstance(self.X, Batches):
             return self.X.epoch(trainer)
-        return trainer.epoch(self.X, self.y, settings.batch_size, settings.shuffle, self.weight)
+        how = settings.batch_size, settings.shuffle, self.weight, self.lengths, settings.bptt
+        return trainer.epoch(self.X, self.y, *how)
 
-    def steps(self, batch_size: int, accumulate: int) -> int:
+    def steps(self, trainer: Trainer, settings: Settings) -> int:
         """Optimizer steps of an epoch, or 0 where only the end will tell."""
+        size, accumulate = settings.batch_size, trainer.accumulate
         if isinstance(self.X, Batches):
             return -(-(self.X.steps or 0) // accumulate)
-        return sum(count for _, count in planned(len(self.X), batch_size, accumulate))
+        if settings.bptt is not None:
+            rows, times = self.X.shape[:2]
+            sequences = len(trainer.model.output_shape(self.X.shape)) > 2
+            longest = times if self.lengths is None else int(self.lengths.max())
+            return truncated.steps_of_epoch(rows, size, longest, settings.bptt, sequences)
+        return sum(count for _, count in planned(len(self.X), size, accumulate))
 
 
 def prepared(
-    trainer: Trainer, X: Any, y: Any, weight: Any, validation: Any, rng: np.random.Generator
+    trainer: Trainer,
+    X: Any,
+    y: Any,
+    weight: Any,
+    lengths: Any,
+    validation: Any,
+    settings: Settings,
+    rng: np.random.Generator,
 ) -> Data:
-    """Training rows, their targets and weights, and what is held out; all checked."""
+    """Training rows, what belongs to them, and what is held out; all checked."""
     model = trainer.model
+    own_set = isinstance(validation, (tuple, list))
     if isinstance(X, (FileRows, Batches)):
         what = "FileRows" if isinstance(X, FileRows) else "batches"
-        checks.only(what, y=y, sample_weight=weight)
-        if validation is not None and not isinstance(validation, (tuple, list)):
+        checks.only(what, y=y, sample_weight=weight, lengths=lengths, bptt=settings.bptt)
+        if validation is not None and not own_set:
             raise ValueError(f"validation must be (X, y) with {what}, got {validation!r}")
-        held_out = None if validation is None else own_set(trainer, validation)
-        return Data(X, None, None, held_out)
-    X = model.checked("X", X)
-    _, y = trainer.targets(y, model.output_shape(X.shape))
-    if weight is not None:
-        weight = checks.weights("sample_weight", weight, len(X), model.dtype)
-    if validation is None:
-        return Data(X, y, weight, None)
-    if isinstance(validation, (tuple, list)):
-        return Data(X, y, weight, own_set(trainer, validation))
+        if isinstance(X, FileRows):
+            trainer.refuse_reordering(len(X), settings.batch_size, settings.shuffle)
+        held_out = None if validation is None else _held_out(trainer, validation)
+        return Data(X, None, None, None, held_out)
+    rows = model.checked("X", X)
+    if settings.bptt is not None:
+        settings.bptt = truncated.checked(trainer, settings.bptt, rows.shape)
+    data = trainer.samples(rows, y, weight, lengths)
+    if validation is None or own_set:
+        held_out = None if validation is None else _held_out(trainer, validation)
+        trainer.refuse_reordering(len(rows), settings.batch_size, settings.shuffle)
+        return Data(rows, data.target, data.weight, data.lengths, held_out)
     fraction = checks.number("validation", validation, 0, 1, open_low=True, open_high=True)
-    count = round(len(X) * fraction)
-    if not 0 < count < len(X):
+    name = models.stateful_layer(model.layers)
+    if name is not None:
         raise ValueError(
-            f"validation {fraction} of {len(X)} rows leaves {len(X) - count} to train on and "
+            f"validation {fraction} would draw rows at random, but layer {name} is stateful and "
+            "needs them as they are: give validation=(X, y)"
+        )
+    count = round(len(rows) * fraction)
+    if not 0 < count < len(rows):
+        raise ValueError(
+            f"validation {fraction} of {len(rows)} rows leaves {len(rows) - count} to train on and "
             f"{count} to validate with"
         )
-    order = rng.permutation(len(X))
+    order = rng.permutation(len(rows))
     held, rest = order[:count], order[count:]
-    return Data(X[rest], y[rest], None if weight is None else weight[rest], (X[held], y[held]))
+    own_weight, own_lengths = (
+        None if array is None else array[rest] for array in (data.weight, data.lengths)
+    )
+    held_lengths = None if data.lengths is None else data.lengths[held]
+    held_out = rows[held], data.target[held], held_lengths
+    return Data(rows[rest], data.target[rest], own_weight, own_lengths, held_out)
 
 
-def own_set(trainer: Trainer, validation: Any) -> tuple[Array, Array]:
+def _held_out(trainer: Trainer, given: Any) -> tuple[Array, Array, Array | None]:
     """A validation set apart from the rows to train on."""
-    if len(validation) != 2:
-        raise ValueError(f"validation must be (X, y) or a fraction, got {len(validation)} items")
-    model = trainer.model
-    X = model.checked("validation X", validation[0])
-    return X, trainer.targets(validation[1], model.output_shape(X.shape))[1]
+    if len(given) not in (2, 3):
+        raise ValueError(
+            f"validation must be (X, y[, lengths]) or a fraction, got {len(given)} items"
+        )
+    X, y, *lengths = given
+    rows = trainer.model.checked("validation X", X)
+    found = trainer.samples(rows, y, lengths=lengths[0] if lengths else None)
+    return rows, found.target, found.lengths
 
 
 def train(run: Run, data: Data, callbacks: Sequence[Callback], progress: bool | None) -> Run:
     """The epochs that a run still has before it."""
     settings, trainer = run.settings, run.trainer
-    steps = data.steps(settings.batch_size, trainer.accumulate)
+    steps = data.steps(trainer, settings)
     trainer.stepper.total_steps = steps * settings.epochs or None
     run.callbacks, run.data = callbacks, data
     _tell(callbacks, "start", run)
     if not isinstance(data.X, Batches):
-        run.model.fit_input(data.X, again=False)
+        run.model.fit_input(data.X, again=False, lengths=data.lengths)
     # what is saved must know what the others made of the epoch
     ordered = sorted(callbacks, key=lambda callback: hasattr(callback, "saves"))
     with _bar(run, settings.epochs, progress) as bar:
@@ -283,9 +322,10 @@ def _note(
     if type(trainer.guard.policy) is not Raise:
         run.record(left_out=bad)
     if data.held_out is not None:
-        X, y = data.held_out
-        z = run.model.predict(X)
-        run.record(val_loss=trainer.loss_of(z, y))
+        X, y, lengths = data.held_out
+        with run.model._memory.aside():
+            z = run.model.predict(X, lengths=lengths)
+        run.record(val_loss=trainer.loss_of(z, y, lengths=lengths))
         if trainer.loss.labels and y.ndim == 1:
             run.record(val_accuracy=float((z.argmax(axis=-1) == y).mean()))
 

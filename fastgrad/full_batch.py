@@ -46,13 +46,14 @@ def epoch(recorder: Recorder, optimizer: LBFGS, batch: Batch) -> None:
     backend, threads = batch.tape.backend, backends.num_threads()
     program = backend.program([batch.calls], recorder.status, batch.tape.keep)
     good = params.copy()
+    model._flow = batch.tape.through_time
 
     def loss_and_gradient(x: Array) -> tuple[float, Array]:
         params[...] = x
         program.run([1], threads)
         if recorder.status[0]:
             steps = int(recorder.step[0])
-            raise find_not_finite(model, batch.outputs, recorder.loss[0], steps)
+            raise find_not_finite(model, batch, recorder.loss[0], steps)
         return float(recorder.loss[0]), model.flat_grads.astype(np.float64)
 
     def accept(x: Array) -> None:

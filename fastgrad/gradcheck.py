@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import checks, losses
+from fastgrad import checks
 from fastgrad.arena import Array
 from fastgrad.model import Sequential
+from fastgrad.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def gradcheck(
     vjp: Callable[..., Sequence[Any]] | None = None,
     loss: Any = None,
     y: Any = None,
+    lengths: Any = None,
     tolerance: float = 1e-6,
     rng: Any = 0,
 ) -> GradCheck:
@@ -72,6 +74,8 @@ def gradcheck(
         For a callable: ``vjp(dy, *inputs)`` returns the gradient of ``sum(dy * f)`` for each input.
     loss, y : optional
         For a model: check the gradient of this loss with targets y, instead of ``sum(dy * out)``.
+    lengths : array-like (N,), optional
+        For a model of sequences: how many steps of each count.
     tolerance : float
         Largest relative error that passes.
     rng : int or numpy.random.Generator
@@ -92,7 +96,7 @@ def gradcheck(
     if isinstance(function, Sequential):
         if len(inputs) != 1:
             raise TypeError(f"a model is checked at one input x, got {len(inputs)}")
-        return _check_model(function, inputs[0], loss, y, tolerance, generator)
+        return _check_model(function, inputs[0], loss, y, lengths, tolerance, generator)
     if vjp is None:
         raise TypeError("vjp is needed to check a callable")
     arrays = [np.array(value, np.float64) for value in inputs]
@@ -108,7 +112,13 @@ def gradcheck(
 
 
 def _check_model(
-    model: Sequential, x: Any, loss: Any, y: Any, tolerance: float, rng: np.random.Generator
+    model: Sequential,
+    x: Any,
+    loss: Any,
+    y: Any,
+    lengths: Any,
+    tolerance: float,
+    rng: np.random.Generator,
 ) -> GradCheck:
     if model.dtype != np.float64:
         raise TypeError(f"gradcheck needs a float64 model, got {model.dtype}")
@@ -116,10 +126,13 @@ def _check_model(
     has_dx = model.indices is None
     buffers = model.flat_buffers.copy()  # which a look at the model must not move
     count = model._count.copy()
+    states = {name: array.copy() for name, array in model._memory.lasting().items()}
 
     def forward() -> Array:
         model._count[...] = count  # what is dropped is the same each time
-        return model.forward(x, train=True)
+        model._memory.reset()
+        model._memory.put_lasting(states)
+        return model.forward(x, train=True, lengths=lengths)
 
     out = forward()
     if loss is None:
@@ -131,10 +144,10 @@ def _check_model(
         from fastgrad.train import Trainer
 
         trainer = Trainer(model, loss, "sgd")
-        dy = _loss_gradient(losses.for_targets(trainer.loss, y, out.shape), out, y)
+        dy = _loss_gradient(trainer.samples(x, y, lengths=lengths), out)
 
         def value() -> float:
-            return trainer.loss_of(forward(), y)
+            return trainer.loss_of(forward(), y, lengths=lengths)
 
     forward()
     dx = model.backward(dy, has_dx)
@@ -145,15 +158,17 @@ def _check_model(
     terms = float(np.abs(dy * out).sum()) if loss is None else 0.0
     found = _compare(named, exact, value, terms, tolerance, rng)
     model.flat_buffers[...] = buffers
+    model._memory.reset()
+    model._memory.put_lasting(states)
     return found
 
 
-def _loss_gradient(loss: losses.Loss, z: Array, y: Any) -> Array:
+def _loss_gradient(samples: Samples, z: Array) -> Array:
     from fastgrad import backends
     from fastgrad.program import Tape, Workspace
 
-    tape = Tape(backends.active(), Workspace(), z.dtype)
-    dz = loss.record(tape, z, loss.targets(y, z.shape, z.dtype), None, np.zeros(1))
+    tape = Tape(backends.active(), Workspace(), z.dtype, lengths=samples.lengths)
+    dz = samples.loss.record(tape, z, samples.target, None, np.zeros(1))
     status = np.zeros(1, np.int64)
     tape.backend.program([tape.take()], status, tape.keep).run([1], backends.num_threads())
     return dz.copy()

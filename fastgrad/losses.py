@@ -1,7 +1,8 @@
 """Losses: each names its kernel and says what targets it takes.
 
 Every loss is a mean over rows, weighted where `sample_weight` (and `class_weight`) are given:
-``sum(w_i l_i) / sum(w_i)``, and l_i is itself the mean over a row's outputs.
+``sum(w_i l_i) / sum(w_i)``, and l_i is itself the mean over a row's outputs. Of sequences each step
+is such a row, with the weight of its sequence; steps behind the length of theirs weigh nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ class Loss:
     def record(
         self, tape: Tape, z: Array, target: Array, weight: Array | None, loss: Array
     ) -> Array:
-        """Record the loss of outputs z; return the gradient with respect to z."""
+        """Record the loss of outputs z; return the gradient with respect to z.
+
+        `weight` is that of rows (N,) or, where z is (N, T, O), of steps (N, T); the latter must be
+        0 where the tape's lengths say that there is padding.
+        """
         dz = tape.empty(z.shape)
         features = z.shape[-1]
         flat = z.reshape(-1, features)
@@ -46,7 +51,7 @@ class Loss:
         target = target.reshape(-1) if self.labels else target.reshape(flat.shape)
         tape.call(
             *self._call(flat, target),
-            *self._weights(weight),
+            *self._weights(_of_rows(tape, z, weight)),
             dz.reshape(flat.shape),
             rows,
             loss,
@@ -196,6 +201,17 @@ class SoftCrossEntropy(_CrossEntropy):
         if found.min() < 0:
             raise ValueError(f"y must not be negative, got {found.min():g}")
         return found
+
+
+def _of_rows(tape: Tape, z: Array, weight: Array | None) -> Array | None:
+    """The weight of each row of z laid flat."""
+    if z.ndim == 2 or (weight is None and tape.lengths is None):
+        return weight
+    if weight is not None and weight.ndim > 1:
+        return weight.reshape(-1)
+    steps = tape.empty(z.shape[:2])
+    tape.call("sequence_weights", tape.lengths, weight, steps)
+    return steps.reshape(-1)
 
 
 _BY_NAME = {

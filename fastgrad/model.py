@@ -14,9 +14,11 @@ from fastgrad import backends, checks
 from fastgrad.arena import Arena, Array, Part, Views
 from fastgrad.containers import buffers_of, features_of, own, parameters_of, record_all
 from fastgrad.data.file_rows import FileRows
-from fastgrad.data.windows import parts
+from fastgrad.data.windows import parts, without_padding
 from fastgrad.layers import Backward, Layer
+from fastgrad.predicting import predict
 from fastgrad.program import Memory, State, Tape, Workspace
+from fastgrad.recurrent.time_gradients import TimeGradients, time_gradients
 from fastgrad.summary import Summary, summarize
 
 
@@ -98,15 +100,12 @@ class Sequential:
         self._workspaces = {train: Workspace() for train in (False, True)}
         self._passes: dict[Any, Pass] = {}
         self._memory = Memory()
+        self._flow: Mapping[str, Array] = {}  # of the last backward pass, here or in a Trainer
         self._last: Pass | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        recorded = (
-            "_workspaces",
-            "_passes",
-            "_memory",
-            "_last",
-        )  # points into the memory of this model
+        # points into the memory of this model
+        recorded = ("_workspaces", "_passes", "_memory", "_flow", "_last")
         return {name: value for name, value in vars(self).items() if name not in recorded}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -186,7 +185,25 @@ class Sequential:
             return checks.indices(name, x, self.indices)
         return checks.rows(name, x, self.inputs, self.dtype, check_finite)
 
-    def fit_input(self, X: Any, again: bool = True) -> None:
+    def are_sequences(self, shape: tuple[int, ...]) -> bool:
+        """Whether an input of that shape is sequences: (N, T, inputs), or of indices (N, T)."""
+        return len(shape) == self._sequence_axes
+
+    @property
+    def _sequence_axes(self) -> int:
+        return 3 if self.indices is None else 2
+
+    def checked_lengths(self, name: str, lengths: Any, shape: tuple[int, ...]) -> Array:
+        """Lengths of the sequences in an input of that shape, (N,) int64.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If they do not fit; the error calls them `name`.
+        """
+        return checks.lengths(name, lengths, shape, self._sequence_axes)
+
+    def fit_input(self, X: Any, again: bool = True, lengths: Any = None) -> None:
         """Take the statistics of `Standardize` from these rows.
 
         Parameters
@@ -195,6 +212,8 @@ class Sequential:
             Training rows only: what is held out must not be seen.
         again : bool
             Whether statistics that the model has already are taken anew.
+        lengths : array-like (N,), optional
+            How many steps of each sequence count.
 
         Raises
         ------
@@ -202,10 +221,13 @@ class Sequential:
             As `forward`.
         """
         given = self._given(X)
+        steps = None if lengths is None else self.checked_lengths("lengths", lengths, given.shape)
+        if steps is not None and not steps.any():
+            raise ValueError("lengths are all 0: there is no step to take statistics of")
 
         def rows() -> Iterator[Array]:
             with parts(given, self.input_dtype, 1, self.indices) as (_, windows):
-                yield from windows
+                yield from windows if steps is None else without_padding(windows, steps)
 
         self.layers[0].fit_input(rows, own(self.buffers, 0), again)
 
@@ -263,7 +285,7 @@ class Sequential:
             If `Standardize` has no statistics yet.
         """
         rows = self.checked("x", x)
-        steps = None if lengths is None else checks.lengths("lengths", lengths, rows.shape)
+        steps = None if lengths is None else self.checked_lengths("lengths", lengths, rows.shape)
         start = "own" if states is None else "given"
         known = self._pass(rows.shape, train, steps is not None, start)
         known.x[...] = rows
@@ -315,17 +337,18 @@ class Sequential:
         buffer, dx, program = known.backwards[input_grad]
         buffer[...] = gradient
         program.run([1], backends.num_threads())
+        self._flow = known.tape.through_time
         return dx.copy() if input_grad and dx is not None else None
 
     @property
     def states(self) -> dict[str, Array]:
         """The states of recurrent layers after the last `forward` or `predict`, (N, units) each.
 
+        Those of the last rows, where `predict` has not taken all at once.
         ``"0.h_l0"`` is that of layer 0, of its lowest level.
         """
-        return {
-            name: state.final.copy() for name, state in self._states_of(self._sequences).items()
-        }
+        known = self._states_of(self._sequences)
+        return {name: state.final.copy() for name, state in known.items()}
 
     @property
     def state_grads(self) -> dict[str, Array]:
@@ -334,47 +357,61 @@ class Sequential:
         return {name: state.d_initial.copy() for name, state in known.items()}
 
     def reset_states(self) -> None:
-        """Have stateful layers start from zeros."""
+        """Have stateful layers start from zeros, for whatever number of rows.
+
+        Each number of rows has states of its own.
+        """
         self._memory.reset()
 
     def _states_of(self, sequences: int) -> dict[str, State]:
         return self._memory.of(sequences)
 
-    def predict(self, X: Any, batch_size: int = 1024, out: Array | None = None) -> Array:
+    @property
+    def time_gradients(self) -> dict[str, TimeGradients]:
+        """Norms of the gradient at each step of recurrent layers, in the last backward pass.
+
+        That is the one of `backward`, of `Trainer.step`, or of the last minibatch of an epoch,
+        before clips. ``"0.l0"`` is layer 0, its lowest level, ``"0.l0_reverse"`` the reverse
+        direction of that. Empty before the first such pass. The arrays are copies.
+
+        Examples
+        --------
+        >>> import fastgrad as fg
+        >>> model = fg.Sequential(fg.RNN(3, 8), rng=0)
+        >>> y = model.forward([[[1.0, 0.0, 0.0]] * 20])
+        >>> dx = model.backward(y)
+        >>> model.time_gradients["0.l0"].h.shape
+        (20,)
+        """
+        return time_gradients(self.layers, self._flow)
+
+    def predict(
+        self,
+        X: Any,
+        batch_size: int | None = None,
+        out: Array | None = None,
+        lengths: Any = None,
+    ) -> Array:
         """Outputs for any number of rows, `batch_size` of them at a time.
 
         Parameters
         ----------
         X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T); or FileRows
-        batch_size : int
+        batch_size : int, optional
+            By default 1024, but of sequences fewer where these would be more than 32768 steps, so
+            that memory is bounded. A model with a stateful layer takes all rows at once.
         out : ndarray of the result's shape, optional
             Where to put the outputs: a memmap, for instance, where they are many.
+        lengths : array-like (N,), optional
+            How many steps of each sequence count.
 
         Returns
         -------
         ndarray, (N, outputs) or (N, T, outputs)
-            `out`, where it is given.
+            `out`, where it is given. In sequences, what comes after the steps that count means
+            nothing.
         """
-        given = self._given(X)
-        size = checks.count("batch_size", batch_size)
-        outputs, done = out, 0
-        with parts(given, self.input_dtype, size, self.indices) as (count, windows):
-            for window in windows:
-                for start in range(0, len(window), size):
-                    part = window[start : start + size]
-                    known = self._pass(part.shape, train=False)
-                    known.x[...] = part
-                    known.forward.run([1], backends.num_threads())
-                    if done == 0:
-                        shape = (count, *known.y.shape[1:])
-                        if outputs is None:
-                            outputs = np.empty(shape, self.dtype)
-                        checks.output("out", outputs, shape)
-                    assert outputs is not None
-                    outputs[done : done + len(part)] = known.y
-                    done += len(part)
-        assert outputs is not None
-        return outputs
+        return predict(self, X, batch_size, out, lengths)
 
     def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
         """Write parameters and description to a safetensors file, whole or not at all.

@@ -111,7 +111,7 @@ class Parallel(Layer):
         """Record the branches one after the other, and what merges their outputs."""
         outputs, backwards = [], []
         for i, branch in enumerate(self.layers):
-            with tape.met(is_foreign(branch)):
+            with tape.met(is_foreign(branch)), tape.inside(str(i)):
                 y, backward = branch.record(tape, x, own(params, i), own(grads, i), train)
             outputs.append(y)
             backwards.append(backward)
@@ -132,14 +132,14 @@ class Parallel(Layer):
 
         def record_backward(dy: Array, input_grad: bool) -> Array | None:
             total: Array | None = None
-            for branch, backward, shape, start in zip(
-                self.layers, backwards, shapes, starts, strict=True
+            for i, (branch, backward, shape, start) in enumerate(
+                zip(self.layers, backwards, shapes, starts, strict=True)
             ):
                 if not input_grad and not branch.parameters():
                     continue
                 own_dy = tape.empty(shape)  # a branch may overwrite what it is given
                 tape.call("take_columns", rows_of(dy), start, rows_of(own_dy))
-                with tape.met(is_foreign(branch)):
+                with tape.met(is_foreign(branch)), tape.inside(str(i)):
                     dx = backward(own_dy, input_grad)
                 if dx is None:
                     continue

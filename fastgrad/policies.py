@@ -137,8 +137,7 @@ class Guard:
             mean = self._sum / self._age
             if mean <= self.policy.worse * self._loss or self._loss == 0:
                 self._loss = mean
-                for name, array in arrays().items():
-                    self.kept[name][...] = array
+                self.kept = {name: array.copy() for name, array in arrays().items()}
             self._age, self._sum = 0, 0.0
 
     def met(self, arrays: Arrays) -> float | None:
@@ -152,7 +151,7 @@ class Guard:
             return 1.0
         for name, array in arrays().items():
             if not name.endswith(".report"):  # accounts, as this one, count all that was done
-                array[...] = self.kept[name]
+                array[...] = self.kept.get(name, 0)  # states of other rows, which were zeros then
         self._age, self._sum = 0, 0.0
         return self.policy.lr_factor
 

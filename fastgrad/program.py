@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,12 +43,15 @@ class State:
         Before the first step, if the recording starts from it, and after the last one.
     d_final, d_initial : ndarray, (N, units)
         Gradients with respect to them: given, and found.
+    lasting : bool
+        Whether each batch goes on from it, as in a stateful layer.
     """
 
     initial: Array
     final: Array
     d_final: Array
     d_initial: Array
+    lasting: bool
 
 
 class Memory:
@@ -57,12 +60,39 @@ class Memory:
     def __init__(self) -> None:
         self._states: dict[tuple[str, tuple[int, int]], State] = {}
 
-    def state(self, name: str, shape: tuple[int, int], dtype: Any) -> State:
+    def state(self, name: str, shape: tuple[int, int], dtype: Any, lasting: bool = False) -> State:
         """The state of that name; zeros, when it is asked for first."""
         key = name, shape
         if key not in self._states:
-            self._states[key] = State(*(np.zeros(shape, dtype) for _ in range(4)))
+            initial, final, d_final, d_initial = (np.zeros(shape, dtype) for _ in range(4))
+            self._states[key] = State(initial, final, d_final, d_initial, lasting)
         return self._states[key]
+
+    def lasting(self) -> dict[str, Array]:
+        """What the next batches go on from, as live arrays: ``"32.0.h_l0"`` for 32 sequences."""
+        return {
+            f"{shape[0]}.{name}": state.initial
+            for (name, shape), state in self._states.items()
+            if state.lasting
+        }
+
+    def put_lasting(self, values: Mapping[str, Array]) -> None:
+        """Go on from these."""
+        for key, value in values.items():
+            rows, units = value.shape
+            name = key.partition(".")[2]
+            self.state(name, (rows, units), value.dtype, True).initial[...] = value
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Start from zeros within the block, and after it from what there was before."""
+        kept = {name: array.copy() for name, array in self.lasting().items()}
+        self.reset()
+        try:
+            yield
+        finally:
+            self.reset()
+            self.put_lasting(kept)
 
     def of(self, sequences: int) -> dict[str, State]:
         """All states for as many sequences, by name."""
@@ -72,6 +102,25 @@ class Memory:
         """Have all start from zeros."""
         for state in self._states.values():
             state.initial[...] = 0
+
+
+@dataclass(frozen=True)
+class InSteps:
+    """What a recurrent layer gives at each step; `fastgrad.recurrent.steps` says how it lies.
+
+    Attributes
+    ----------
+    h : ndarray, (N + N T, units)
+        N rows of the initial state first.
+    order, offsets : ndarray of int64
+    reverse : bool
+        Whether sequences are read from their last step to their first.
+    """
+
+    h: Array
+    order: Array
+    offsets: Array
+    reverse: bool
 
 
 class Tape:
@@ -102,7 +151,10 @@ class Tape:
     Attributes
     ----------
     through_time : dict of str to ndarray
-        By layer, norms of the gradient at each step; see "flow" in `contract`.
+        By layer, level and direction ("0.l0"), norms of the gradient at each step; see "flow" in
+        `contract`.
+    in_steps : dict of str to InSteps
+        By the same names, their outputs.
     """
 
     def __init__(
@@ -129,6 +181,7 @@ class Tape:
         self.memory = Memory() if memory is None else memory
         self.start = start
         self.through_time: dict[str, Array] = {}
+        self.in_steps: dict[str, InSteps] = {}
         self.path = ""
         self._workspace = workspace
         self._random_layers = 0

@@ -98,6 +98,7 @@ def lr_range_test(
     steps: int = 100,
     batch_size: int = 64,
     sample_weight: Any = None,
+    lengths: Any = None,
     rng: Any = None,
 ) -> RangeTest:
     """Train a copy of the model with a learning rate that grows with each step.
@@ -119,7 +120,8 @@ def lr_range_test(
     batch_size : int
         Rows of a minibatch, N at most. They are drawn in the random order of one epoch after
         another.
-    sample_weight : array-like (N,), optional
+    sample_weight, lengths
+        As for `Trainer.epoch`.
     rng : int or numpy.random.Generator
         Seed of the order of rows, and of dropout.
 
@@ -139,18 +141,19 @@ def lr_range_test(
     generator = copy.deepcopy(checks.generator(rng))
     optimizer = copy.deepcopy(optimizers.get(optimizer))
     trainer = Trainer(copy.deepcopy(model), loss, optimizer, clip, generator)
-    trainer.model.fit_input(X, again=False)
-    data = _checked(trainer, X, y, sample_weight)
-    size = min(checks.count("batch_size", batch_size), len(data[0]))
+    trainer.model.fit_input(X, again=False, lengths=lengths)
+    data = trainer.samples(trainer.model.checked("X", X), y, sample_weight, lengths)
+    size = min(checks.count("batch_size", batch_size), len(data.x))
 
     losses: list[float] = []
     medians: list[float] = []
     # the first loss is that before any update, and each of the others belongs to the rate before
-    batches = _batches(len(data[0]), size, steps + 1, generator)
+    batches = _batches(len(data.x), size, steps + 1, generator)
     for lr, rows in zip([*lrs, lrs[-1]], batches, strict=True):
         optimizer.lr = lr
         try:
-            losses.append(trainer.step(*(None if a is None else a[rows] for a in data)))
+            given = data.x, data.target, data.weight, data.lengths
+            losses.append(trainer.step(*(None if a is None else a[rows] for a in given)))
         except GradientError:
             if not losses:
                 raise
@@ -171,14 +174,6 @@ def _rates(low: Any, high: Any, steps: int) -> list[float]:
     high = checks.number("high", high, low, open_low=True)
     found: list[float] = np.geomspace(low, high, steps).tolist()
     return found
-
-
-def _checked(trainer: Trainer, X: Any, y: Any, weight: Any) -> tuple[Array, Array, Array | None]:
-    """Rows, their targets and their weights."""
-    rows = trainer.model.checked("X", X)
-    outputs = trainer.model.output_shape(rows.shape)
-    _, targets = trainer.targets(y, outputs)
-    return rows, targets, trainer.weights(weight, outputs)
 
 
 def _batches(rows: int, size: int, count: int, rng: np.random.Generator) -> Array:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from fastgrad import backends
-from fastgrad.arena import Array, aligned
+from fastgrad.arena import aligned
 from fastgrad.backends import Backend
 from fastgrad.feeding import Batch, Feed, Segment, gather
-from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 from fastgrad.penalties import Penalty
 from fastgrad.program import Tape, Workspace
+from fastgrad.samples import Samples
 from fastgrad.updates import Update
 
 
@@ -43,7 +43,8 @@ class Recorder:
     loss : float64[1]
         That of the last minibatch.
     total : float64[2]
-        Sum over rows of their losses, and rows.
+        Sum over rows of their losses, and rows; of sequences with lengths or in windows, the steps
+        that count are the rows.
     sum : ndarray
         The gradient of the minibatches of a step so far.
     before, total_before : ndarray
@@ -79,18 +80,22 @@ class Recorder:
         self._endings: dict[str, tuple[list[Any], list[Any], list[Any]]] = {}
         self._feed: Feed | None = None
 
-    def batch(self, shape: tuple[int, ...], target: Array, weighted: bool, loss: Loss) -> Batch:
-        """The recording for minibatches of this shape; one of the last eight, or a new one."""
+    def batch(self, rows: int, samples: Samples, start: str = "own") -> Batch:
+        """The recording for minibatches of so many rows; one of the last eight, or a new one.
+
+        `start` is that of `Tape`.
+        """
         backend = backends.active()
-        key = (shape, target.shape[1:], type(loss), weighted, backend.name)
+        key = (rows, samples.kind, start, backend.name)
         if key not in self._batches:
             if len(self._batches) >= 8:
                 self._batches.pop(next(iter(self._batches)))
                 self._singles.clear()
-            self._batches[key] = self._record(shape, target, weighted, loss)
+            self._batches[key] = self._record(rows, samples, start)
         return self._batches[key]
 
-    def _record(self, shape: tuple[int, ...], target: Array, weighted: bool, loss: Loss) -> Batch:
+    def _record(self, rows: int, samples: Samples, start: str) -> Batch:
+        lengths = None if samples.lengths is None else np.zeros(rows, np.int64)
         tape = Tape(
             backends.active(),
             self._workspace,
@@ -98,35 +103,42 @@ class Recorder:
             self.status,
             self.seed,
             self.batches,
+            lengths,
+            self.model._memory,
+            start,
         )
-        x = tape.empty(shape, self.model.input_dtype)
-        wanted = tape.empty((shape[0], *target.shape[1:]), target.dtype)
-        weight = tape.empty((shape[0],)) if weighted else None
+        x, target, *weight = (
+            tape.empty((rows, *given.shape[1:]), given.dtype)
+            for given in (samples.x, samples.target, samples.weight)
+            if given is not None
+        )
+        own_weight = weight[0] if weight else None
         z, outputs, backward = self.model.record(tape, x, train=True)
-        backward(loss.record(tape, z, wanted, weight, self.loss), False)
+        backward(samples.loss.record(tape, z, target, own_weight, self.loss), False)
         for penalty in self.penalties:
             penalty.record(tape, self.model, self.loss)
         calls = tape.take()
         tape.good()
-        tape.call("end_batch", self.loss, shape[0], self.total, self.cursor, self.batches)
-        return Batch(x, wanted, weight, outputs, calls, tape.take(), tape)
+        counted = None
+        # the parts of a step that is made of several minibatches weigh by their rows
+        if z.ndim > 2 and self.accumulate == 1:
+            counted = lengths
+            if start == "carried" and counted is None:  # windows may differ in their steps
+                counted = np.full(rows, z.shape[1])
+        totals = self.total, self.cursor, self.batches
+        tape.call("end_batch", self.loss, rows, counted, *totals)
+        return Batch(x, target, own_weight, lengths, outputs, calls, tape.take(), tape)
 
-    def feed(self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss) -> Feed:
+    def feed(self, samples: Samples, size: int) -> Feed:
         """The program of an epoch over these arrays; that of the last epoch, if it still fits."""
-        arrays = [rows, target] if weight is None else [rows, target, weight]
+        arrays, rows = samples.arrays, len(samples.x)
         places = tuple((a.ctypes.data, a.shape) for a in arrays)
-        key = (places, size, type(loss), backends.active().name)
+        key = (places, samples.kind, size, backends.active().name)
         if self._feed is None or self._feed.key != key:
-            order = np.empty(len(rows), np.int64)
+            order = np.empty(rows, np.int64)
             segments = [
-                Segment(
-                    [
-                        self.batch((n, *rows.shape[1:]), target, weight is not None, loss)
-                        for n in sizes
-                    ],
-                    count,
-                )
-                for sizes, count in planned(len(rows), size, self.accumulate)
+                Segment([self.batch(n, samples) for n in sizes], count)
+                for sizes, count in planned(rows, size, self.accumulate)
             ]
             calls, commits = [], []
             for segment in segments:

@@ -31,6 +31,7 @@ class Settings:
     validation : float, "given" or None
     split : numpy.random.Generator
         The one that drew the validation rows, as it was before.
+    bptt : int, optional
     """
 
     epochs: int
@@ -38,6 +39,7 @@ class Settings:
     shuffle: bool
     validation: float | str | None
     split: np.random.Generator
+    bptt: int | None = None
 
 
 class Run:

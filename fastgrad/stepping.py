@@ -15,6 +15,8 @@ from fastgrad.policies import Guard, Policy
 from fastgrad.recording import Recorder
 from fastgrad.updates import AHEAD, Update
 
+STATE = "state."  # what the names of those of stateful layers start with
+
 
 class Stepper:
     """Runs the programs of a trainer, and knows everything that its next step hangs on.
@@ -68,7 +70,8 @@ class Stepper:
         found |= {f"optimizer.{name}": array for name, array in update.state.items()}
         for i, state in enumerate(update.clip_state):
             found |= {f"clip.{i}.{name}": array for name, array in state.items()}
-        return found
+        lasting = self.model._memory.lasting()
+        return found | {f"{STATE}{name}": array for name, array in lasting.items()}
 
     def numbers(self) -> dict[str, Any]:
         """What hangs on the steps done besides `arrays`, ready for JSON."""
@@ -103,6 +106,7 @@ class Stepper:
     def single(self, batch: Batch) -> None:
         """One minibatch by itself: a step, where enough of them have come."""
         recorder = self.recorder
+        self.model._flow = batch.tape.through_time
         if recorder.accumulate == 1:
             self._prepare(1)
             recorder.single(batch).run([1], backends.num_threads())
@@ -183,10 +187,13 @@ class Stepper:
                     self._undo_part()
             self.done += good
             if good:
+                self.model._flow = feed.last(here + good - 1).tape.through_time
                 loss, rows = recorder.total - total
-                self.guard.passed(good, float(loss / rows), self.arrays)
+                self.guard.passed(good, float(loss / rows) if rows else 0.0, self.arrays)
             if recorder.status[0]:
-                self._bad(feed.batch(here + good, row))
+                batch = feed.batch(here + good, row)
+                self.model._flow = batch.tape.through_time
+                self._bad(batch)
                 self.done += 1
             for every, function in self.pauses:
                 if self.done % every == 0 and self.done < steps:
@@ -205,7 +212,7 @@ class Stepper:
         """A loss or gradient was not finite."""
         recorder = self.recorder
         steps = int(recorder.step[0])
-        error = find_not_finite(self.model, batch.outputs, recorder.loss[0], steps)
+        error = find_not_finite(self.model, batch, recorder.loss[0], steps)
         factor = self.guard.met(self.arrays)
         if factor is None:
             if self.guard.in_a_row > 1:

@@ -13,6 +13,7 @@ from fastgrad.arena import Array
 from fastgrad.data.file_rows import FileRows
 from fastgrad.data.windows import Windows
 from fastgrad.recording import planned
+from fastgrad.samples import Samples
 
 if TYPE_CHECKING:
     from fastgrad.train import Trainer
@@ -52,7 +53,7 @@ def epoch(trainer: Trainer, rows: FileRows, batch_size: int, shuffle: bool) -> f
             for x, target in reading:
                 assert target is not None
                 # drawn anew where an epoch is resumed, so that the rest of it is the same
-                feed = trainer.ordered(x, target, None, batch_size, loss, shuffle)
+                feed = trainer.ordered(Samples(x, target, loss), batch_size, shuffle)
                 trainer.stepper.go_through(feed, first, steps)
                 first += feed.steps
     finally:
@@ -73,8 +74,9 @@ class Batches:
     Parameters
     ----------
     source : iterable or callable
-        Its items are ``(x, y)`` or ``(x, y, sample_weight)``, of any number of rows each. An
-        iterable that can start again does so at every epoch; an iterator goes on.
+        Its items are ``(x, y)``, ``(x, y, sample_weight)`` or ``(x, y, sample_weight, lengths)``,
+        of any number of rows each; None stands for what there is not. An iterable that can start
+        again does so at every epoch; an iterator goes on.
     steps : int, optional
         Batches of an epoch; without it an epoch ends where the batches do.
     epochs : int
@@ -120,13 +122,13 @@ class Batches:
             except StopIteration:
                 break
             done += 1
-            x, y, weight = self._parts(batch, done)
+            parts = self._parts(batch, done)
             try:
-                trainer.step(x, y, weight)
+                trainer.step(*parts)
             except (ValueError, TypeError) as error:
                 error.add_note(f"in batch {done} of epoch {self._epoch}")
                 raise
-            self.rows += len(x)
+            self.rows += len(parts[0])
         trainer.stepper.finish()
         wanted = self.steps or 1
         if done < wanted:
@@ -134,14 +136,13 @@ class Batches:
             raise ValueError(f"the batches ended after {done} in epoch {self._epoch}{least}")
         return trainer.mean_loss()
 
-    def _parts(self, batch: Any, number: int) -> tuple[Any, Any, Any]:
-        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+    def _parts(self, batch: Any, number: int) -> tuple[Any, ...]:
+        if not isinstance(batch, (tuple, list)) or not 2 <= len(batch) <= 4:
             what = type(batch).__name__
             if isinstance(batch, (tuple, list)):
                 what += f" of {len(batch)}"
             raise TypeError(
-                f"batch {number} of epoch {self._epoch} must be (x, y) or (x, y, sample_weight), "
-                f"got {what}"
+                f"batch {number} of epoch {self._epoch} must be (x, y) or "
+                f"(x, y, sample_weight[, lengths]), got {what}"
             )
-        x, y, *weight = batch
-        return x, y, weight[0] if weight else None
+        return tuple(batch)

@@ -17,7 +17,9 @@ from fastgrad import (
     losses,
     penalties,
     policies,
+    samples,
     streaming,
+    truncated,
 )
 from fastgrad.arena import Array
 from fastgrad.clipping import ClipReport
@@ -31,6 +33,8 @@ from fastgrad.penalties import Penalty
 from fastgrad.policies import Guard
 from fastgrad.program import Tape, Workspace
 from fastgrad.recording import Recorder
+from fastgrad.recurrent import models
+from fastgrad.samples import Samples
 from fastgrad.schedules import Schedule
 from fastgrad.stepping import Stepper
 from fastgrad.updates import Update
@@ -59,7 +63,7 @@ class Trainer:
     accumulate : int
         Minibatches whose gradients make one step, each weighted by its rows: large batches in
         little memory. BatchNorm sees each minibatch on its own. The last step of an epoch is made
-        of those that are left.
+        of those that are left. Lengths do not change these weights.
     average : float, optional
         Decay of a moving average of the parameters (Polyak & Juditsky 1992), in (0, 1): the mean
         over all steps, each weighing that much of what the next one weighs. See `averaged`.
@@ -217,7 +221,10 @@ class Trainer:
             yield
 
     def every(self, steps: int, function: Callable[[], object]) -> None:
-        """Have a function called within epochs, after each so many steps of one."""
+        """Have a function called within epochs, after each so many steps of one.
+
+        Not in those with `bptt`.
+        """
         self._stepper.pauses.append((checks.count("steps", steps), function))
 
     def keep_average(self) -> None:
@@ -226,7 +233,7 @@ class Trainer:
         if mean is not None and self.steps:
             self.model.flat_params[...] = mean
 
-    def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
+    def step(self, x: Any, y: Any, sample_weight: Any = None, lengths: Any = None) -> float:
         """Train on one minibatch.
 
         Parameters
@@ -235,11 +242,15 @@ class Trainer:
         y : array-like
             Targets, as the loss takes them.
         sample_weight : array-like (N,), optional
+            Of rows; where outputs are sequences, (N, T) gives each step its own.
+        lengths : array-like (N,), optional
+            How many steps of each sequence count; what x and y hold after them means nothing.
 
         Returns
         -------
         float
-            The loss before the update.
+            The loss before the update. Where outputs are sequences it is the mean over all steps
+            that count, and 0 if there are none.
 
         Raises
         ------
@@ -249,11 +260,9 @@ class Trainer:
             For a loss or gradient that is not finite; the parameters are those before the step.
         """
         self._refuse_averaged()
-        rows = self.model.checked("x", x)
-        outputs = self.model.output_shape(rows.shape)
-        loss, target = self.targets(y, outputs)
-        weight = self.weights(sample_weight, outputs)
-        self._stepper.single(self._filled(rows, target, weight, loss))
+        own = self.samples(self.model.checked("x", x), y, sample_weight, lengths)
+        self._refuse_parts()
+        self._stepper.single(self.filled(own))
         return float(self._recorder.loss[0])
 
     def epoch(
@@ -263,6 +272,8 @@ class Trainer:
         batch_size: int = 64,
         shuffle: bool = True,
         sample_weight: Any = None,
+        lengths: Any = None,
+        bptt: int | None = None,
     ) -> float:
         """Train on all rows once, in one native call.
 
@@ -276,13 +287,22 @@ class Trainer:
             The last minibatch may be smaller.
         shuffle : bool
             Whether the order of rows is drawn anew.
-        sample_weight : array-like (N,), optional
+        sample_weight, lengths
+            As for `step`.
+        bptt : int, optional
+            Steps of truncated backpropagation through time (Williams & Peng 1990): sequences are
+            cut into windows of so many steps, each of which goes on from the states with which
+            the one before it ended and makes an optimizer step, whose gradients end where it
+            begins. Memory does not grow with T then. Where outputs are no sequences there is one
+            step, for the last `bptt` steps of each sequence; the windows before them only run
+            forward, as in prediction. Windows in which nothing counts are left out.
 
         Returns
         -------
         float
-            The mean over minibatches of the loss before each update, weighted by their rows; for
-            `LBFGS` the loss after the last iteration.
+            The mean over minibatches of the loss before each update, weighted by their rows, or by
+            their steps where outputs are sequences with lengths or in windows; for `LBFGS` the
+            loss after the last iteration.
 
         Raises
         ------
@@ -292,25 +312,23 @@ class Trainer:
         self._refuse_averaged()
         size = checks.count("batch_size", batch_size)
         if isinstance(X, FileRows):
-            checks.only("FileRows", y=y, sample_weight=sample_weight)
+            others = {"sample_weight": sample_weight, "lengths": lengths, "bptt": bptt}
+            checks.only("FileRows", y=y, **others)
+            self.refuse_reordering(len(X), size, shuffle)
             return streaming.epoch(self, X, size, shuffle)
         rows = self.model.checked("X", X, check_finite=False)
-        outputs = self.model.output_shape(rows.shape)
-        loss, target = self.targets(y, outputs)
-        weight = self.weights(sample_weight, outputs)
+        given = self.samples(rows, y, sample_weight, lengths)
+        self.refuse_reordering(len(rows), size, shuffle)
         self._check_finite_once(X, rows)
-
-        # what indexes memory nobody may change once it has been checked
-        rows = self._held.hold("X", None if self.model.indices is not None else X, rows)
-        target = self._held.hold("y", None if loss.labels else y, target)
-        if weight is not None:
-            weight = self._held.hold("sample_weight", sample_weight, weight)
+        if bptt is not None:
+            return truncated.epoch(self, given, size, shuffle, bptt)
+        own = self._held_samples(given, X, y, sample_weight)
         if isinstance(self.optimizer, LBFGS):
-            batch = self._filled(rows, target, weight, loss)
+            batch = self.filled(own)
             with self._stepper.epoch():
                 full_batch.epoch(self._recorder, self.optimizer, batch)
             return self.mean_loss()
-        feed = self.ordered(rows, target, weight, size, loss, shuffle)
+        feed = self.ordered(own, size, shuffle)
         with self._stepper.epoch():
             self._stepper.go_through(feed, 0, feed.steps)
         return self.mean_loss()
@@ -320,25 +338,36 @@ class Trainer:
         total, rows = self._recorder.total.tolist()
         return total / rows if rows else math.nan
 
-    def evaluate(self, X: Any, y: Any, sample_weight: Any = None, batch_size: int = 1024) -> float:
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        batch_size: int | None = None,
+        lengths: Any = None,
+    ) -> float:
         """Mean loss over rows, without training.
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y, sample_weight, lengths
             As for `epoch`.
-        batch_size : int
+        batch_size : int, optional
+            As for `Sequential.predict`.
         """
-        return self.loss_of(self.model.predict(X, batch_size), y, sample_weight)
+        z = self.model.predict(X, batch_size, lengths=lengths)
+        return self.loss_of(z, y, sample_weight, lengths)
 
-    def loss_of(self, z: Array, y: Any, sample_weight: Any = None) -> float:
-        """Mean loss of outputs z, (N, outputs), for the targets y."""
-        loss, target = self.targets(y, z.shape)
-        target = target.copy()
-        weight = self.weights(sample_weight, z.shape)
-        tape = Tape(backends.active(), Workspace(), self.model.dtype)
+    def loss_of(self, z: Array, y: Any, sample_weight: Any = None, lengths: Any = None) -> float:
+        """Mean loss of outputs z, (N, outputs) or (N, T, outputs), for the targets y."""
+        steps = None
+        if lengths is not None and z.ndim > 2:
+            steps = checks.lengths("lengths", lengths, z.shape, z.ndim)
+        dtype = self.model.dtype
+        own = samples.checked(self.loss, z, z.shape, dtype, y, sample_weight, steps)
+        tape = Tape(backends.active(), Workspace(), dtype, lengths=steps)
         value = np.zeros(1)
-        loss.record(tape, z, target, weight, value)
+        own.loss.record(tape, z, own.target.copy(), own.weight, value)
         program = tape.backend.program([tape.take()], np.zeros(1, np.int64), tape.keep)
         program.run([1], backends.num_threads())
         return float(value[0])
@@ -352,17 +381,28 @@ class Trainer:
             return math.nan
         return math.sqrt(float(np.einsum("i,i->", *[self.model.flat_grads] * 2, dtype=np.float64)))
 
-    def targets(self, y: Any, outputs: tuple[int, ...]) -> tuple[Loss, Array]:
-        """The loss for targets of this kind, and the targets as its kernel takes them."""
-        loss = losses.for_targets(self.loss, y, outputs)
-        return loss, loss.targets(y, outputs, self.model.dtype)
+    def samples(
+        self, rows: Array, y: Any, sample_weight: Any = None, lengths: Any = None
+    ) -> Samples:
+        """Rows that the model has checked, with what belongs to them, which is checked here."""
+        steps = None
+        if lengths is not None:
+            steps = self.model.checked_lengths("lengths", lengths, rows.shape)
+        outputs, dtype = self.model.output_shape(rows.shape), self.model.dtype
+        return samples.checked(self.loss, rows, outputs, dtype, y, sample_weight, steps)
 
-    def weights(self, given: Any, outputs: tuple[int, ...]) -> Array | None:
-        if given is None:
-            return None
-        if len(outputs) > 2:
-            raise ValueError(f"sample_weight needs outputs (N, features), got sequences {outputs}")
-        return checks.weights("sample_weight", given, outputs[0], self.model.dtype)
+    def refuse_reordering(self, rows: int, size: int, shuffle: bool) -> None:
+        """Raise ValueError where a stateful layer could not go on from minibatch to minibatch."""
+        self._refuse_parts()
+        models.refuse_reordering(self.model.layers, rows, size, shuffle)
+
+    def _refuse_parts(self) -> None:
+        name = models.stateful_layer(self.model.layers) if self.accumulate > 1 else None
+        if name is not None:
+            raise ValueError(
+                f"layer {name} is stateful, and goes on after each step: it needs accumulate 1, "
+                f"got {self.accumulate}"
+            )
 
     def _refuse_averaged(self) -> None:
         if self._update.averaged:
@@ -381,21 +421,33 @@ class Trainer:
             checks.finite("X", rows)
             self._finite = seen
 
-    def _filled(self, rows: Array, target: Array, weight: Array | None, loss: Loss) -> Batch:
-        """The recording for as many rows, with these in it."""
-        batch = self._recorder.batch(rows.shape, target, weight is not None, loss)
-        batch.x[...] = rows
-        batch.target[...] = target
-        if batch.weight is not None:
-            batch.weight[...] = weight
+    def filled(self, given: Samples, start: str = "own") -> Batch:
+        """The recording for as many rows, with these in it; `start` is that of `Tape`."""
+        batch = self._recorder.batch(len(given.x), given, start)
+        batch.fill(given)
         return batch
 
-    def ordered(
-        self, rows: Array, target: Array, weight: Array | None, size: int, loss: Loss, shuffle: bool
-    ) -> Feed:
+    def _held_samples(self, found: Samples, X: Any, y: Any, weight: Any) -> Samples:
+        """The same in places of their own, unless they are what the user has given."""
+        hold = self._held.hold
+        # what indexes memory nobody may change once it has been checked
+        return Samples(
+            hold("X", None if self.model.indices is not None else X, found.x),
+            hold("y", None if found.loss.labels else y, found.target),
+            found.loss,
+            None if found.weight is None else hold("sample_weight", weight, found.weight),
+            None if found.lengths is None else hold("lengths", None, found.lengths),
+        )
+
+    def ordered(self, given: Samples, size: int, shuffle: bool) -> Feed:
         """The program of a pass over these arrays, with the order of rows."""
-        feed = self._recorder.feed(rows, target, weight, size, loss)
-        feed.order[...] = np.arange(len(rows))
-        if shuffle:
-            self.rng.shuffle(feed.order)
+        feed = self._recorder.feed(given, size)
+        feed.order[...] = self.order(len(given.x), shuffle)
         return feed
+
+    def order(self, rows: int, shuffle: bool) -> Array:
+        """Rows in the order in which they are trained on."""
+        found = np.arange(rows)
+        if shuffle:
+            self.rng.shuffle(found)
+        return found

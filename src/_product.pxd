@@ -83,16 +83,16 @@ cdef inline ptrdiff_t packed_size(ptrdiff_t N, ptrdiff_t K, const real *like) no
 
 cdef inline void multiply_panels(
     ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const real *a, ptrdiff_t a_row, const real *panels,
-    real *c, ptrdiff_t c_row, bint accumulate, real *scratch,
+    real *c, ptrdiff_t c_row, const real *bias, bint accumulate, real *scratch,
 ) noexcept nogil:
-    """c[M,N] = a[M,K] b[K,N], or c += a b, for b as `pack` made it."""
+    """c[M,N] = bias[N] + a[M,K] b[K,N], or c += a b, for b as `pack` made it."""
     cdef GemmFloat f
     cdef GemmDouble d
     if real is float:
-        f = GemmFloat(M, N, K, a, a_row, 1, panels, 0, 0, c, c_row, NULL, accumulate, M, True,
+        f = GemmFloat(M, N, K, a, a_row, 1, panels, 0, 0, c, c_row, bias, accumulate, M, True,
                       NULL)
         fg_multiply_panels_f32(&f, scratch)
     else:
-        d = GemmDouble(M, N, K, a, a_row, 1, panels, 0, 0, c, c_row, NULL, accumulate, M, True,
+        d = GemmDouble(M, N, K, a, a_row, 1, panels, 0, 0, c, c_row, bias, accumulate, M, True,
                        NULL)
         fg_multiply_panels_f64(&d, scratch)

@@ -1,8 +1,8 @@
-# Cutting a minibatch out of the data, the end of a minibatch and of a step, scheduled values.
+# Cutting a minibatch out of the data, its weights, its end and a step's, scheduled values.
 from libc.string cimport memcpy
 
 from _core cimport (
-    Team, cnp, data, int64_t, ptrdiff_t, record, team_rows,
+    Team, cnp, data, int64_t, ptrdiff_t, real, record, record_real, team_rows,
 )
 
 cnp.import_array()
@@ -61,25 +61,66 @@ def gather_labels(source, order, cursor, out):
     return gather(source, order, cursor, out)
 
 
+cdef struct Weights:
+    const int64_t *lengths
+    const void *sample_weight
+    void *weight
+    ptrdiff_t N, T
+
+
+cdef void run_sequence_weights(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Weights *a = <const Weights *>args
+    cdef const real *own = <const real *>a.sample_weight
+    cdef real *weight
+    cdef ptrdiff_t i, t, low, high, length = a.T
+    cdef real value = 1
+    team_rows(team, a.N, &low, &high)
+    for i in range(low, high):
+        weight = <real *>a.weight + i * a.T
+        if own != NULL:
+            value = own[i]
+        if a.lengths != NULL:
+            length = min(max(<ptrdiff_t>a.lengths[i], 0), a.T)
+        for t in range(length):
+            weight[t] = value
+        for t in range(length, a.T):
+            weight[t] = 0
+
+
+def sequence_weights(lengths, sample_weight, weight):
+    cdef Weights a = Weights(<const int64_t *>data(lengths), data(sample_weight), data(weight),
+                             weight.shape[0], weight.shape[1])
+    return record_real(weight, <void *>run_sequence_weights[float],
+                       <void *>run_sequence_weights[double], &a, sizeof(a), <double>a.N * a.T)
+
+
 cdef struct End:
     const double *loss
+    const int64_t *lengths
     double *total
     int64_t *cursor
     int64_t *batches
-    ptrdiff_t rows
+    ptrdiff_t rows, sequences
 
 
 cdef void run_end_batch(const void *args, Team *team, void *scratch) noexcept nogil:
     cdef const End *a = <const End *>args
-    a.total[0] += <double>a.rows * a.loss[0]
-    a.total[1] += <double>a.rows
+    cdef int64_t count = a.rows
+    cdef ptrdiff_t i
+    if a.lengths != NULL:
+        count = 0
+        for i in range(a.sequences):
+            count += a.lengths[i]
+    a.total[0] += <double>count * a.loss[0]
+    a.total[1] += <double>count
     a.cursor[0] += a.rows
     a.batches[0] += 1
 
 
-def end_batch(loss, rows, total, cursor, batches):
-    cdef End a = End(<const double *>data(loss), <double *>data(total), <int64_t *>data(cursor),
-                     <int64_t *>data(batches), rows)
+def end_batch(loss, rows, lengths, total, cursor, batches):
+    cdef End a = End(<const double *>data(loss), <const int64_t *>data(lengths),
+                     <double *>data(total), <int64_t *>data(cursor), <int64_t *>data(batches),
+                     rows, 0 if lengths is None else lengths.shape[0])
     return record(<void *>run_end_batch, &a, sizeof(a), 0)
 
 

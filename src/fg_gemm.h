@@ -27,6 +27,10 @@ enum {
     FG_KC = 512,   /* depth of a panel: 512 x 3 vectors of 64 bytes are 96 KiB, at home in L2 */
     FG_MC = 288,   /* most rows between two packings of a panel: A[MC,KC] stays in L2; half as many
                     * for A by columns, whose C is large and leaves the cache at once */
+    /* for long sums over columns: depth, most columns of A, bytes of C at home in L2 */
+    FG_KC_LONG = 64,
+    FG_MC_LONG = 1024,
+    FG_C_BYTES = 3 << 17,
     FG_NEAR = 1 << 16, /* bytes of B up to which it is as good as its panels */
     FG_PAD = 32,   /* most elements by which rows of the copy of A are longer than those of A */
     /* up to so many rows, dot products beat transposing B into panels: if B is short, or long */

@@ -273,10 +273,17 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
     const int copy_a = g->N >= 4 * NR
                        && (by_columns ? g->K >= 64 && stride * size >= 1024
                                       : g->K > FG_KC && stride * size % 1024 == 0);
+    /* a long sum over columns: a block of C stays in the cache while A and B pass by once */
+    const int pass_by = by_columns && g->K > FG_KC;
+    const ptrdiff_t depth = pass_by ? FG_KC_LONG : FG_KC;
     const int fetch = g->M * g->N * size > FG_NEAR; /* a smaller C is in L2 anyway */
     VEC bad = {0};
     const REAL *ready = g->b; /* where the next panel lies, if packed beforehand */
-    const ptrdiff_t tiles = (g->M + most - 1) / most, fit = FG_MC / most / (1 + by_columns);
+    const ptrdiff_t tiles = (g->M + most - 1) / most;
+    ptrdiff_t fit = FG_MC / most / (1 + by_columns);
+    if (pass_by && fit * most * g->N * size < FG_C_BYTES)
+        fit = FG_C_BYTES / (g->N * size) < FG_MC_LONG ? FG_C_BYTES / (g->N * size) / most
+                                                       : FG_MC_LONG / most;
     const ptrdiff_t blocks = (tiles + fit - 1) / fit; /* of about the same height */
     const ptrdiff_t block_rows = blocks ? (tiles + blocks - 1) / blocks * most : 0;
     for (ptrdiff_t m0 = 0; m0 < g->M; m0 += block_rows) {
@@ -284,7 +291,7 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
         ptrdiff_t k0 = 0;
         ready = g->b;
         do {
-            const ptrdiff_t K = g->K - k0 < FG_KC ? g->K - k0 : FG_KC;
+            const ptrdiff_t K = g->K - k0 < depth ? g->K - k0 : depth;
             const int add_c = g->accumulate || k0 > 0;
             const REAL *const plus = add_c ? g->c : g->bias;
             const ptrdiff_t plus_row = add_c ? g->c_row : 0;

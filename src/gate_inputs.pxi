@@ -131,7 +131,7 @@ cdef void run_bias_backward(const void *args, Team *team, real *scratch) noexcep
     while r < rows:
         add_rows(dz + r * G + low, min(some, rows - r), G, high - low, scratch)
         r += some
-    good = all_finite(scratch, high - low)
+    good = all_finite(scratch, min(high, G if a.apart else O) - low)
     for i in range(low, high):
         to = i if H == 0 else O - H + i if i < H else i - H
         if i < O:

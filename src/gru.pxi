@@ -32,44 +32,47 @@ cdef void run_gru_forward(const void *args, Team *team, real *scratch) noexcept 
     cdef Share s = share_steps(a, team)
     cdef real *h = <real *>a.h
     cdef real *panels = <real *>a.panels
-    cdef real *of_n = panels + packed_size(2 * a.H, a.H, panels)
+    cdef real *of_n = panels + piece(a, &s, 2, a.H, panels)
+    cdef const real *w = <const real *>a.w
     cdef real *z
     cdef real *now
     cdef const real *then
     cdef ptrdiff_t H = a.H, t, low, high, rows, before = 0
-    if s.parts > 1:
-        of_n = panels + 2 * packed_size(a.H, a.H, panels)
+    pack_inputs(a, &s, team, scratch)
     if a.option:
-        pack_forward(a, &s, 0, 2, team, panels)
-        pack_forward(a, &s, 2, 1, team, of_n)
+        pack_forward(a, &s, w, H, 2, team, panels)
+        pack_forward(a, &s, w + 2 * H * H, H, 1, team, of_n)
     else:
-        pack_forward(a, &s, 0, 3, team, panels)
+        pack_forward(a, &s, w, H, 3, team, panels)
     team_wait(team)
     for t in range(a.T):
         low, high = min(s.r0, rows_of(a, t)), min(s.r1, rows_of(a, t))
         rows = high - low
         z = <real *>a.gates + (a.offsets[t] + low) * 4 * H
         now, then = h + (a.N + a.offsets[t] + low) * H, h + (before + low) * H
+        if rows:
+            add_inputs(a, &s, a.offsets[t] + low, rows, z, scratch)
         if rows and not a.option:
-            multiply_forward(a, &s, rows, then, H, panels, 3, z + H, scratch)
+            multiply_forward(a, &s, rows, then, H, H, panels, 3, NULL, z + H, scratch)
             gru_rows(a, &s, GRU_ALL, rows, z, then, now)
         elif a.option:
             if rows:
-                multiply_forward(a, &s, rows, then, H, panels, 2, z + H, scratch)
+                multiply_forward(a, &s, rows, then, H, H, panels, 2, NULL, z + H, scratch)
                 gru_rows(a, &s, GRU_RESET, rows, z, then, now)
             if s.parts > 1:
                 team_wait(team)
             if rows:
-                multiply_forward(a, &s, rows, z + 3 * H, 4 * H, of_n, 1, z, scratch)
+                multiply_forward(a, &s, rows, z + 3 * H, 4 * H, H, of_n, 1, NULL, z, scratch)
                 gru_rows(a, &s, GRU_NEW, rows, z, then, now)
         before = a.N + a.offsets[t]
         if s.parts > 1:
             team_wait(team)
 
 
-def gru_forward(offsets, w, before, gates, h, panels):
+def gru_forward(offsets, x, w_ih, bias, w, before, gates, h, panels):
     cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 4)
     a.option = before
+    take_inputs(&a, x, w_ih, bias)
     return record_steps(w, <void *>run_gru_forward[float], <void *>run_gru_forward[double], &a)
 
 

@@ -24,6 +24,9 @@ cdef enum:
 
 cdef struct Recurrence:
     const int64_t *offsets
+    const void *x
+    const void *w_ih
+    const void *bias
     const void *w
     const void *p_i
     const void *p_f
@@ -44,7 +47,7 @@ cdef struct Recurrence:
     double *squares
     void *panels
     long long *status
-    ptrdiff_t T, N, H
+    ptrdiff_t T, N, H, inputs
     double alpha
     int blocks  # of the weight's rows
     int wide  # blocks of columns of gates
@@ -68,10 +71,15 @@ cdef Recurrence recurrence(offsets, w, gates, h, panels, int wide):
     return a
 
 
+cdef void take_inputs(Recurrence *a, x, w_ih, bias) except *:
+    a.x, a.w_ih, a.bias = data(x), data(w_ih), data(bias)
+    a.inputs = 0 if x is None else x.shape[1]
+
+
 cdef bytes record_steps(like, void *run_float, void *run_double, const Recurrence *a):
     """A call with as much work as can be shared."""
     cdef double step = <double>a.N * a.blocks * a.H * a.H
-    cdef double work = a.T * step
+    cdef double work = a.T * (step + <double>a.N * a.blocks * a.H * a.inputs)
     if a.N < 2 * TILE_ROWS and step < 2 * STEP_WORTH:
         work = 0
     return record_real(like, run_float, run_double, a, sizeof(a[0]), work)
@@ -127,35 +135,84 @@ cdef void units(const Recurrence *a, int part, int parts, ptrdiff_t *low,
 
 # ---- products of a step ----------------------------------------------------------------------
 
-cdef void pack_forward(const Recurrence *a, const Share *s, int first, int count, Team *team,
-                       real *panels) noexcept nogil:
-    """Panels of rows of w, `count` blocks of them; `first` is the first of those."""
-    cdef const real *w = <const real *>a.w + first * a.H * a.H
+cdef void pack_forward(const Recurrence *a, const Share *s, const real *w, ptrdiff_t inputs,
+                       int count, Team *team, real *panels) noexcept nogil:
+    """Panels of `count` blocks of rows of w[.., inputs]."""
     cdef ptrdiff_t H = a.H, u0, u1
     cdef int part, block
     if s.parts == 1:
-        pack(count * H, H, w, 1, H, panels, team.rank, team.used)
+        pack(count * H, inputs, w, 1, inputs, panels, team.rank, team.used)
         return
     for block in range(count):
         for part in range(s.parts):
             units(a, part, s.parts, &u0, &u1)
-            pack(u1 - u0, H, w + (block * H + u0) * H, 1, H,
-                 panels + block * packed_size(H, H, panels) + u0 * H, team.rank, team.used)
+            pack(u1 - u0, inputs, w + (block * H + u0) * inputs, 1, inputs,
+                 panels + block * packed_size(H, inputs, panels) + u0 * inputs, team.rank,
+                 team.used)
 
 
-cdef void multiply_forward(const Recurrence *a, const Share *s, ptrdiff_t rows, const real *h,
-                           ptrdiff_t h_row, const real *panels, int count, real *gates,
-                           real *scratch) noexcept nogil:
-    """gates[rows, count blocks] += h w', where gates point to the first of these blocks."""
-    cdef ptrdiff_t H = a.H, wide = a.wide * H
+cdef void multiply_forward(const Recurrence *a, const Share *s, ptrdiff_t rows, const real *x,
+                           ptrdiff_t x_row, ptrdiff_t inputs, const real *panels, int count,
+                           const real *bias, real *gates, real *scratch) noexcept nogil:
+    """gates[rows, count blocks] = bias + x w', or without a bias += x w'; gates point to the first
+    of these blocks."""
+    cdef ptrdiff_t H = a.H, wide = a.wide * H, at
     cdef int block
     if s.parts == 1:
-        multiply_panels(rows, count * H, H, h, h_row, panels, gates, wide, True, scratch)
+        multiply_panels(rows, count * H, inputs, x, x_row, panels, gates, wide, bias, bias == NULL,
+                        scratch)
         return
     for block in range(count):
-        multiply_panels(rows, s.u1 - s.u0, H, h, h_row,
-                        panels + block * packed_size(H, H, panels) + s.u0 * H,
-                        gates + block * H + s.u0, wide, True, scratch)
+        at = block * H + s.u0
+        multiply_panels(rows, s.u1 - s.u0, inputs, x, x_row,
+                        panels + block * packed_size(H, inputs, panels) + s.u0 * inputs,
+                        gates + at, wide, bias + at if bias else NULL, bias == NULL, scratch)
+
+
+cdef inline real *input_panels(const Recurrence *a, const real *like) noexcept nogil:
+    """Those of w_ih, behind those of w and the spare rows."""
+    return spare_rows(a, 0, like) + 8 * a.N * a.H
+
+
+cdef void pack_inputs(const Recurrence *a, const Share *s, Team *team, real *like) noexcept nogil:
+    """Panels of w_ih, of a GRU (whose gates start with another block) in two pieces."""
+    cdef const real *w = <const real *>a.w_ih
+    cdef real *panels = input_panels(a, like)
+    cdef int count = a.blocks - (a.blocks < a.wide)
+    if a.x == NULL:
+        return
+    pack_forward(a, s, w, a.inputs, count, team, panels)
+    if count < a.blocks:
+        pack_forward(a, s, w + 2 * a.H * a.inputs, a.inputs, 1, team,
+                     panels + piece(a, s, count, a.inputs, panels))
+
+
+cdef inline ptrdiff_t piece(const Recurrence *a, const Share *s, int count, ptrdiff_t inputs,
+                            const real *like) noexcept nogil:
+    """Elements of the panels of `count` blocks."""
+    if s.parts == 1:
+        return packed_size(count * a.H, inputs, like)
+    return count * packed_size(a.H, inputs, like)
+
+
+cdef void add_inputs(const Recurrence *a, const Share *s, ptrdiff_t row, ptrdiff_t rows,
+                     real *gates, real *scratch) noexcept nogil:
+    """What the inputs of these rows give their gates."""
+    cdef const real *x = <const real *>a.x + row * a.inputs
+    cdef const real *bias = <const real *>a.bias
+    cdef const real *panels = input_panels(a, scratch)
+    cdef ptrdiff_t H = a.H, i
+    cdef int count = a.blocks - (a.blocks < a.wide)
+    if a.x == NULL:
+        return
+    if count == a.blocks:
+        multiply_forward(a, s, rows, x, a.inputs, a.inputs, panels, count, bias, gates, scratch)
+        return
+    multiply_forward(a, s, rows, x, a.inputs, a.inputs, panels, count, bias + H, gates + H, scratch)
+    multiply_forward(a, s, rows, x, a.inputs, a.inputs,
+                     panels + piece(a, s, count, a.inputs, panels), 1, bias, gates, scratch)
+    for i in range(rows):
+        memcpy(gates + (i * 4 + 3) * H + s.u0, bias + 3 * H + s.u0, (s.u1 - s.u0) * sizeof(real))
 
 
 cdef void pack_backward(const Recurrence *a, const Share *s, int first, int count, Team *team,
@@ -173,7 +230,7 @@ cdef void multiply_backward(const Recurrence *a, const Share *s, ptrdiff_t rows,
                             real *scratch) noexcept nogil:
     """This thread's units of dh[rows, H] = gates w, or += gates w, for `count` blocks of gates."""
     multiply_panels(rows, s.u1 - s.u0, count * a.H, gates, a.wide * a.H,
-                    panels + s.u0 * count * a.H, dh + s.u0, a.H, add, scratch)
+                    panels + s.u0 * count * a.H, dh + s.u0, a.H, NULL, add, scratch)
 
 
 # ---- the gradient through time ---------------------------------------------------------------
@@ -185,7 +242,7 @@ cdef inline double squares_of(const real *x, ptrdiff_t n) noexcept nogil:
         return fg_squares_f64(x, n)
 
 
-cdef inline real *spare_rows(const Recurrence *a, ptrdiff_t t, real *like) noexcept nogil:
+cdef inline real *spare_rows(const Recurrence *a, ptrdiff_t t, const real *like) noexcept nogil:
     """Where those who share units put their parts of rows of dh, dc, and what is handed on."""
     cdef ptrdiff_t wide = (a.H + UNITS - 1) // UNITS * UNITS
     return <real *>a.panels + a.blocks * a.H * wide + (t % 2) * 4 * a.N * a.H

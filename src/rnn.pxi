@@ -12,14 +12,17 @@ cdef void run_rnn_forward(const void *args, Team *team, real *scratch) noexcept 
     cdef real *z
     cdef real *y
     cdef ptrdiff_t H = a.H, n = s.u1 - s.u0, t, i, u, low, high, before = 0
-    pack_forward(a, &s, 0, 1, team, panels)
+    pack_inputs(a, &s, team, scratch)
+    pack_forward(a, &s, <const real *>a.w, H, 1, team, panels)
     team_wait(team)
     for t in range(a.T):
         low, high = min(s.r0, rows_of(a, t)), min(s.r1, rows_of(a, t))
         if low < high:
             z = gates + (a.offsets[t] + low) * H
             y = h + (a.N + a.offsets[t] + low) * H
-            multiply_forward(a, &s, high - low, h + (before + low) * H, H, panels, 1, z, scratch)
+            add_inputs(a, &s, a.offsets[t] + low, high - low, z, scratch)
+            multiply_forward(a, &s, high - low, h + (before + low) * H, H, H, panels, 1, NULL, z,
+                             scratch)
             for i in range(high - low):
                 u = i * H + s.u0
                 memcpy(y + u, z + u, n * sizeof(real))
@@ -30,9 +33,10 @@ cdef void run_rnn_forward(const void *args, Team *team, real *scratch) noexcept 
             team_wait(team)
 
 
-def rnn_forward(offsets, w, activation, alpha, gates, h, panels):
+def rnn_forward(offsets, x, w_ih, bias, w, activation, alpha, gates, h, panels):
     cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 1)
     a.activation, a.alpha = activation_code(activation), alpha
+    take_inputs(&a, x, w_ih, bias)
     return record_steps(w, <void *>run_rnn_forward[float], <void *>run_rnn_forward[double], &a)
 
 

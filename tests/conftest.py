@@ -70,9 +70,22 @@ def use(name):
     backends.use_backend(before)
 
 
+@pytest.fixture
+def level(ops):
+    """The name of the backend that this test runs on: each that can run here, on one thread."""
+    yield from use(ops.name)
+
+
 @pytest.fixture(params=["reference", "cython"])
 def backend(request):
     """The name of the backend that this test runs on."""
+    yield from use(request.param)
+
+
+@pytest.fixture(params=["reference", "cython"])
+def recurrent(request, threads):
+    """The name of a backend that has the kernels of recurrent layers, on one thread."""
+    threads(1)
     yield from use(request.param)
 
 

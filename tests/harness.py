@@ -10,18 +10,20 @@ import numpy as np
 
 from fastgrad import backends
 from fastgrad.backends import contract
+from fastgrad.backends.contract import room
 
 GUARD = 67  # elements on either side; odd, so that no array is aligned to a vector
 SENTINEL = {"f": np.nan, "i": -7}
 
 # What an example call is made of
 SIZES = {"M": 6, "N": 5, "K": 4, "I": 7, "O": 3, "n": 8, "C": 4, "P": 9, "B": 3, "S": 2}
-SIZES |= {"R": 6, "F": 2, "G": 5, "H": 5, "L": 3, "V": 6, "W": 5}
+SIZES |= {"R": 6, "F": 2, "G": 5, "H": 5, "L": 3, "V": 6, "W": 5, "T": 4}
 SCALARS = {"accumulate": 0, "activation": "tanh", "alpha": 1.0, "function": "exp", "delta": 0.3}
 SCALARS |= {"limit": 0.5, "rows": 3, "factor": 0.3}
 SCALARS |= {"eps": 1e-3, "momentum": 0.1, "p": 0.3, "seed": 2**62 + 5, "layer": 1, "center": 1}
 SCALARS |= {"smoothing": 0.1, "eta": 0.3, "gamma": 0.55}
-SCALARS |= {"start": 1, "padding": 2, "keep": 0.5, "add": 0.25, "decay": 0.9}
+SCALARS |= {"start": 1, "padding": 2, "keep": 0.5, "add": 1, "decay": 0.9}
+SCALARS |= {"reverse": 1, "turned": 0, "apart": 1, "before": 0, "initial": 1}
 SCALARS |= {"percentile": 40.0, "threshold": 2.5, "warmup": 25, "min_std": 0.1, "max_norm": 1.0}
 HYPER = {
     "sgd": [0.1, 0.9, 0.2, 0.01, 1],
@@ -74,9 +76,37 @@ def untouched(name: str, shape: tuple[int, ...], dtype) -> np.ndarray:
     return np.full(shape, start, dtype)
 
 
+def offsets_of(lengths) -> np.ndarray:
+    """Where each step of sequences of these lengths starts, and the last one ends."""
+    lengths = np.asarray(lengths)
+    steps = np.arange(lengths.max(initial=0))
+    return np.append(0, np.cumsum((lengths[:, None] > steps).sum(axis=0))).astype(np.int64)
+
+
+def ragged(rng: np.random.Generator, sequences: int, steps: int) -> np.ndarray:
+    """Offsets of steps that end behind a part of the rows; the first is that of all sequences."""
+    counts = np.sort(rng.integers(sequences + 1, size=steps))[::-1]
+    return np.append(0, np.cumsum(np.append(sequences, counts[1:])[:steps]))
+
+
+def sizes_for(kernel: str, changes: dict) -> dict[str, int]:
+    """Sizes that go together: those of steps, of a turned weight and of panels follow."""
+    names = {a.name for a in contract.arguments(kernel)}
+    sizes = SIZES | {k: v for k, v in changes.items() if len(k) == 1}
+    if "offsets" in names:
+        sizes["R"] = sizes["N"] * sizes["T"]
+        sizes["Q"] = sizes["N"] + sizes["R"]
+    if "turned" in names:
+        sizes["G"] = sizes["O"] + changes.get("turned", SCALARS["turned"])
+    if "panels" in names:
+        blocks = {"rnn": 1, "gru": 3, "lstm": 4}[kernel.split("_")[0]]
+        sizes["W"] = room(blocks, sizes["H"], sizes["N"], sizes["I"] if "x" in names else 0)
+    return sizes
+
+
 def example(kernel: str, dtype, rng: np.random.Generator, **changes) -> dict:
     """A good call, all optional arguments included; `changes` sets sizes and arguments."""
-    sizes = SIZES | changes
+    sizes = sizes_for(kernel, changes)
     values = {}
     for a in contract.arguments(kernel):
         if a.name in changes or a.dims is None:
@@ -90,6 +120,12 @@ def example(kernel: str, dtype, rng: np.random.Generator, **changes) -> dict:
             value = np.arange(parts + 1) * sizes["P" if a.name == "blocks" else "B"] // parts
         elif a.written and a.name not in read_first(kernel):
             value = untouched(a.name, shape, a.kind or dtype)
+        elif a.name == "offsets":
+            value = ragged(rng, sizes["N"], sizes["T"])
+        elif a.name == "lengths":
+            value = rng.integers(sizes["T"] + 1, size=shape)
+        elif a.name == "order" and a.below == "N":
+            value = rng.permutation(sizes["N"])
         elif a.name in COUNTERS:
             value = np.zeros(shape)
         elif a.below:
@@ -145,6 +181,23 @@ def call(backend: backends.Backend, kernel: str, **given) -> SimpleNamespace:
     for a, guard in guards.items():
         assert not guard.changed(inside=not a.written), f"{kernel} wrote outside: {a.name}"
     return SimpleNamespace(**{a.name: guard.array for a, guard in guards.items() if a.written})
+
+
+def meant(kernel: str, given: dict, out: SimpleNamespace) -> dict[str, np.ndarray]:
+    """Those of the outputs that mean something: of arrays in steps, what is not behind the last."""
+    found = {k: v for k, v in vars(out).items() if k not in ("panels", "spare", "squares")}
+    if kernel == "rnn_forward" and given["activation"] not in contract.NEED_SLOPE:
+        del found["gates"]
+    if "initial" in given and not given["initial"]:
+        found = {k: v for k, v in found.items() if k not in ("dh0", "dc0")}
+    if "offsets" in given and kernel != "indices_to_steps":
+        rows = int(given["offsets"][-1])
+        initial = len(given["h"]) - len(given["gates"]) if "h" in given else 0
+        cuts = {"R": rows, "Q": initial + rows}
+        for a in contract.arguments(kernel):
+            if a.name in found and a.dims and a.dims[0] in cuts:
+                found[a.name] = found[a.name][: cuts[a.dims[0]]]
+    return found
 
 
 def exact(kernel: str, **given) -> SimpleNamespace:

@@ -121,8 +121,8 @@ CASES = {
     "weights 0 in float32": (steps(weight=[1e-60] * 6), "sample_weight not all 0"),
     "weights text": (fits(sample_weight=["a"] * 6), "sample_weight real numbers <U1", TypeError),
     "weights of sequences": (
-        lambda t: t.step(np.ones((2, 3, 5)), np.ones((2, 3), int), [1, 1]),
-        "sample_weight outputs (N, features) sequences (2, 3, 3)",
+        lambda t: t.step(np.ones((2, 3, 5)), np.ones((2, 3), int), np.ones((2, 2))),
+        "sample_weight shape (2, 2) needs (2,) (2, 3)",
     ),
     "class weights too short": (
         lambda t: fg.Trainer(t.model, fg.CrossEntropy([1, 2])).step(X, Y),
@@ -158,7 +158,11 @@ CASES = {
     "validation text": (fits(validation="x"), "validation number got 'x'", TypeError),
     "validation of nothing": (fits(validation=0.01), "validation 0.01 6 rows 0"),
     "validation of all": (fits(validation=0.99), "validation 0.99 6 rows 0"),
-    "validation of three": (fits(validation=(X, Y, Y)), "validation (X, y) 3 items"),
+    "validation of four": (fits(validation=(X, Y, Y, Y)), "validation (X, y[, lengths]) 4 items"),
+    "validation with lengths of rows": (
+        fits(validation=(X, Y, Y)), "lengths rows (6, 5) no sequences"
+    ),
+    "lengths of rows": (lambda t: t.step(X, Y, lengths=Y), "lengths rows (6, 5) no sequences"),
     "validation of other X": (
         fits(validation=(X.T, Y)), "validation X shape (5, 6) needs (N, 5)"
     ),

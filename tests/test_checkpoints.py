@@ -383,7 +383,7 @@ def test_logs_have_each_epoch_once(tmp_path):
 def test_another_validation_set_is_refused(tmp_path):
     path = tmp_path / "run.safetensors"
     started(path, OPTIONS["given"])
-    with pytest.raises(ValueError, match="X, y, sample_weight and validation"):
+    with pytest.raises(ValueError, match="X, y, sample_weight, lengths and"):
         resumed(path, {"validation": (X[:20] + 1, Y[:20])})
 
 

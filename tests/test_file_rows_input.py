@@ -111,7 +111,9 @@ BAD = {  # what is done with a folder, the error and what it says
     "a fraction to validate": (
         lambda d: fit(d, validation=0.1), ValueError, r"validation must be \(X, y\) .* got 0.1"
     ),
-    "validation of one": (lambda d: fit(d, validation=(X,)), ValueError, r"\(X, y\) .* 1 items"),
+    "validation of one": (
+        lambda d: fit(d, validation=(X,)), ValueError, r"\(X, y\[, lengths\]\) .* 1 items"
+    ),
     "steps_per_epoch": (lambda d: fit(d, steps_per_epoch=3), ValueError, "steps_per_epoch is"),
     "out of other shape": (
         lambda d: chain(5, 3).predict(FileRows(d / "x.npy"), out=np.empty((103, 2))),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from harness import example
+from harness import example, meant
 from rounding import ACTIVATIONS
 
 from fastgrad.backends import contract
 
 # Sizes at which every kernel shares its work, most of them multiples of nothing.
 SHARED = {"M": 700, "N": 645, "K": 35, "I": 35, "O": 67, "C": 67, "n": 30_001, "P": 130_001}
-SHARED |= {"B": 41, "S": 3, "R": 50, "F": 401, "G": 803, "L": 35, "V": 3001}
+SHARED |= {"B": 41, "S": 3, "R": 50, "F": 401, "G": 803, "L": 35, "V": 3001, "T": 3, "H": 35}
 CASES = [(kernel, {}) for kernel in contract.CONTRACT]
 CASES += [("check_finite", {"P": 520_001}), ("gather_labels", {"M": 65_000, "N": 64_001})]
 # Shares of rows that leave so few to a thread that alone they would be dot products ...
@@ -20,6 +20,17 @@ CASES += [("dense_forward", {"N": n, "I": 2000, "O": 16}) for n in (17, 18)]
 WIDE = {"N": 20, "I": 200, "O": 333}
 CASES += [("dense_backward", WIDE)]
 CASES += [("dense_forward", WIDE | {"activation": f, "alpha": alpha}) for f, alpha in ACTIVATIONS]
+# Steps of sequences the other way, and weights of a GRU.
+CASES += [(kernel, {"reverse": 0}) for kernel in ("to_steps", "from_steps", "indices_to_steps")]
+CASES += [(kernel, {"add": 0}) for kernel in ("from_steps", "take_rows")]
+CASES += [(k, {"O": 66, "turned": 22}) for k in contract.CONTRACT if k.startswith("gate_")]
+# Recurrent layers of many sequences and of few, of which threads take units; of one unit each.
+RECURRENT = [f"{cell}_{way}" for cell in ("rnn", "lstm", "gru") for way in ("forward", "backward")]
+FEW = [{"N": 1, "H": 520, "T": 2}, {"N": 3, "H": 333, "T": 2}, {"N": 7, "H": 200}]
+CASES += [(kernel, sizes) for kernel in RECURRENT for sizes in [*FEW, {"N": 3, "H": 5}]]
+CASES += [(k, {"N": n, "H": 130, "before": 1}) for k in RECURRENT[-2:] for n in (4, 200)]
+CASES += [(k, {"N": 70, "H": 100, "activation": "gelu"}) for k in RECURRENT[:2]]
+CASES += [(k, {"N": 90, "H": 100, "initial": 0}) for k in RECURRENT[1::2]]
 
 
 def identify(case):
@@ -32,7 +43,7 @@ def test_threads_change_nothing(run, rng, dtype, threads, kernel, changes):
     results = []
     for count in (1, 2, 3, 5):
         threads(count)
-        out = vars(run(kernel, **given))
+        out = meant(kernel, given, run(kernel, **given))
         results.append({name: array.tobytes() for name, array in out.items()})
     differ = {name for result in results for name in result if result[name] != results[0][name]}
     assert not differ

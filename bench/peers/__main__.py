@@ -1,4 +1,4 @@
-"""Command line: ``python -m bench.peers --rows 0,2 --threads 1 --peers torch,jax``."""
+"""Command line: ``python -m bench.peers --rows 0,7 --threads 1 --peers torch,jax``."""
 
 import argparse
 import json
@@ -9,16 +9,20 @@ from pathlib import Path
 from ..machine import OVERRIDES, machine, told
 from .measure import Plan, Result, measure
 from .pool import Worker, WorkerError
-from .rows import ROWS
-from .table import cells, fixed, markdown, plain
+from .table import cells, fixed, markdown, mean_line, means, plain
 from .worker import MODULES
+from .workloads import ROWS, USUAL
 
 RESULTS = Path(__file__).parents[1] / "results.json"
 PEERS = tuple(peer for peer in MODULES if peer != "fastgrad")
-ABOUT = "Measure MLP training steps of fastgrad beside every installed peer, interleaved."
+ABOUT = (
+    "Measure fastgrad beside every installed peer, interleaved: training steps of dense networks, "
+    "and passes forward and backward of recurrent layers."
+)
 LEGEND = (
-    "Median time of a step, with the mode that won; < marks the fastest peer. best/fastgrad is\n"
-    "the median of its time over fastgrad's, round by round; numpy is fastgrad's reference."
+    "Median time of a step or pass, with the mode that won; < marks the fastest peer.\n"
+    "best/fastgrad is the median of its time over fastgrad's, round by round. numpy is fastgrad's\n"
+    "reference, in recurrent rows a plain loop over the time steps."
 )
 
 
@@ -34,8 +38,8 @@ def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=ABOUT)
     rows = "; ".join(f"{i}: {row.name} batch {row.batch}" for i, row in enumerate(ROWS))
-    every = list(range(len(ROWS)))
-    parser.add_argument("--rows", type=_numbers, default=every, help=rows)
+    usual = f"(0 to {USUAL[-1]}) {rows}"
+    parser.add_argument("--rows", type=_numbers, default=list(USUAL), help=usual)
     parser.add_argument("--threads", type=_numbers, default=[1, 2], help="for example 1,2")
     parser.add_argument("--peers", type=_names, default=list(PEERS), help=",".join(PEERS))
     parser.add_argument("--repeats", type=int, help="rounds (9; with --quick 3)")
@@ -50,8 +54,8 @@ def arguments() -> argparse.Namespace:
         help="write all times to FILE (bench/results.json)",
     )
     chosen = parser.parse_args()
-    if not set(chosen.rows) <= set(every):
-        parser.error(f"--rows takes numbers from 0 to {every[-1]}")
+    if not set(chosen.rows) <= set(range(len(ROWS))):
+        parser.error(f"--rows takes numbers from 0 to {len(ROWS) - 1}")
     if not set(chosen.peers) <= set(PEERS):
         parser.error(f"--peers takes names from {','.join(PEERS)}")
     if min(chosen.threads) < 1 or (chosen.repeats is not None and chosen.repeats < 1):
@@ -110,12 +114,15 @@ def main() -> int:
     _say("")
     lines = cells(results)
     print(f"\n{markdown(lines) if chosen.markdown else fixed(lines)}\n\n{LEGEND}")
+    found = means(results)
+    for mean in found:
+        print(mean_line(mean))
     for result in results:
         for note in result.notes:
             print(f"row {result.row}, threads {result.threads}: {note}")
     if chosen.json:
         rows = [plain(result) for result in results]
-        report = {"machine": about, "sides": versions, "rows": rows}
+        report = {"machine": about, "sides": versions, "rows": rows, "means": found}
         chosen.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return int(any(result.disagreed for result in results))
 

@@ -54,7 +54,8 @@ class Worker:
     ----------
     info : dict of str to str
         What the peer says it runs on.
-    modes : list of str
+    modes : dict of str to list of str
+        By the kind of a row, "step" or "pass".
     missing : str
         The module that is not installed, or "".
     knows_peak : bool
@@ -81,7 +82,7 @@ class Worker:
             self.close()
             raise
         self.info: dict[str, str] = hello.get("info", {})
-        self.modes: list[str] = hello.get("modes", [])
+        self.modes: dict[str, list[str]] = hello.get("modes", {})
         self.missing: str = hello.get("missing", "")
 
     def _answer(self) -> dict[str, Any]:

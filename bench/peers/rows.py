@@ -1,10 +1,10 @@
-"""The table of workloads, and the data and first parameters that every side starts from."""
+"""Training steps of dense networks: the rows, the data and the first parameters."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ class Row:
     blocks : int
         Residual blocks of the one hidden width.
     """
+
+    kind: ClassVar[str] = "step"
 
     widths: tuple[int, ...]
     batch: int
@@ -75,7 +77,7 @@ class Row:
         )
 
 
-ROWS = (
+STEPS = (
     Row((16, 64, 64, 4), 32, 200, "cross_entropy", {1: 1.7, 2: 1.7}),
     Row((64, 100, 10), 200, 50, "cross_entropy", {1: 1.5, 2: 1.5}),
     Row((784, 128, 10), 64, 50, "cross_entropy", {1: 1.4, 2: 1.4}),

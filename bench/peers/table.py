@@ -1,12 +1,13 @@
 """Results as text: a fixed-width table, a Markdown table, JSON."""
 
 import math
-from statistics import median, quantiles
+from statistics import geometric_mean, median, quantiles
 from typing import Any
 
 from .measure import Entrant, Result
-from .rows import ROWS
+from .sequences import MEAN_GOALS, PASSES
 from .worker import MODULES
+from .workloads import ROWS
 
 
 def time(seconds: float) -> str:
@@ -29,10 +30,10 @@ def _quartiles(values: list[float]) -> list[float]:
     return [lower, upper]
 
 
-def _cell(side: Entrant | None, best: bool) -> str:
+def _cell(side: Entrant | None, kind: str, best: bool) -> str:
     if side is None:
         return "-"
-    mode = f" {side.mode}" if len(side.worker.modes) > 1 else ""
+    mode = f" {side.mode}" if len(side.worker.modes[kind]) > 1 else ""
     return f"{time(median(side.times))}{mode}{' <' if best else ''}"
 
 
@@ -59,13 +60,48 @@ def cells(results: list[Result]) -> list[list[str]]:
     lines = [[*heading, "best/fastgrad", "quartiles", "goal", "GFLOP/s", "of peak"]]
     for result in results:
         row = ROWS[result.row]
-        times = [_cell(result.sides.get(peer), peer == result.best) for peer in present]
+        times = [_cell(result.sides.get(peer), row.kind, peer == result.best) for peer in present]
         spread = "..".join(f"{value:.2f}" for value in _quartiles(result.ratios)) or "-"
         what = [str(result.row), row.name, str(row.batch), str(result.threads)]
         won = [_number(result.ratio, ".2f"), spread, _goal(result)]
         speed = [_number(result.gflops, ".0f"), _number(result.share, ".0%")]
         lines.append([*what, *times, *won, *speed])
     return lines
+
+
+def means(results: list[Result]) -> list[dict[str, Any]]:
+    """Take the geometric mean of the recurrent rows' ratios, for each number of threads.
+
+    Parameters
+    ----------
+    results : list of Result
+
+    Returns
+    -------
+    list of dict
+        JSON objects; the goal is null where there is none for so many threads, or rows are missing.
+    """
+    found = []
+    for threads in sorted({result.threads for result in results}):
+        ratios = [
+            result.ratio
+            for result in results
+            if result.threads == threads and ROWS[result.row] in PASSES and result.ratios
+        ]
+        if ratios:
+            goal = MEAN_GOALS.get(threads) if len(ratios) == len(PASSES) else None
+            mean = geometric_mean(ratios)
+            found.append({"threads": threads, "rows": len(ratios), "mean": mean, "goal": goal})
+    return found
+
+
+def mean_line(of: dict[str, Any]) -> str:
+    """Say what `means` has found for one number of threads."""
+    said = f"{of['mean']:.2f}, the geometric mean of {of['rows']} recurrent rows"
+    verdict = ""
+    if of["goal"]:
+        verdict = f": goal {of['goal']:.2f} {'met' if of['mean'] >= of['goal'] else 'short'}"
+    return f"threads {of['threads']}: {said}{verdict}"
 
 
 def fixed(lines: list[list[str]]) -> str:
@@ -105,7 +141,7 @@ def plain(result: Result) -> dict[str, Any]:
             "median_seconds": median(side.times),
             "seconds": side.times,
             "cores_used": median(side.cores),
-            "loss": side.loss,
+            "loss" if row.kind == "step" else "gradient_error": side.found,
         }
         for peer, side in result.sides.items()
     }

@@ -3,7 +3,7 @@
 Requests are JSON objects on standard input, answers JSON objects on standard output, one per
 line. The first answer, unasked, says what is running or what is missing::
 
-    {"do": "prepare", "row": 0, "mode": "fused", "seconds": 0.05}  ->  {"loss": 1.4}
+    {"do": "prepare", "row": 0, "mode": "fused", "seconds": 0.05}  ->  {"found": 1.4}
     {"do": "run", "row": 0, "mode": "fused"}                       ->  {"seconds": 1.5e-4, ...}
     {"do": "peak", "seconds": 0.05}                                ->  {"gflops": 280.0}
     {"do": "drop"}                                                 ->  {}
@@ -27,6 +27,7 @@ MODULES = {
     "sklearn": "sklearn_peer",
     "numpy": "fastgrad_peer",
 }
+RECURRENT = {peer: f"{peer}_recurrent" for peer in ("fastgrad", "torch", "jax", "numpy")}
 LONG_EPOCH = 0.1
 QUIET_SLICE = 0.005
 QUIET_LIMIT = 0.5
@@ -36,13 +37,13 @@ class Side(Protocol):
     """What a peer's module builds for a row and a mode."""
 
     def check(self) -> float:
-        """Loss of minibatch 0 after the checked steps from the first parameters."""
+        """Loss of minibatch 0 after the checked steps; error of the gradients of a pass."""
 
     def reset(self) -> None:
         """Put the first parameters back."""
 
     def epochs(self, count: int) -> None:
-        """Train `count` epochs and return when they are done."""
+        """Train `count` epochs, or make as many passes, and return when they are done."""
 
 
 def pin(threads: int) -> str:
@@ -90,27 +91,31 @@ class Worker:
         self._module: Any = importlib.import_module(f".{MODULES[peer]}", __package__)
         backend = ("reference",) if peer == "numpy" else ()
         self.info: dict[str, str] = self._module.start(threads, *backend)
+        self._recurrent: Any = None
+        if peer in RECURRENT:
+            self._recurrent = importlib.import_module(f".{RECURRENT[peer]}", __package__)
         self._sides: dict[tuple[int, str], tuple[Side, int, bool]] = {}
         self._tasks: dict[int, Any] = {}
 
     def prepare(self, row: int, mode: str, seconds: float) -> dict[str, Any]:
         """Build a side, run its check and choose how many epochs make `seconds`."""
-        from .rows import ROWS, make_task
+        from .workloads import ROWS, make
 
         if row not in self._tasks:
-            self._tasks[row] = make_task(ROWS[row])
-        side: Side = self._module.Side(self._tasks[row], mode)
-        loss = side.check()
+            self._tasks[row] = make(row)
+        build = self._recurrent.side if ROWS[row].kind == "pass" else self._module.Side
+        side: Side = build(self._tasks[row], mode)
+        found = side.check()
         side.epochs(1)
         begin = time.perf_counter()
         side.epochs(1)
         epoch = time.perf_counter() - begin
         self._sides[row, mode] = side, math.ceil(seconds / epoch), epoch < LONG_EPOCH
-        return {"loss": loss}
+        return {"found": found}
 
     def run(self, row: int, mode: str) -> dict[str, Any]:
         """Time one repeat; an untimed epoch first refills the caches, unless epochs are long."""
-        from .rows import ROWS
+        from .workloads import ROWS
 
         side, epochs, warm = self._sides[row, mode]
         side.reset()
@@ -137,9 +142,10 @@ class Worker:
         return {}
 
     @property
-    def modes(self) -> list[str]:
-        """Ways to run a row, the simplest first."""
-        return list(self._module.MODES)
+    def modes(self) -> dict[str, list[str]]:
+        """Ways to run a row of each kind, the simplest first."""
+        passes = list(self._recurrent.MODES) if self._recurrent else []
+        return {"step": list(self._module.MODES), "pass": passes}
 
 
 def main(peer: str, threads: int) -> None:

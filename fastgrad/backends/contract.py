@@ -77,27 +77,29 @@ CONTRACT = {
     # what gate_inputs_forward gives for each one-hot x, and the gradient of w out of that of these
     "gate_table": "w[O,V] bias[G] turned:int -> table[V,G]",
     "gate_table_backward": "dtable[V,G] turned:int -> dw[O,V] status[1]:i8?",
-    # Recurrent layers, after their inputs. h and c start with N rows of the initial state and go on
-    # in steps; gates, in steps, are what comes from the inputs, then the gates (RNN: f' where it
-    # needs to be kept), then their gradient. dh0 and dc0 hold the gradient of the initial state
-    # where `initial` asks for it. flow[t] is the norm of dL/dh_t, the norm of dL/dc_t, and what
-    # step t makes of gradients: the norm of what it hands on to the step before over that of what
-    # it was given (NaN where there is none); squares, by row, what these are made of.
+    # Recurrent layers. h and c start with N rows of the initial state and go on in steps; gates, in
+    # steps, are what comes from the inputs (where x is given, made here as gate_inputs_forward does
+    # it), then the gates (RNN: f' where it needs to be kept), then their gradient. dh0 and dc0 hold
+    # the gradient of the initial state where `initial` asks for it. flow[t] is the norm of dL/dh_t,
+    # the norm of dL/dc_t, and what step t makes of gradients: the norm of what it hands on to the
+    # step before over that of what it was given (NaN where there is none); squares, by row, what
+    # these are made of.
     # h = f(z + h w')
-    "rnn_forward": "offsets[T+1]:i8 w[H,H] activation:activation alpha:float"
-    " -> gates[R,H]! h[Q,H]! panels[W]",
+    "rnn_forward": "offsets[T+1]:i8 x[R,I]? w_ih[H,I]? bias[H]? w[H,H] activation:activation"
+    " alpha:float -> gates[R,H]! h[Q,H]! panels[W]",
     "rnn_backward": "offsets[T+1]:i8 w[H,H] activation:activation alpha:float h[Q,H] dy[R,H]?"
     " dh_last[N,H]? initial:int -> gates[R,H]! dw[H,H] dh0[N,H] flow[T,3]:f8 squares[R,4]:f8"
     " panels[W] status[1]:i8?",
     # blocks i, f, g, o: c = f c + i g, h = o tanh(c); peepholes add p_i c, p_f c, p_o of the new c
-    "lstm_forward": "offsets[T+1]:i8 w[4H,H] p_i[H]? p_f[H]? p_o[H]?"
-    " -> gates[R,4H]! h[Q,H]! c[Q,H]! panels[W]",
+    "lstm_forward": "offsets[T+1]:i8 x[R,I]? w_ih[4H,I]? bias[4H]? w[4H,H]"
+    " p_i[H]? p_f[H]? p_o[H]? -> gates[R,4H]! h[Q,H]! c[Q,H]! panels[W]",
     "lstm_backward": "offsets[T+1]:i8 w[4H,H] p_i[H]? p_f[H]? p_o[H]? h[Q,H] c[Q,H] dy[R,H]?"
     " dh_last[N,H]? dc_last[N,H]? initial:int -> gates[R,4H]! dw[4H,H] dp_i[H]? dp_f[H]? dp_o[H]?"
     " dh0[N,H] dc0[N,H] flow[T,3]:f8 squares[R,4]:f8 panels[W] status[1]:i8?",
     # h = (1 - z) n + z h, w in the blocks r, z, n, gates in n, r, z, m with m = w_n h + bias and
     # n = tanh(.. + r m), or where `before`, m = r h, which stays, and n = tanh(.. + w_n m)
-    "gru_forward": "offsets[T+1]:i8 w[3H,H] before:int -> gates[R,4H]! h[Q,H]! panels[W]",
+    "gru_forward": "offsets[T+1]:i8 x[R,I]? w_ih[3H,I]? bias[4H]? w[3H,H] before:int"
+    " -> gates[R,4H]! h[Q,H]! panels[W]",
     "gru_backward": "offsets[T+1]:i8 w[3H,H] before:int h[Q,H] dy[R,H]? dh_last[N,H]? initial:int"
     " -> gates[R,4H]! dw[3H,H] dh0[N,H] spare[N,H] flow[T,3]:f8 squares[R,4]:f8 panels[W]"
     " status[1]:i8?",
@@ -203,8 +205,11 @@ CONTRACT = {
     # a minibatch: rows order[cursor:cursor+N] of the data
     "gather_rows": "source[R,F] order[M]:i8<R cursor[1]:i8 -> out[N,F]",
     "gather_labels": "source[R]:i8 order[M]:i8<R cursor[1]:i8 -> out[N]:i8",
-    # the end of a minibatch: total += rows * loss, rows; cursor moves on; batches counts
-    "end_batch": "loss[1]:f8 rows:int -> total[2]:f8! cursor[1]:i8! batches[1]:i8!",
+    # what each step of sequences counts: sample_weight of its row, or 1, but 0 from lengths on
+    "sequence_weights": "lengths[N]:i8? sample_weight[N]? -> weight[N,T]",
+    # the end of a minibatch: total += count * loss, count, where that is the sum of lengths, or
+    # without them rows; cursor moves on by rows; batches counts
+    "end_batch": "loss[1]:f8 rows:int lengths[N]:i8? -> total[2]:f8! cursor[1]:i8! batches[1]:i8!",
     "end_step": "-> step[1]:i8!",
     # values[places] = table[step - first], the last row beyond the table
     "schedule": "table[K,C]:f8 places[C]:i8<H first[1]:i8 step[1]:i8 -> values[H]:f8!",
@@ -277,6 +282,12 @@ def size_of(dim: str) -> tuple[int, str, int]:
     return int(m[1] or 1), m[2], int(m[3] or 0)
 
 
+def room(blocks: int, units: int, sequences: int, inputs: int = 0) -> int:
+    """Elements that `panels` needs: both weights in whole vectors, and rows that threads share."""
+    wide = -(-units // 16) * 16
+    return blocks * wide * (units + inputs) + 8 * sequences * units
+
+
 def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None:
     """Hold the arguments of one call against the contract.
 
@@ -331,13 +342,22 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
         _check_ranges(kernel, given)
     if "turned" in given:
         _check_turned(kernel, given)
+    if "w_ih" in given and len({given[n] is None for n in ("x", "w_ih", "bias")}) > 1:
+        raise ValueError(f"{kernel}: x, w_ih and bias must be given all three or not at all")
+    if "panels" in given:
+        units, inputs = given["w"].shape[1], sizes.get("I", 0)
+        blocks = len(given["w"]) // max(units, 1)
+        needed = room(blocks, units, sizes["Q"] - sizes["R"], inputs)
+        if given["panels"].size < needed:
+            size = given["panels"].size
+            raise ValueError(f"{kernel}: panels has {size} elements, needs {needed}")
     no_slope = "slope" in given and given["slope"] is None
     if no_slope and kernel.endswith("backward") and given["activation"] in NEED_SLOPE:
         raise ValueError(f"{kernel}: slope is None, but {given['activation']} needs it")
-    if kernel.endswith("_columns"):
-        start, room = given["start"], given["y"].shape[1] - given["x"].shape[1]
-        if not 0 <= start <= room:
-            raise ValueError(f"{kernel}: start must lie in [0, {room}], got {start}")
+    if "start" in given:
+        start, most = given["start"], sizes["G"] - sizes["F"]
+        if not 0 <= start <= most:
+            raise ValueError(f"{kernel}: start must lie in [0, {most}], got {start}")
     _check_overlap(kernel, specs, given)
 
 
@@ -406,7 +426,10 @@ def _check_offsets(kernel: str, given: dict[str, Any]) -> None:
         return
     counts = np.diff(offsets)
     rows = [len(given[n]) for n in ("gates", "z", "dz") if n in given]
-    rows += [len(given["y" if kernel.endswith("to_steps") else "x"])] * kernel.endswith("_steps")
+    if kernel.endswith("_steps"):
+        rows.append(len(given["y" if kernel.endswith("to_steps") else "x"]))
+    if kernel == "last_steps":  # its first rows are those of the initial state
+        rows[0] -= len(given["order"])
     sequences = [len(given[n]) for n in ("order", "dh0") if given.get(n) is not None]
     if "h" in given:  # the first rows are those of the initial state
         sequences.append(len(given["h"]) - len(given["gates"]))

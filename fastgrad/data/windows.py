@@ -14,7 +14,9 @@ from fastgrad import checks
 from fastgrad.arena import Array, aligned
 from fastgrad.data.file_rows import FileRows, Runs
 
-__all__ = ["Convert", "Window", "Windows", "parts"]
+__all__ = ["Convert", "Window", "Windows", "parts", "without_padding"]
+
+_SEQUENCES = 256  # whose steps are copied at a time
 
 Window: TypeAlias = tuple[Array, Array | None]
 """Inputs and targets of the same rows."""
@@ -145,6 +147,17 @@ class Windows:
         except ValueError as why:
             last = start + len(out) - 1
             raise ValueError(f"{why}, in rows {start} to {last} of {file.path}") from None
+
+
+def without_padding(windows: Iterator[Array], lengths: Array) -> Iterator[Array]:
+    """The steps of sequences (N, T, F) that count, (steps, F), some sequences at a time."""
+    done = 0
+    for window in windows:
+        for start in range(0, len(window), _SEQUENCES):
+            part = window[start : start + _SEQUENCES]
+            own = lengths[done : done + len(part), None]
+            yield part[np.arange(part.shape[1]) < own]
+            done += len(part)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
+import numpy as np
+
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
 from fastgrad.containers import Specs
@@ -60,6 +62,8 @@ class Options(TypedDict, total=False):
     recurrent_init: Any
     bias_init: Any
 
+
+Inputs = tuple[Array | None, Array | None, Array | None]
 
 _DEFAULTS: dict[str, Any] = {
     "num_layers": 1,
@@ -187,13 +191,20 @@ class Recurrent(Layer):
         return steps * forward * len(self.directions), steps * backward * len(self.directions)
 
     def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
-        """States and gates of all steps, and the sequences between the levels."""
-        rows, ways = math.prod(shape[:2]), len(self.directions)
-        inner = self.kept + len(self.states)
-        found = rows * self.units * ways * inner * self.num_layers
-        between = rows * self.units * ways * (self.num_layers - 1)
-        steps = 0 if self.one_hot else math.prod(shape) * ways
-        return (found + between + steps + math.prod(self.output_shape(shape))) * itemsize
+        """Of each level and direction inputs in steps, gates and states; outputs of each level."""
+        rows, ways = shape[0] * shape[1], len(self.directions)
+        wide = self.units * ways
+        found = 0
+        for level in range(self.num_layers):
+            inputs = itemsize * (wide if level else self.features)
+            if self.one_hot and not level:
+                inputs = np.dtype(np.int64).itemsize
+            states = len(self.states) * self.units * itemsize
+            own = rows * (inputs + self.kept * self.units * itemsize + states)
+            found += ways * (own + shape[0] * states)
+            if level < self.num_layers - 1:  # what the next one reads, and before its dropout
+                found += rows * wide * itemsize * (1 + bool(self.dropout))
+        return found + math.prod(self.output_shape(shape)) * itemsize
 
     def record(
         self,
@@ -277,10 +288,15 @@ class Recurrent(Layer):
         tape: Tape,
         offsets: Array,
         own: Mapping[str, Array],
+        inputs: Inputs,
         gates: Array,
         states: list[Array],
     ) -> None:
-        """Record the steps of one direction; `own` are its parameters."""
+        """Record the steps of one direction.
+
+        `own` are its parameters; `inputs` are x in steps, its weight and the bias, or None where
+        gates have their part already.
+        """
         raise NotImplementedError
 
     def record_cell_backward(

@@ -9,15 +9,11 @@ import numpy as np
 
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
+from fastgrad.backends.contract import room
 from fastgrad.containers import Specs
 from fastgrad.layers import ACTIVATIONS, checked_activation
 from fastgrad.program import Tape
-from fastgrad.recurrent.base import Options, Recurrent
-
-
-def room(blocks: int, units: int, sequences: int) -> int:
-    """Elements of `panels`: the recurrent weight in whole vectors, and rows that threads share."""
-    return blocks * units * -(-units // 16) * 16 + 8 * sequences * units
+from fastgrad.recurrent.base import Inputs, Options, Recurrent
 
 
 class RNN(Recurrent):
@@ -55,13 +51,14 @@ class RNN(Recurrent):
         tape: Tape,
         offsets: Array,
         own: Mapping[str, Array],
+        inputs: Inputs,
         gates: Array,
         states: list[Array],
     ) -> None:
         """Record rnn_forward."""
-        panels = _panels(tape, 1, states[0], gates)
+        panels = _panels(tape, 1, states[0], gates, inputs)
         how = self.activation, self.alpha
-        tape.call("rnn_forward", offsets, own["weight_hh"], *how, gates, *states, panels)
+        tape.call("rnn_forward", offsets, *inputs, own["weight_hh"], *how, gates, *states, panels)
         tape.release(panels)
 
     def record_cell_backward(
@@ -145,12 +142,13 @@ class LSTM(Recurrent):
         tape: Tape,
         offsets: Array,
         own: Mapping[str, Array],
+        inputs: Inputs,
         gates: Array,
         states: list[Array],
     ) -> None:
         """Record lstm_forward."""
-        panels = _panels(tape, 4, states[0], gates)
-        tape.call("lstm_forward", offsets, *_weights(own), gates, *states, panels)
+        panels = _panels(tape, 4, states[0], gates, inputs)
+        tape.call("lstm_forward", offsets, *inputs, *_weights(own), gates, *states, panels)
         tape.release(panels)
 
     def record_cell_backward(
@@ -221,13 +219,14 @@ class GRU(Recurrent):
         tape: Tape,
         offsets: Array,
         own: Mapping[str, Array],
+        inputs: Inputs,
         gates: Array,
         states: list[Array],
     ) -> None:
         """Record gru_forward."""
-        panels = _panels(tape, 3, states[0], gates)
+        panels = _panels(tape, 3, states[0], gates, inputs)
         how = own["weight_hh"], int(not self.reset_after)
-        tape.call("gru_forward", offsets, *how, gates, *states, panels)
+        tape.call("gru_forward", offsets, *inputs, *how, gates, *states, panels)
         tape.release(panels)
 
     def record_cell_backward(
@@ -265,8 +264,11 @@ def _weights(arrays: Mapping[str, Array]) -> tuple[Array | None, ...]:
     return arrays["weight_hh"], *(arrays.get(name) for name in names)
 
 
-def _panels(tape: Tape, blocks: int, h: Array, gates: Array) -> Array:
-    return tape.empty((room(blocks, h.shape[1], len(h) - len(gates)),))
+def _panels(
+    tape: Tape, blocks: int, h: Array, gates: Array, inputs: Inputs = (None, None, None)
+) -> Array:
+    features = 0 if inputs[0] is None else inputs[0].shape[1]
+    return tape.empty((room(blocks, h.shape[1], len(h) - len(gates), features),))
 
 
 def _squares(tape: Tape, gates: Array) -> Array:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastgrad.arena import Array
-from fastgrad.program import State, Tape
+from fastgrad.program import InSteps, State, Tape
 from fastgrad.recurrent.steps import Steps
 
 if TYPE_CHECKING:
-    from fastgrad.recurrent.base import Recurrent
+    from fastgrad.recurrent.base import Inputs, Recurrent
 
+FEW = 4  # sequences; their steps are too short for products, and all of them together are not
 INITIAL = "initial_"  # what names of learned initial states start with
 
 
@@ -58,17 +59,25 @@ class Way:
         self.gates = tape.empty((steps.rows, layer.kept * layer.units))
         self.x = steps.take_indices(x, reverse) if self.by_index else _steps_of(steps, x, reverse)
         self.moved = self.x.ctypes.data != x.ctypes.data
-        self._record_inputs()
+        inputs = self._record_inputs()
         self.arrays = [
             tape.empty((steps.sequences + steps.rows, layer.units)) for _ in layer.states
         ]
         self.memory = [
-            tape.memory.state(f"{tape.path}{s}{end}", (steps.sequences, layer.units), tape.dtype)
+            tape.memory.state(
+                f"{tape.path}{s}{end}",
+                (steps.sequences, layer.units),
+                tape.dtype,
+                layer.stateful,
+            )
             for s in layer.states
         ]
+        tape.in_steps[self.through_time] = InSteps(self.h, steps.order, steps.offsets, reverse)
         self.carried = layer.stateful or tape.start == "carried"
         self._record_initial()
-        layer.record_cell(tape, steps.offsets, self.own, self.gates, self.arrays)
+        layer.record_cell(tape, steps.offsets, self.own, inputs, self.gates, self.arrays)
+        if inputs[2] is not None:
+            tape.release(inputs[2])
         for array, state in zip(self.arrays, self.memory, strict=True):
             tape.call("last_steps", array, 0, steps.order, steps.offsets, state.final)
             if self.carried:
@@ -79,8 +88,8 @@ class Way:
     def h(self) -> Array:
         return self.arrays[0]
 
-    def _record_inputs(self) -> None:
-        """What the inputs add to the gates."""
+    def _record_inputs(self) -> Inputs:
+        """What the cell makes gates of, if they are not made here, from indices."""
         tape, wide = self.tape, self.gates.shape[1]
         bias = tape.empty((wide,))
         if self.layer.bias:
@@ -89,15 +98,19 @@ class Way:
         else:
             tape.call("fill_rows", None, bias.reshape(1, -1))
         weight = self.own["weight_ih"]
-        if self.by_index:
-            table = tape.empty((weight.shape[1], wide))
-            tape.call("gate_table", weight, bias, self.turned, table)
-            tape.call("embedding_forward", table, self.x, self.gates)
-            tape.release(table)
-        else:
+        if not self.by_index:
+            if self.steps.sequences >= FEW:
+                return self.x, weight, bias
             rest = self.steps.offsets, self.turned, self.gates
             tape.call("gate_inputs_forward", self.x, weight, bias, *rest)
+            tape.release(bias)
+            return None, None, None
+        table = tape.empty((weight.shape[1], wide))
+        tape.call("gate_table", weight, bias, self.turned, table)
+        tape.call("embedding_forward", table, self.x, self.gates)
+        tape.release(table)
         tape.release(bias)
+        return None, None, None
 
     def _record_initial(self) -> None:
         """The rows with which the states start."""

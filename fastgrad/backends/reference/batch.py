@@ -1,6 +1,8 @@
-"""Cutting a minibatch out of the data, the end of a minibatch and of a step, scheduled values."""
+"""Cutting a minibatch out of the data, its weights, its end and a step's, scheduled values."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from fastgrad.arena import Array
 
@@ -13,8 +15,17 @@ def gather_labels(source: Array, order: Array, cursor: Array, out: Array) -> Non
     out[...] = source[order[cursor[0] : cursor[0] + len(out)]]
 
 
-def end_batch(loss: Array, rows: int, total: Array, cursor: Array, batches: Array) -> None:
-    total += rows * loss[0], rows
+def sequence_weights(lengths: Array | None, sample_weight: Array | None, weight: Array) -> None:
+    weight[...] = 1 if sample_weight is None else sample_weight[:, None]
+    if lengths is not None:
+        weight[np.arange(weight.shape[1]) >= lengths[:, None]] = 0
+
+
+def end_batch(
+    loss: Array, rows: int, lengths: Array | None, total: Array, cursor: Array, batches: Array
+) -> None:
+    count = rows if lengths is None else lengths.sum()
+    total += count * loss[0], count
     cursor[0] += rows
     batches[0] += 1
 

@@ -23,7 +23,8 @@ def embedding_backward(
     status: Array | None,
 ) -> None:
     total = np.zeros(dw.shape)
-    np.add.at(total, x, dy)
+    there = x >= 0  # behind the last step of sequences comes -1
+    np.add.at(total, x[there], dy[there])
     total[padding : padding + 1] = 0  # none of -1, which is no row
     dw[...] = total
     check_finite(dw, status)

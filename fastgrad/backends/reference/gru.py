@@ -6,14 +6,27 @@ import numpy as np
 
 from fastgrad.arena import Array
 from fastgrad.backends.reference.activations import sigmoid
+from fastgrad.backends.reference.gate_inputs import gate_inputs_forward
 from fastgrad.backends.reference.gradients import check_finite
 from fastgrad.backends.reference.recurrent import Gradients, steps, through_time
 
 
 def gru_forward(
-    offsets: Array, w: Array, before: int, gates: Array, h: Array, panels: Array
+    offsets: Array,
+    x: Array | None,
+    w_ih: Array | None,
+    bias: Array | None,
+    w: Array,
+    before: int,
+    gates: Array,
+    h: Array,
+    panels: Array,
 ) -> None:
     w_rz, w_n = w[: -h.shape[1]], w[-h.shape[1] :]
+    if x is not None:
+        assert w_ih is not None
+        assert bias is not None
+        gate_inputs_forward(x, w_ih, bias, offsets, len(w) // 3, gates)
     for now, here, earlier in steps(offsets, len(h) - len(gates)):
         n, r, z, m = np.split(gates[now], 4, axis=1)
         r, z = np.split(sigmoid(np.concatenate([r, z], axis=1) + h[earlier] @ w_rz.T), 2, axis=1)

@@ -6,12 +6,16 @@ import numpy as np
 
 from fastgrad.arena import Array
 from fastgrad.backends.reference.activations import sigmoid
+from fastgrad.backends.reference.gate_inputs import gate_inputs_forward
 from fastgrad.backends.reference.gradients import check_finite
 from fastgrad.backends.reference.recurrent import Gradients, steps, through_time
 
 
 def lstm_forward(
     offsets: Array,
+    x: Array | None,
+    w_ih: Array | None,
+    bias: Array | None,
     w: Array,
     p_i: Array | None,
     p_f: Array | None,
@@ -21,6 +25,10 @@ def lstm_forward(
     c: Array,
     panels: Array,
 ) -> None:
+    if x is not None:
+        assert w_ih is not None
+        assert bias is not None
+        gate_inputs_forward(x, w_ih, bias, offsets, 0, gates)
     for now, here, before in steps(offsets, len(h) - len(gates)):
         i, f, g, o = np.split(gates[now] + h[before] @ w.T, 4, axis=1)
         if p_i is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from fastgrad.arena import Array
 from fastgrad.backends.contract import NEED_SLOPE
 from fastgrad.backends.reference.activations import activation_backward, activation_forward
+from fastgrad.backends.reference.gate_inputs import gate_inputs_forward
 from fastgrad.backends.reference.gradients import check_finite
 
 Gradients = tuple[Array, Array, Array]
@@ -63,8 +64,21 @@ def _square(x: Array) -> Array:
 
 
 def rnn_forward(
-    offsets: Array, w: Array, activation: str, alpha: float, gates: Array, h: Array, panels: Array
+    offsets: Array,
+    x: Array | None,
+    w_ih: Array | None,
+    bias: Array | None,
+    w: Array,
+    activation: str,
+    alpha: float,
+    gates: Array,
+    h: Array,
+    panels: Array,
 ) -> None:
+    if x is not None:
+        assert w_ih is not None
+        assert bias is not None
+        gate_inputs_forward(x, w_ih, bias, offsets, 0, gates)
     for now, here, before in steps(offsets, len(h) - len(gates)):
         z = (gates[now] + h[before] @ w.T).reshape(-1)
         y, slope = np.empty_like(z), np.empty_like(z) if activation in NEED_SLOPE else None
