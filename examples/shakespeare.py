@@ -98,13 +98,15 @@ def write(
 ) -> str:
     """Go on with a text, a character at a time, each drawn from softmax(logits / temperature)."""
     rng = np.random.default_rng(0)
-    logits = model.forward([[characters.index(c) for c in start]], train=False)[0, -1]
+    session = fg.Session(model, (1, 1))
+    for character in start:
+        logits = session([[characters.index(character)]])[0, -1]
     written = start
     for _ in range(length):
         weights = np.exp((logits - logits.max()).astype(np.float64) / temperature)
         drawn = int(rng.choice(len(weights), p=weights / weights.sum()))
         written += characters[drawn]
-        logits = model.forward([[drawn]], train=False, states=model.states)[0, -1]
+        logits = session([[drawn]])[0, -1]
     return written
 
 
