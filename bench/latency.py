@@ -56,18 +56,22 @@ class Way:
 
 
 def of_fastgrad(task: SequenceTask, one_by_one: bool) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """``Sequential.predict``, of a stateful layer where the steps come one by one."""
+    """``Sequential.predict``, and where the steps come one by one, a ``Session``."""
     layer = getattr(fg, task.row.cell)
-    model = fg.Sequential(layer(INPUTS, HIDDEN, return_sequences=True, stateful=one_by_one), rng=0)
+    model = fg.Sequential(layer(INPUTS, HIDDEN, return_sequences=True), rng=0)
     for name, value in task.params.items():
         model.params[f"0.{name}"] = value
+    if not one_by_one:
+        yield "predict", lambda: [model.predict(task.x)]
+        return
     steps = [task.x[:, t : t + 1].copy() for t in range(task.row.length)]
+    session = fg.Session(model, steps[0].shape)
 
     def stepwise() -> list[Array]:
-        model.reset_states()
-        return [model.predict(x) for x in steps]
+        session.reset()
+        return [session(x) for x in steps]
 
-    yield "predict", stepwise if one_by_one else lambda: [model.predict(task.x)]
+    yield "Session", stepwise
 
 
 SIDES = {"fastgrad": of_fastgrad, "PyTorch": of_torch, "onnxruntime": of_onnxruntime}

@@ -59,6 +59,7 @@ from fastgrad.range_test import RangeTest, lr_range_test
 from fastgrad.recurrent import GRU, LSTM, RNN, TimeGradients
 from fastgrad.regularization import Dropout
 from fastgrad.run import Run
+from fastgrad.session import Session
 from fastgrad.standardize import Standardize
 from fastgrad.system import info
 from fastgrad.train import Trainer
@@ -119,6 +120,7 @@ __all__ = [
     "Rprop",
     "Run",
     "Sequential",
+    "Session",
     "Skip",
     "SoftCrossEntropy",
     "Standardize",

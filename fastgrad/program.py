@@ -147,6 +147,8 @@ class Tape:
         What recurrent layers start from: zeros or what they have learned, or their states in the
         memory; those carried are replaced by the final ones after each run. A stateful layer's
         always are.
+    keep_weights : bool
+        Whether recurrent layers may go on with the weights that the first run has found.
 
     Attributes
     ----------
@@ -168,6 +170,7 @@ class Tape:
         lengths: Array | None = None,
         memory: Memory | None = None,
         start: str = "own",
+        keep_weights: bool = False,
     ) -> None:
         self.status = status
         self.seed = seed
@@ -180,6 +183,7 @@ class Tape:
         self.lengths = lengths
         self.memory = Memory() if memory is None else memory
         self.start = start
+        self.keep_weights = keep_weights
         self.through_time: dict[str, Array] = {}
         self.in_steps: dict[str, InSteps] = {}
         self.path = ""

@@ -77,7 +77,6 @@ FG_INLINE void FG_(fg_tile)(const int mr, const int nv, ptrdiff_t K, const REAL 
             *not_finite += bad;
         }
 }
-#undef UNROLLED
 
 /* One function per tile shape, and per way A is stored: "rows" has a[m,k] at m*stride + k,
  * "columns" at m + k*stride. */
@@ -334,42 +333,62 @@ static inline void FG_(fg_multiply)(const FG_(fg_gemm) *g, REAL *scratch)
         if (!(bad[i] == 0)) *g->not_finite = 1;
 }
 
-/* One row times B in panels, C += a B: four panels side by side, for three sums alone would wait
- * for each other. */
+/* One row times B in panels, C += a B: several panels side by side, for the sums of one alone would
+ * wait for each other. */
+FG_INLINE void FG_(fg_row)(const int side, const int nv, ptrdiff_t K, const REAL *a, const REAL *b,
+                           REAL *c, ptrdiff_t cols, const REAL *plus)
+{
+    VEC acc[4][FG_NV];
+    UNROLLED for (int s = 0; s < side; s++)
+        UNROLLED for (int v = 0; v < nv; v++) acc[s][v] = (VEC){0};
+    for (ptrdiff_t k = 0; k < K; k++) {
+        const VEC ak = a[k] - (VEC){0};
+        UNROLLED for (int s = 0; s < side; s++)
+            UNROLLED for (int v = 0; v < nv; v++)
+                acc[s][v] += ak * FG_(fg_load)(b + (s * K + k) * nv * W + v * W);
+    }
+    UNROLLED for (int s = 0; s < side; s++)
+        UNROLLED for (int v = 0; v < nv; v++) {
+            const ptrdiff_t at = (s * nv + v) * W, left = cols - at;
+            if (left >= W) {
+                if (plus) acc[s][v] += FG_(fg_load)(plus + at);
+                *(VEC *)(c + at) = acc[s][v];
+            } else {
+                if (plus) acc[s][v] += FG_(fg_load_part)(plus + at, left);
+                FG_(fg_store_part)(c + at, acc[s][v], left);
+            }
+        }
+}
+
+/* Vectors of columns that the next panels side by side have; the last four are two panels. */
+FG_INLINE ptrdiff_t FG_(fg_vectors_of_row)(ptrdiff_t left)
+{
+    for (int side = 4; side > 1; side--)
+        if (left >= side * FG_NV && left != side * FG_NV + 1) return side * FG_NV;
+    return left < FG_NV + 2 ? left : FG_NV;
+}
+
 static void FG_(fg_multiply_row)(const FG_(fg_gemm) *g)
 {
-    enum { SIDE = 4 };
     const REAL *b = g->b;
     for (ptrdiff_t k0 = 0; k0 < g->K; k0 += FG_KC) {
         const ptrdiff_t K = g->K - k0 < FG_KC ? g->K - k0 : FG_KC;
         const REAL *const a = g->a + k0;
         const REAL *const plus = g->accumulate || k0 ? g->c : g->bias;
-        ptrdiff_t n = 0;
-        for (; g->N - n >= SIDE * NR && FG_(fg_vectors_of_panel)(g->N - n - (SIDE - 1) * NR) == FG_NV
-               && g->N - n - (SIDE - 1) * NR >= NR;
-             n += SIDE * NR, b += SIDE * NR * K) {
-            VEC acc[SIDE][FG_NV];
-            for (int s = 0; s < SIDE; s++)
-                for (int v = 0; v < FG_NV; v++) acc[s][v] = (VEC){0};
-            for (ptrdiff_t k = 0; k < K; k++) {
-                const VEC ak = a[k] - (VEC){0};
-                for (int s = 0; s < SIDE; s++)
-                    for (int v = 0; v < FG_NV; v++)
-                        acc[s][v] += ak * FG_(fg_load)(b + (s * K + k) * NR + v * W);
+        for (ptrdiff_t n = 0, took; n < g->N; n += took * W) {
+            const ptrdiff_t cols = g->N - n;
+            const REAL *const add = plus ? plus + n : NULL;
+            took = FG_(fg_vectors_of_row)((cols + W - 1) / W);
+            switch (took) {
+            case 4 * FG_NV: FG_(fg_row)(4, FG_NV, K, a, b, g->c + n, cols, add); break;
+            case 3 * FG_NV: FG_(fg_row)(3, FG_NV, K, a, b, g->c + n, cols, add); break;
+            case 2 * FG_NV: FG_(fg_row)(2, FG_NV, K, a, b, g->c + n, cols, add); break;
+            case FG_NV + 1: FG_(fg_row)(2, 2, K, a, b, g->c + n, cols, add); break;
+            case FG_NV: FG_(fg_row)(1, FG_NV, K, a, b, g->c + n, cols, add); break;
+            case 2: FG_(fg_row)(1, 2, K, a, b, g->c + n, cols, add); break;
+            default: FG_(fg_row)(1, 1, K, a, b, g->c + n, cols, add);
             }
-            for (int s = 0; s < SIDE; s++)
-                for (int v = 0; v < FG_NV; v++) {
-                    const ptrdiff_t at = n + s * NR + v * W;
-                    if (plus) acc[s][v] += FG_(fg_load)(plus + at);
-                    *(VEC *)(g->c + at) = acc[s][v];
-                }
-        }
-        for (ptrdiff_t cols; n < g->N; n += cols) {
-            const int nv = FG_(fg_vectors_of_panel)(g->N - n);
-            cols = g->N - n < nv * W ? g->N - n : nv * W;
-            FG_(fg_tiles)[0][0][nv - 1](K, a, K, b, nv * W, g->c + n, cols, cols,
-                                        plus ? plus + n : NULL, 0, NULL, 0);
-            b += K * nv * W;
+            b += took * W * K;
         }
     }
 }
@@ -386,6 +405,7 @@ static __attribute__((noinline)) void FG_(fg_multiply_panels)(const FG_(fg_gemm)
     }
 }
 
+#undef UNROLLED
 #undef REAL
 #undef VEC
 #undef W

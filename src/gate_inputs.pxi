@@ -1,5 +1,9 @@
 # What the inputs of a recurrent layer add to its gates, for all steps at once, and its biases.
 
+cdef enum:
+    FEW_INPUTS = 8
+    PIECE = 256  # columns of the turned gradient
+
 cdef struct GateInputs:
     const void *x
     const void *w
@@ -62,12 +66,34 @@ cdef void run_inputs_backward(const void *args, Team *team, real *scratch) noexc
                          a.rows, NULL, scratch)
 
 
+cdef void gates_to_few(const GateInputs *a, Team *team, ptrdiff_t column, ptrdiff_t count,
+                       real *dw, ptrdiff_t rows, real *scratch) noexcept nogil:
+    """The same for a few inputs, which would fill but a part of a vector: turned, in pieces."""
+    cdef real piece[FEW_INPUTS * PIECE]
+    cdef ptrdiff_t I = a.inputs, at, high, n, i, j
+    cdef int not_finite = 0
+    team_share(team, count, COLUMNS, &at, &high)
+    while at < high:
+        n = min(<ptrdiff_t>PIECE, high - at)
+        multiply(I, n, rows, <const real *>a.x, 1, I, <const real *>a.z + column + at, a.wide, 1,
+                 piece, n, NULL, False, I, &not_finite, scratch)
+        for j in range(n):
+            for i in range(I):
+                dw[(at + j) * I + i] = piece[i * n + j]
+        at += n
+    if a.status and not_finite:
+        raise_flag(a.status)
+
+
 cdef void gates_to_weight(const GateInputs *a, Team *team, ptrdiff_t column, ptrdiff_t count,
                           ptrdiff_t row, ptrdiff_t rows, real *scratch) noexcept nogil:
     """`count` rows of dw, from `row` on, out of as many columns of dz, from `column` on."""
     cdef real *dw = <real *>a.dw + row * a.inputs
     cdef ptrdiff_t I = a.inputs, r0, r1, c0, c1
     cdef int not_finite = 0
+    if I <= FEW_INPUTS:
+        gates_to_few(a, team, column, count, dw, rows, scratch)
+        return
     share_output(team, count, I, &r0, &r1, &c0, &c1)
     if r0 < r1 and c0 < c1:
         multiply(r1 - r0, c1 - c0, rows, <const real *>a.z + column + r0, 1, a.wide,

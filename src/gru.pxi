@@ -38,13 +38,15 @@ cdef void run_gru_forward(const void *args, Team *team, real *scratch) noexcept 
     cdef real *now
     cdef const real *then
     cdef ptrdiff_t H = a.H, t, low, high, rows, before = 0
-    pack_inputs(a, &s, team, scratch)
-    if a.option:
-        pack_forward(a, &s, w, H, 2, team, panels)
-        pack_forward(a, &s, w + 2 * H * H, H, 1, team, of_n)
-    else:
-        pack_forward(a, &s, w, H, 3, team, panels)
+    if must_pack(a):
+        pack_inputs(a, &s, team, scratch)
+        if a.option:
+            pack_forward(a, &s, w, H, 2, team, panels)
+            pack_forward(a, &s, w + 2 * H * H, H, 1, team, of_n)
+        else:
+            pack_forward(a, &s, w, H, 3, team, panels)
     team_wait(team)
+    packed_now(a, team)
     for t in range(a.T):
         low, high = min(s.r0, rows_of(a, t)), min(s.r1, rows_of(a, t))
         rows = high - low
@@ -69,10 +71,11 @@ cdef void run_gru_forward(const void *args, Team *team, real *scratch) noexcept 
             team_wait(team)
 
 
-def gru_forward(offsets, x, w_ih, bias, w, before, gates, h, panels):
+def gru_forward(offsets, x, w_ih, bias, w, before, gates, h, panels, ready):
     cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 4)
     a.option = before
     take_inputs(&a, x, w_ih, bias)
+    a.ready = <int64_t *>data(ready)
     return record_steps(w, <void *>run_gru_forward[float], <void *>run_gru_forward[double], &a)
 
 

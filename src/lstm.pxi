@@ -32,9 +32,11 @@ cdef void run_lstm_forward(const void *args, Team *team, real *scratch) noexcept
     cdef const real *p_f = of_units(a.p_f, s.u0, scratch)
     cdef const real *p_o = of_units(a.p_o, s.u0, scratch)
     cdef ptrdiff_t H = a.H, n = s.u1 - s.u0, t, i, low, high, before = 0, now, then
-    pack_inputs(a, &s, team, scratch)
-    pack_forward(a, &s, <const real *>a.w, H, 4, team, panels)
+    if must_pack(a):
+        pack_inputs(a, &s, team, scratch)
+        pack_forward(a, &s, <const real *>a.w, H, 4, team, panels)
     team_wait(team)
+    packed_now(a, team)
     for t in range(a.T):
         low, high = min(s.r0, rows_of(a, t)), min(s.r1, rows_of(a, t))
         if low < high:
@@ -55,10 +57,11 @@ cdef void run_lstm_forward(const void *args, Team *team, real *scratch) noexcept
             team_wait(team)
 
 
-def lstm_forward(offsets, x, w_ih, bias, w, p_i, p_f, p_o, gates, h, c, panels):
+def lstm_forward(offsets, x, w_ih, bias, w, p_i, p_f, p_o, gates, h, c, panels, ready):
     cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 4)
     a.p_i, a.p_f, a.p_o, a.c = data(p_i), data(p_f), data(p_o), data(c)
     take_inputs(&a, x, w_ih, bias)
+    a.ready = <int64_t *>data(ready)
     return record_steps(w, <void *>run_lstm_forward[float], <void *>run_lstm_forward[double], &a)
 
 

@@ -47,6 +47,7 @@ cdef struct Recurrence:
     double *squares
     void *panels
     long long *status
+    int64_t *ready
     ptrdiff_t T, N, H, inputs
     double alpha
     int blocks  # of the weight's rows
@@ -131,6 +132,16 @@ cdef void units(const Recurrence *a, int part, int parts, ptrdiff_t *low,
     cdef ptrdiff_t pieces = (a.H + UNITS - 1) // UNITS
     low[0] = pieces * part // parts * UNITS
     high[0] = min(a.H, pieces * (part + 1) // parts * UNITS)
+
+
+cdef inline bint must_pack(const Recurrence *a) noexcept nogil:
+    return a.ready == NULL or not a.ready[0]
+
+
+cdef inline void packed_now(const Recurrence *a, const Team *team) noexcept nogil:
+    """All threads have packed, and all have asked whether they must."""
+    if a.ready and team.rank == 0:
+        a.ready[0] = 1
 
 
 # ---- products of a step ----------------------------------------------------------------------

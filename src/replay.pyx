@@ -109,30 +109,48 @@ cdef class Replay:
         self.error = error
         raise_flag(self.status)
 
+    cdef int start(self, int threads) except -1:
+        """How many threads it is worth, each of them with its scratch."""
+        if self.busy:
+            raise RuntimeError("this program runs already, in another thread or around this call")
+        threads = team_worth(self.most_shared, threads)
+        if threads > self.scratch_threads:
+            free(self.scratch)
+            self.scratch = NULL
+            self.scratch_threads = 0
+            if posix_memalign(<void **>&self.scratch, 4096, threads * self.scratch_bytes):
+                raise MemoryError()
+            self.scratch_threads = threads
+        self.status[0] = 0
+        self.busy = True
+        return threads
+
+    cdef int finish(self) except -1:
+        self.busy = False
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        return 0
+
     def run(self, list times, int threads):
         """Runs segment i times[i] times, one segment after the other, unless status stops it."""
         cdef ptrdiff_t start, stop, commit, count
-        if self.busy:
-            raise RuntimeError("this program runs already, in another thread or around this call")
-        self.busy = True
-        threads = team_worth(self.most_shared, threads)
-        try:
-            if threads > self.scratch_threads:
-                free(self.scratch)
-                self.scratch = NULL
-                self.scratch_threads = 0
-                if posix_memalign(<void **>&self.scratch, 4096, threads * self.scratch_bytes):
-                    raise MemoryError()
-                self.scratch_threads = threads
-            self.status[0] = 0
-            for (start, stop, commit), count in zip(self.bounds, times, strict=True):
-                if not self.status[0]:
-                    self.run_segment(self.calls + start, stop - start, commit, count, threads)
-            if self.error is not None:
-                error, self.error = self.error, None
-                raise error
-        finally:
-            self.busy = False
+        assert len(times) == len(self.bounds)
+        threads = self.start(threads)
+        for (start, stop, commit), count in zip(self.bounds, times):
+            if not self.status[0]:
+                self.run_segment(self.calls + start, stop - start, commit, count, threads)
+        self.finish()
+
+    def call(self, cnp.ndarray x, cnp.ndarray into, cnp.ndarray out, int threads):
+        """A copy of `out` after x is copied to `into` and the only segment has run once."""
+        cdef ptrdiff_t start, stop, commit
+        start, stop, commit = self.bounds[0]
+        cnp.PyArray_CopyInto(into, x)
+        threads = self.start(threads)
+        self.run_segment(self.calls, stop, commit, 1, threads)
+        self.finish()
+        return cnp.PyArray_NewCopy(out, cnp.NPY_CORDER)
 
     cdef void run_segment(self, const Call *calls, ptrdiff_t n, ptrdiff_t commit,
                           ptrdiff_t times, int threads):
@@ -163,11 +181,11 @@ cdef class Replay:
     cdef void go_through(self, const Call *calls, ptrdiff_t n, ptrdiff_t commit, ptrdiff_t times,
                          Team *team) noexcept nogil:
         cdef char *scratch = self.scratch + team.rank * self.scratch_bytes
-        cdef ptrdiff_t i, _
+        cdef ptrdiff_t i, done
         cdef int used, following
-        cdef double looked = seconds(), now
+        cdef double looked = 0, now
         cdef Mode mode
-        for _ in range(times):
+        for done in range(times):
             used = team_worth(calls[0].shared, team.size)
             for i in range(n):
                 following = team_worth(calls[i + 1].shared, team.size) if i + 1 < n else team.size
@@ -176,8 +194,11 @@ cdef class Replay:
                 if team.rank < used and not (used == 1 and read_flag(self.status)):
                     team.used = used
                     calls[i].run(calls[i].args, team, scratch)
-                if team.rank == 0 and (i == n - 1 or calls[i].work > LONG and i < commit):
+                # after the last of all calls Python looks itself
+                if team.rank == 0 and (i == n - 1 and done < times - 1
+                                       or calls[i].work > LONG and i < commit):
                     now = seconds()
+                    looked = looked or now
                     if now - looked > SIGNALS_EVERY:
                         looked = now
                         mode = keep_denormals()

@@ -12,9 +12,11 @@ cdef void run_rnn_forward(const void *args, Team *team, real *scratch) noexcept 
     cdef real *z
     cdef real *y
     cdef ptrdiff_t H = a.H, n = s.u1 - s.u0, t, i, u, low, high, before = 0
-    pack_inputs(a, &s, team, scratch)
-    pack_forward(a, &s, <const real *>a.w, H, 1, team, panels)
+    if must_pack(a):
+        pack_inputs(a, &s, team, scratch)
+        pack_forward(a, &s, <const real *>a.w, H, 1, team, panels)
     team_wait(team)
+    packed_now(a, team)
     for t in range(a.T):
         low, high = min(s.r0, rows_of(a, t)), min(s.r1, rows_of(a, t))
         if low < high:
@@ -33,10 +35,11 @@ cdef void run_rnn_forward(const void *args, Team *team, real *scratch) noexcept 
             team_wait(team)
 
 
-def rnn_forward(offsets, x, w_ih, bias, w, activation, alpha, gates, h, panels):
+def rnn_forward(offsets, x, w_ih, bias, w, activation, alpha, gates, h, panels, ready):
     cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 1)
     a.activation, a.alpha = activation_code(activation), alpha
     take_inputs(&a, x, w_ih, bias)
+    a.ready = <int64_t *>data(ready)
     return record_steps(w, <void *>run_rnn_forward[float], <void *>run_rnn_forward[double], &a)
 
 

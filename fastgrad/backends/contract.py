@@ -83,23 +83,24 @@ CONTRACT = {
     # the gradient of the initial state where `initial` asks for it. flow[t] is the norm of dL/dh_t,
     # the norm of dL/dc_t, and what step t makes of gradients: the norm of what it hands on to the
     # step before over that of what it was given (NaN where there is none); squares, by row, what
-    # these are made of.
+    # these are made of. Where ready[0] is not 0, panels are those of the last call, whose weights
+    # count; it is set.
     # h = f(z + h w')
     "rnn_forward": "offsets[T+1]:i8 x[R,I]? w_ih[H,I]? bias[H]? w[H,H] activation:activation"
-    " alpha:float -> gates[R,H]! h[Q,H]! panels[W]",
+    " alpha:float -> gates[R,H]! h[Q,H]! panels[W] ready[1]:i8!?",
     "rnn_backward": "offsets[T+1]:i8 w[H,H] activation:activation alpha:float h[Q,H] dy[R,H]?"
     " dh_last[N,H]? initial:int -> gates[R,H]! dw[H,H] dh0[N,H] flow[T,3]:f8 squares[R,4]:f8"
     " panels[W] status[1]:i8?",
     # blocks i, f, g, o: c = f c + i g, h = o tanh(c); peepholes add p_i c, p_f c, p_o of the new c
     "lstm_forward": "offsets[T+1]:i8 x[R,I]? w_ih[4H,I]? bias[4H]? w[4H,H]"
-    " p_i[H]? p_f[H]? p_o[H]? -> gates[R,4H]! h[Q,H]! c[Q,H]! panels[W]",
+    " p_i[H]? p_f[H]? p_o[H]? -> gates[R,4H]! h[Q,H]! c[Q,H]! panels[W] ready[1]:i8!?",
     "lstm_backward": "offsets[T+1]:i8 w[4H,H] p_i[H]? p_f[H]? p_o[H]? h[Q,H] c[Q,H] dy[R,H]?"
     " dh_last[N,H]? dc_last[N,H]? initial:int -> gates[R,4H]! dw[4H,H] dp_i[H]? dp_f[H]? dp_o[H]?"
     " dh0[N,H] dc0[N,H] flow[T,3]:f8 squares[R,4]:f8 panels[W] status[1]:i8?",
     # h = (1 - z) n + z h, w in the blocks r, z, n, gates in n, r, z, m with m = w_n h + bias and
     # n = tanh(.. + r m), or where `before`, m = r h, which stays, and n = tanh(.. + w_n m)
     "gru_forward": "offsets[T+1]:i8 x[R,I]? w_ih[3H,I]? bias[4H]? w[3H,H] before:int"
-    " -> gates[R,4H]! h[Q,H]! panels[W]",
+    " -> gates[R,4H]! h[Q,H]! panels[W] ready[1]:i8!?",
     "gru_backward": "offsets[T+1]:i8 w[3H,H] before:int h[Q,H] dy[R,H]? dh_last[N,H]? initial:int"
     " -> gates[R,4H]! dw[3H,H] dh0[N,H] spare[N,H] flow[T,3]:f8 squares[R,4]:f8 panels[W]"
     " status[1]:i8?",
@@ -396,6 +397,11 @@ def _check_ranges(kernel: str, given: dict[str, Any]) -> None:
                 f"{kernel}: cursor is {start}, needs 0 to {all_rows - rows} for {rows} rows "
                 f"of {all_rows}"
             )
+    if kernel == "sequence_plan":
+        lengths, most = given["lengths"], given["offsets"].size - 1
+        if lengths.size and (lengths.min() < 0 or lengths.max() > most):
+            found = f"{lengths.min()}..{lengths.max()}"
+            raise ValueError(f"sequence_plan: lengths must lie in [0, {most}], got {found}")
     if "offsets" in given:
         _check_offsets(kernel, given)
     if "blocks" in given:

@@ -57,9 +57,13 @@ class RNN(Recurrent):
     ) -> None:
         """Record rnn_forward."""
         panels = _panels(tape, 1, states[0], gates, inputs)
+        ready = _ready(tape)
         how = self.activation, self.alpha
-        tape.call("rnn_forward", offsets, *inputs, own["weight_hh"], *how, gates, *states, panels)
-        tape.release(panels)
+        tape.call(
+            "rnn_forward", offsets, *inputs, own["weight_hh"], *how, gates, *states, panels, ready
+        )
+        if ready is None:
+            tape.release(panels)
 
     def record_cell_backward(
         self,
@@ -148,8 +152,10 @@ class LSTM(Recurrent):
     ) -> None:
         """Record lstm_forward."""
         panels = _panels(tape, 4, states[0], gates, inputs)
-        tape.call("lstm_forward", offsets, *inputs, *_weights(own), gates, *states, panels)
-        tape.release(panels)
+        ready = _ready(tape)
+        tape.call("lstm_forward", offsets, *inputs, *_weights(own), gates, *states, panels, ready)
+        if ready is None:
+            tape.release(panels)
 
     def record_cell_backward(
         self,
@@ -225,9 +231,11 @@ class GRU(Recurrent):
     ) -> None:
         """Record gru_forward."""
         panels = _panels(tape, 3, states[0], gates, inputs)
+        ready = _ready(tape)
         how = own["weight_hh"], int(not self.reset_after)
-        tape.call("gru_forward", offsets, *inputs, *how, gates, *states, panels)
-        tape.release(panels)
+        tape.call("gru_forward", offsets, *inputs, *how, gates, *states, panels, ready)
+        if ready is None:
+            tape.release(panels)
 
     def record_cell_backward(
         self,
@@ -269,6 +277,11 @@ def _panels(
 ) -> Array:
     features = 0 if inputs[0] is None else inputs[0].shape[1]
     return tape.empty((room(blocks, h.shape[1], len(h) - len(gates), features),))
+
+
+def _ready(tape: Tape) -> Array | None:
+    """What says that panels hold the weights, if they are to be kept."""
+    return np.zeros(1, np.int64) if tape.keep_weights else None
 
 
 def _squares(tape: Tape, gates: Array) -> Array:

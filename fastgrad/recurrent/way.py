@@ -99,7 +99,7 @@ class Way:
             tape.call("fill_rows", None, bias.reshape(1, -1))
         weight = self.own["weight_ih"]
         if not self.by_index:
-            if self.steps.sequences >= FEW:
+            if self.steps.sequences >= FEW or tape.keep_weights:
                 return self.x, weight, bias
             rest = self.steps.offsets, self.turned, self.gates
             tape.call("gate_inputs_forward", self.x, weight, bias, *rest)

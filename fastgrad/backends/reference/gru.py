@@ -21,6 +21,7 @@ def gru_forward(
     gates: Array,
     h: Array,
     panels: Array,
+    ready: Array | None,
 ) -> None:
     w_rz, w_n = w[: -h.shape[1]], w[-h.shape[1] :]
     if x is not None:

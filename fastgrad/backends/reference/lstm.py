@@ -24,6 +24,7 @@ def lstm_forward(
     h: Array,
     c: Array,
     panels: Array,
+    ready: Array | None,
 ) -> None:
     if x is not None:
         assert w_ih is not None

@@ -74,6 +74,7 @@ def rnn_forward(
     gates: Array,
     h: Array,
     panels: Array,
+    ready: Array | None,
 ) -> None:
     if x is not None:
         assert w_ih is not None

@@ -1,0 +1,83 @@
+"""`Session`: one input after the other, as in a control loop, with little around the kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastgrad import backends, checks
+from fastgrad.arena import Array
+from fastgrad.program import Memory, Tape, Workspace
+
+if TYPE_CHECKING:
+    from fastgrad.model import Sequential
+
+
+class Session:
+    """A model's forward pass for inputs of one shape, called again and again.
+
+    Recurrent layers go on from call to call, whether they are stateful or not. They keep the
+    weights that they had in the first call after `refresh`; other layers always have the model's.
+    Inputs are not searched for values that are not finite: such a value comes out again, and stays
+    in the state until `reset`.
+
+    Parameters
+    ----------
+    model : Sequential
+    shape : tuple of int
+        Of each input: (N, T, inputs), where T is 1 in a control loop; (N, inputs) without steps; of
+        indices (N, T) or (N,).
+    threads : int
+
+    Examples
+    --------
+    >>> import fastgrad as fg
+    >>> import numpy as np
+    >>> model = fg.Sequential(fg.GRU(8, 64), fg.Dense(64, 2), rng=0)
+    >>> step = fg.Session(model, (1, 1, 8))
+    >>> step(np.zeros((1, 1, 8))).shape
+    (1, 2)
+    """
+
+    def __init__(self, model: Sequential, shape: tuple[int, ...], threads: int = 1) -> None:
+        self.model = model
+        self.shape = model.checked("x", np.zeros(shape, model.input_dtype)).shape
+        self._by_index = model.indices is not None
+        self._threads = checks.count("threads", threads)
+        self._memory = Memory()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take the model's present weights; the state stays."""
+        backend, model = backends.active(), self.model
+        tape = Tape(
+            backend,
+            Workspace(),
+            model.dtype,
+            memory=self._memory,
+            start="carried",
+            keep_weights=True,
+        )
+        self._x = tape.empty(self.shape, model.input_dtype)
+        self._y, _, _ = model.record(tape, self._x, train=False)
+        tape.good()
+        self._call = backend.program([tape.take()], np.zeros(1, np.int64), tape.keep).call
+
+    def reset(self) -> None:
+        """Have recurrent layers start from zeros."""
+        self._memory.reset()
+
+    def __call__(self, x: Any) -> Array:
+        """Outputs for one input, as a new array.
+
+        Raises
+        ------
+        ValueError
+            If x has another shape, or indices are out of range.
+        """
+        if not isinstance(x, np.ndarray) or self._by_index:
+            x = self.model.checked("x", x)
+        if x.shape != self.shape:
+            raise ValueError(f"x has shape {x.shape}, needs {self.shape}")
+        return self._call(x, self._x, self._y, self._threads)
