@@ -45,11 +45,10 @@ def of_fastgrad(kind: str, n: int, f: int) -> tuple[Side, list[np.ndarray]]:
             ),
         ]
     else:
+        back = x, weight, 1, mean, spread, dy, None, dx, dweight, dbias, None
         calls = [
-            backend.record("layer_norm_forward", x, weight, bias, 1, EPS, y, mean, spread),
-            backend.record(
-                "layer_norm_backward", x, weight, 1, mean, spread, dy, dx, dweight, dbias, None
-            ),
+            backend.record("layer_norm_forward", x, weight, bias, 1, EPS, None, y, mean, spread),
+            backend.record("layer_norm_backward", *back),
         ]
     keep = [x, dy, y, dx, weight, bias, dweight, dbias, mean, spread]
     program = backend.program([calls], np.zeros(1, np.int64), keep)

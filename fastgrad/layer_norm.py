@@ -28,7 +28,8 @@ def _record(
     y = tape.empty(x.shape)
     mean, scale = (tape.empty((len(rows),), np.float64) for _ in range(2))
     weight, bias = params.get("weight"), params.get("bias")
-    tape.call("layer_norm_forward", rows, weight, bias, int(center), eps, rows_of(y), mean, scale)
+    how = weight, bias, int(center), eps, None
+    tape.call("layer_norm_forward", rows, *how, rows_of(y), mean, scale)
 
     def backward(dy: Array, input_grad: bool) -> Array | None:
         gradient = rows_of(dy)
@@ -40,6 +41,7 @@ def _record(
             mean,
             scale,
             gradient,
+            None,
             gradient if input_grad else None,
             grads.get("weight"),
             grads.get("bias"),

@@ -27,7 +27,7 @@ cdef extern from "fg_team.h" nogil:
         ptrdiff_t rows_out
         double shared
         bint linked
-        long long args[34]
+        long long args[44]
     long long team_meet "fg_team_meet"(Team *team, const long long *flag)
     void team_wait "fg_team_wait"(Team *team)
     int team_worth "fg_team_worth"(double work, int size)

@@ -39,7 +39,7 @@ typedef struct {
     ptrdiff_t rows_in, rows_out;
     double shared; /* set by fg_link: work of the chain, as far as its rows can be shared */
     int linked;    /* set by fg_link: whether the next call follows without a barrier */
-    long long args[34];
+    long long args[44];
 } fg_call;
 
 enum {

@@ -6,10 +6,11 @@
 #     may lie where dy does, which the columns are summed from.
 #  b) One thread takes the few rows that are in its cache through both before it goes on: what
 #     is read twice comes from memory once.
-#  c) The backward kernel is met with a barrier (rows_in is 0): its columns read all rows.
+#  c) The backward kernel is met with a barrier (rows_in is 0): its columns read all rows. So are
+#     both with offsets: how many rows there are is known to the replay alone.
 from _core cimport (
-    Team, cnp, data, memset, ptrdiff_t, raise_flag, real, record_real, team_rows, team_share,
-    team_wait,
+    Team, cnp, data, int64_t, memset, ptrdiff_t, raise_flag, real, record_real, team_rows,
+    team_share, team_wait,
 )
 from _reduce cimport all_finite
 
@@ -44,9 +45,19 @@ cdef struct Norm:
     void *y
     double *mean
     double *scale
-    ptrdiff_t N, F
+    const int64_t *offsets
+    ptrdiff_t N, T, F
     bint center
     double eps
+
+
+cdef inline ptrdiff_t count(const int64_t *offsets, ptrdiff_t T, ptrdiff_t N) noexcept nogil:
+    """Rows that mean something."""
+    return offsets[T] if offsets else N
+
+
+cdef inline ptrdiff_t steps_of(offsets):
+    return 0 if offsets is None else offsets.shape[0] - 1
 
 
 cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -56,7 +67,7 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
     cdef const real *bias = <const real *>a.bias
     cdef real *y = <real *>a.y
     cdef ptrdiff_t low, high, i
-    team_rows(team, a.N, &low, &high)
+    team_rows(team, count(a.offsets, a.T, a.N), &low, &high)
     for i in range(low, high):
         if real is float:
             fg_norm_forward_f32(x + i * a.F, weight, bias, a.F, a.center, a.eps, y + i * a.F,
@@ -66,11 +77,13 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
                                 a.mean + i, a.scale + i)
 
 
-def layer_norm_forward(x, weight, bias, center, eps, y, mean, scale):
+def layer_norm_forward(x, weight, bias, center, eps, offsets, y, mean, scale):
     cdef Norm a = Norm(data(x), data(weight), data(bias), data(y), <double *>data(mean),
-                       <double *>data(scale), x.shape[0], x.shape[1], center != 0, eps)
+                       <double *>data(scale), <const int64_t *>data(offsets), x.shape[0],
+                       steps_of(offsets), x.shape[1], center != 0, eps)
+    cdef ptrdiff_t linked = 0 if a.offsets else a.N
     return record_real(x, <void *>run_forward[float], <void *>run_forward[double], &a, sizeof(a),
-                       <double>a.N * a.F * WORK, a.N, a.N)
+                       <double>a.N * a.F * WORK, linked, linked)
 
 
 cdef struct Backward:
@@ -83,7 +96,8 @@ cdef struct Backward:
     void *dweight
     void *dbias
     long long *status
-    ptrdiff_t N, F
+    const int64_t *offsets
+    ptrdiff_t N, T, F
     bint center
 
 
@@ -126,13 +140,13 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
     cdef real *dweight = <real *>a.dweight
     cdef real *dbias = <real *>a.dbias
     cdef bint sums = dweight or dbias, alone = team.used == 1
-    cdef ptrdiff_t low, high, c0, c1, r = 0, rows
+    cdef ptrdiff_t N = count(a.offsets, a.T, a.N), low, high, c0, c1, r = 0, rows
     if sums:
         team_share(team, a.F, COLUMNS, &c0, &c1)
         start_sum(dweight, c0, c1)
         start_sum(dbias, c0, c1)
-        while r < a.N and c0 < c1:
-            rows = min(<ptrdiff_t>FG_NORM_ROWS, a.N - r)
+        while r < N and c0 < c1:
+            rows = min(<ptrdiff_t>FG_NORM_ROWS, N - r)
             add_columns(a, r, rows, c0, c1, x, dy, dweight, dbias)
             if alone and dx:
                 rows_back(a, r, r + rows, x, weight, dy, dx)
@@ -146,13 +160,14 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
             return
         team_wait(team)
     if dx:
-        team_rows(team, a.N, &low, &high)
+        team_rows(team, N, &low, &high)
         rows_back(a, low, high, x, weight, dy, dx)
 
 
-def layer_norm_backward(x, weight, center, mean, scale, dy, dx, dweight, dbias, status):
+def layer_norm_backward(x, weight, center, mean, scale, dy, offsets, dx, dweight, dbias, status):
     cdef Backward a = Backward(data(x), data(weight), <double *>data(mean), <double *>data(scale),
                                data(dy), data(dx), data(dweight), data(dbias),
-                               <long long *>data(status), x.shape[0], x.shape[1], center != 0)
+                               <long long *>data(status), <const int64_t *>data(offsets),
+                               x.shape[0], steps_of(offsets), x.shape[1], center != 0)
     return record_real(x, <void *>run_backward[float], <void *>run_backward[double], &a, sizeof(a),
-                       <double>a.N * a.F * WORK, 0, a.N if a.dx else 0)
+                       <double>a.N * a.F * WORK, 0, a.N if a.dx and not a.offsets else 0)

@@ -11,15 +11,21 @@ from types import SimpleNamespace
 
 import numpy as np
 from harness import exact
+from norm_cells import lstm_norm_backward, lstm_norm_step
 from rounding import MOST_CURVED, rounding, slope_bound, stored_slope_bound
 from running_error import Rounded, joined, sum_of
 
+from fastgrad.backends import contract
 from fastgrad.backends.contract import NEED_SLOPE, room
 
-BLOCKS = {"rnn": (1, 1), "lstm": (4, 4), "gru": (3, 4)}  # of rows of w, of columns of gates
-STATES = {"rnn": "h", "lstm": "hc", "gru": "h"}
+# of rows of w, of columns of gates
+BLOCKS = {"rnn": (1, 1), "lstm": (4, 4), "lstm_norm": (4, 4), "gru": (3, 4)}
+STATES = {"rnn": "h", "lstm": "hc", "lstm_norm": "hc", "gru": "h"}
 PEEPHOLES = ("p_i", "p_f", "p_o")
+NORMS = {"norm_h": 4, "norm_c": 1, "bias_c": 1}  # blocks of units
+KEPT = ("sums", "seen", "mean_h", "scale_h", "mean_c", "scale_c")
 OPTIONS = {"rnn": {"activation": "tanh", "alpha": 0.0}, "lstm": {}, "gru": {"before": 0}}
+OPTIONS["lstm_norm"] = {"eps": 1e-5}
 
 
 def problem(cell, rng, dtype, lengths, units, times=None, peepholes=PEEPHOLES, **options):
@@ -32,6 +38,8 @@ def problem(cell, rng, dtype, lengths, units, times=None, peepholes=PEEPHOLES, *
     given["w"] = rng.standard_normal((high * units, units)) / np.sqrt(units)
     if cell == "lstm":
         given |= {name: rng.standard_normal(units) for name in peepholes}
+    if cell == "lstm_norm":
+        given |= {name: rng.standard_normal(n * units) for name, n in NORMS.items()}
     given["gates"] = rng.standard_normal((rows, wide * units))
     given["gates"][offsets[-1] :] = np.nan
     for state in STATES[cell]:
@@ -55,9 +63,12 @@ def gradients(cell, rng, given, which=("dy", "dh_last", "dc_last")):
 
 def backward_of(run, cell, given, out, above, initial=1, **changes):
     """The backward kernel after a forward pass with these results."""
-    names = ("offsets", "w", *PEEPHOLES, "activation", "alpha", "before", "panels")
+    names = ("offsets", "w", *PEEPHOLES, *NORMS, "activation", "alpha", "before", "panels")
+    names = {a.name for a in contract.arguments(f"{cell}_backward")}.intersection(names)
     call = {k: v for k, v in given.items() if k in names} | above | {"initial": initial}
     states = {k: getattr(out, k) for k in (*STATES[cell], "gates")}
+    if cell == "lstm_norm":
+        states |= {k: getattr(out, k) for k in KEPT}
     if cell == "lstm":
         call |= {f"d{p}": None for p in PEEPHOLES if p not in given}
     empty = np.full((len(out.h) - len(out.gates), out.h.shape[1]), np.nan, out.h.dtype)
@@ -67,8 +78,9 @@ def backward_of(run, cell, given, out, above, initial=1, **changes):
 
 def rounded_forward(cell, given):
     """The exact results of a forward kernel, in the kernel's dtype."""
-    out = exact(f"{cell}_forward", **given)
-    return SimpleNamespace(**{k: v.astype(given["w"].dtype) for k, v in vars(out).items()})
+    out, dtype = vars(exact(f"{cell}_forward", **given)), given["w"].dtype
+    kinds = {a.name: a.kind or dtype for a in contract.arguments(f"{cell}_forward")}
+    return SimpleNamespace(**{k: v.astype(kinds[k]) for k, v in out.items()})
 
 
 def steps(given):
@@ -102,10 +114,14 @@ def check_forward(cell, given, out):
     left = Known(vars(out), given["w"].dtype)
     for now, here, before in steps(given):
         z = Rounded.given(z_all[now], own.dtype)
-        h, c = left["h"][before], left["c"][before] if cell == "lstm" else None
-        step = {"rnn": rnn_step, "lstm": lstm_step, "gru": gru_step}[cell]
-        for name, wanted in step(given, own, z, h, c).items():
-            wanted.holds(getattr(out, name)[now if name == "gates" else here], name)
+        h, c = left["h"][before], left["c"][before] if "c" in STATES[cell] else None
+        if cell == "lstm_norm":
+            found = lstm_norm_step(given, own, z, h, c, left, now, here)
+        else:
+            step = {"rnn": rnn_step, "lstm": lstm_step, "gru": gru_step}[cell]
+            found = step(given, own, z, h, c)
+        for name, wanted in found.items():
+            wanted.holds(getattr(out, name)[here if name in STATES[cell] else now], name)
 
 
 def rnn_step(given, own, z, h, c):
@@ -148,7 +164,7 @@ def check_backward(cell, given, out, above, initial, got):
     """The gradients of gates at every step, and all that is made of them; `out` went in."""
     dtype, w = given["w"].dtype, Known(given, given["w"].dtype)["w"]
     own, left, found = (Known(x, dtype) for x in (given, vars(out), vars(got)))
-    backward = {"rnn": rnn_backward, "lstm": lstm_backward, "gru": gru_backward}[cell]
+    backward = {"rnn": rnn_backward, "lstm": lstm_backward, "gru": gru_backward}.get(cell)
     carried = {s: Known(above, dtype)[f"d{s}_last"] for s in STATES[cell]}
     shape = len(out.h) - len(out.gates), w.value.shape[1]
     carried = {s: Rounded(*(np.zeros(shape) + x for x in (d.value, d.error)), dtype)
@@ -160,9 +176,8 @@ def check_backward(cell, given, out, above, initial, got):
         if above.get("dy") is not None:
             d["h"] = d["h"] + Rounded.given(above["dy"][now], dtype)
         came = joined(*d.values()).norm()
-        dz, d_whole, d_before = backward(
-            given, own, left, found["gates"][now], d, now, here, before
-        )
+        step = given, own, left, found["gates"][now], d, now, here, before
+        dz, d_whole, d_before = backward(*step) if backward else lstm_norm_backward(*step, found)
         width = dz.value.shape[1]  # the rest of a GRU with r before the product is spare
         dz.holds(got.gates[now, :width], f"gates of step {t}")
         ratio = quotient(joined(*d_before.values()).norm(), came) if t or initial else np.nan
@@ -254,6 +269,8 @@ def sums(cell, given, own, left, found):
         by_n = (dz_n.T, m) if given["before"] else (dm.T, h)
         parts = [sum_of(0, pair) for pair in ((dz_r.T, h), (dz_z.T, h), by_n)]
         return {"dw": joined(*(part.T for part in parts)).T}
+    if cell == "lstm_norm":
+        return {"dw": sum_of(0, (found["d_sums"][:last].T, h))}
     dz_i, dz_f, _, dz_o = dz.blocks(4)
     wanted = {"dw": sum_of(0, (dz.T, h))}
     for p, gradient, places in (("p_i", dz_i, before), ("p_f", dz_f, before), ("p_o", dz_o, here)):

@@ -25,7 +25,11 @@ CASES += [(kernel, {"reverse": 0}) for kernel in ("to_steps", "from_steps", "ind
 CASES += [(kernel, {"add": 0}) for kernel in ("from_steps", "take_rows")]
 CASES += [(k, {"O": 66, "turned": 22}) for k in contract.CONTRACT if k.startswith("gate_")]
 # Recurrent layers of many sequences and of few, of which threads take units; of one unit each.
-RECURRENT = [f"{cell}_{way}" for cell in ("rnn", "lstm", "gru") for way in ("forward", "backward")]
+RECURRENT = [
+    f"{cell}_{way}"
+    for cell in ("rnn", "lstm", "lstm_norm", "gru")
+    for way in ("forward", "backward")
+]
 FEW = [{"N": 1, "H": 520, "T": 2}, {"N": 3, "H": 333, "T": 2}, {"N": 7, "H": 200}]
 CASES += [(kernel, sizes) for kernel in RECURRENT for sizes in [*FEW, {"N": 3, "H": 5}]]
 CASES += [(k, {"N": n, "H": 130, "before": 1}) for k in RECURRENT[-2:] for n in (4, 200)]

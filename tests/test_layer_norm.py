@@ -170,7 +170,7 @@ def test_dx_may_lie_where_dy_does(ops, rng, dtype, threads, center):
     given, dy = problem(rng, (645, 201), dtype, center)
     x, weight = given["x"], given["weight"]
     y, mean, scale = np.empty_like(x), np.empty(645), np.empty(645)
-    ops.layer_norm_forward(x, weight, given["bias"], center, 1e-5, y, mean, scale)
+    ops.layer_norm_forward(x, weight, given["bias"], center, 1e-5, None, y, mean, scale)
     results = set()
     for count in (1, 2, 3, 5):
         threads(count)
@@ -179,10 +179,36 @@ def test_dx_may_lie_where_dy_does(ops, rng, dtype, threads, center):
             dx = np.empty_like(dy) if apart else gradient
             sums = np.empty((2, 201), dtype)
             ops.layer_norm_backward(
-                x, weight, center, mean, scale, gradient, dx, sums[0], sums[1], None
+                x, weight, center, mean, scale, gradient, None, dx, sums[0], sums[1], None
             )
             results.add(bits(dx, sums))
     assert len(results) == 1
+
+
+@center
+def test_rows_behind_the_last_step_are_left_alone(run, rng, dtype, center):
+    given, dy = problem(rng, (20, 33), dtype, center)
+    offsets = np.array([0, 5, 9, 11])
+    given["x"][11:] = dy[11:] = np.nan
+    alone = run("layer_norm_forward", **given | {"x": given["x"][:11]})
+    out = run("layer_norm_forward", **given, offsets=offsets)
+    assert np.isnan(out.y[11:]).all()  # as harness.call had made it
+    assert all(bits(getattr(out, k)[:11]) == bits(getattr(alone, k)) for k in vars(alone))
+    wanted = backward_of(run, given | {"x": given["x"][:11]}, alone, dy[:11])
+    got = backward_of(run, given, out, dy, offsets=offsets)
+    assert np.isnan(got.dx[11:]).all()
+    assert bits(got.dx[:11]) == bits(wanted.dx)
+    assert bits(got.dweight, got.dbias) == bits(wanted.dweight, wanted.dbias)
+    assert got.status[0] == 0
+
+
+def test_steps_of_more_rows_than_there_are_are_refused(run, rng):
+    given, dy = problem(rng, (20, 3), np.float32)
+    out, offsets = run("layer_norm_forward", **given), np.array([0, 15, 21])
+    with pytest.raises(ValueError, match="forward: offsets end at 21, but there are 20 rows"):
+        run("layer_norm_forward", **given, offsets=offsets)
+    with pytest.raises(ValueError, match="backward: offsets end at 21, but there are 20 rows"):
+        backward_of(run, given, out, dy, offsets=offsets)
 
 
 @center

@@ -20,6 +20,7 @@ SEQUENCES = {"return_sequences": True}
 MODELS = {
     "rnn": lambda: [fg.RNN(F, H, "leaky_relu", alpha=0.3)],
     "lstm": lambda: [fg.LSTM(F, H, num_layers=2, dropout=0.2, peepholes=True, forget_bias=2.0)],
+    "norm": lambda: [fg.LSTM(F, H, bidirectional=True, layer_norm=True)],
     "gru": lambda: [fg.GRU(F, H, reset_after=False, bidirectional=True, bias=False)],
     "learned": lambda: [fg.LSTM(F, H, learn_initial=True, reverse=True)],
     "stateful": lambda: [fg.GRU(F, H, stateful=True)],
@@ -133,8 +134,11 @@ MEMORY = [
 ]
 
 
-@pytest.mark.parametrize("how", MEMORY, ids=str)
-@pytest.mark.parametrize("kind", KINDS)
+KEPT = [(kind, how) for kind in KINDS for how in MEMORY]
+KEPT += [("lstm", how | {"layer_norm": True}) for how in MEMORY[:-1]]
+
+
+@pytest.mark.parametrize(("kind", "how"), KEPT, ids=str)
 def test_a_summary_counts_what_training_keeps(kind, how):
     """All that the forward pass has not given back."""
     rows, times, features, units = 32, 16, 16, 32

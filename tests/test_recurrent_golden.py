@@ -8,8 +8,7 @@ from recurrent_golden import load
 
 import fastgrad as fg
 
-# A layer with normalization inside does not exist (yet).
-CASES = {name: case for name, case in load().items() if not case[0]["norm"]}
+CASES = load()
 KINDS = {"lstm": fg.LSTM, "gru": fg.GRU, "rnn": fg.RNN}
 OWN = {"lstm": ("peepholes",), "gru": ("reset_after",), "rnn": ("activation",)}
 SHARED = ("num_layers", "bidirectional", "bias", "learn_initial")
@@ -24,6 +23,8 @@ class Run:
         self.how, self.arrays = CASES[name]
         cell = self.how["cell"]
         own = {k: self.how[k] for k in SHARED + OWN[cell]}
+        if cell == "lstm":
+            own["layer_norm"] = self.how["norm"]
         units = self.arrays["weight_hh_l0"].shape[1]
         inputs = self.arrays["x"].shape[2]
         options = {"return_sequences": True, **own, **options}

@@ -17,6 +17,7 @@ from cells import (
     rounded_forward,
     steps,
 )
+from harness import exact
 from rounding import ACTIVATIONS, assert_within, rounding
 
 import fastgrad as fg
@@ -25,6 +26,7 @@ CELLS = {
     "rnn": ("rnn", {}),
     "lstm": ("lstm", {"peepholes": ()}),
     "peepholes": ("lstm", {}),
+    "norm": ("lstm_norm", {}),
     "gru": ("gru", {}),
     "original": ("gru", {"before": 1}),
 }
@@ -122,12 +124,17 @@ def test_flow_is_the_gradient_of_the_steps_behind(run, rng, cell, options):
         behind = {k: v[:n] for k, v in above.items() if k != "dy"} | {"dy": above["dy"][now.stop :]}
         back = backward_of(run, cell, rest, run(f"{cell}_forward", **rest), behind)
         dh = back.dh0 + above["dy"][now]
-        dc = back.dc0 if cell == "lstm" else np.zeros(0)
+        dc = back.dc0 if "c" in STATES[cell] else np.zeros(0)
         came = np.sqrt((dh**2).sum() + (dc**2).sum())
         if cell == "lstm":
             own = SimpleNamespace(o=out.gates[now, 27:36], t=np.tanh(out.c[here]))
             dz_o = dh * own.t * own.o * (1 - own.o)
             dc = dc + dh * own.o * (1 - own.t**2) + dz_o * given.get("p_o", 0)
+        if cell == "lstm_norm":
+            moments = {"mean": out.mean_c[now], "scale": out.scale_c[now]}
+            how = {"x": out.c[here], "weight": given["norm_c"], "center": 1, **moments}
+            d_seen = dh * out.gates[now, 27:36] * (1 - out.seen[now] ** 2)
+            dc = dc + exact("layer_norm_backward", dy=d_seen, **how).dx
         norms.append((np.linalg.norm(dh), np.linalg.norm(dc), came))
     norms = np.array(norms)
     # as many roundings as there are steps, of sums of at most 4 H + 10 terms
@@ -136,7 +143,7 @@ def test_flow_is_the_gradient_of_the_steps_behind(run, rng, cell, options):
     went = []
     for t, (now, _, _) in enumerate(steps(given)):
         n = now.stop - now.start
-        handed = [got.dh0[:n], got.dc0[:n] if cell == "lstm" else np.zeros(0)]
+        handed = [got.dh0[:n], got.dc0[:n] if "c" in STATES[cell] else np.zeros(0)]
         if t:  # to the states of the step before, which dy has not reached yet
             start = given["offsets"][t - 1]
             rest = dict(given, offsets=given["offsets"][t:] - now.start)
@@ -147,7 +154,7 @@ def test_flow_is_the_gradient_of_the_steps_behind(run, rng, cell, options):
             behind = {k: v[:n] for k, v in above.items() if k != "dy"}
             behind["dy"] = above["dy"][now.start :]
             back = backward_of(run, cell, rest, run(f"{cell}_forward", **rest), behind)
-            handed = [back.dh0, back.dc0 if cell == "lstm" else np.zeros(0)]
+            handed = [back.dh0, back.dc0 if "c" in STATES[cell] else np.zeros(0)]
         went.append(np.sqrt(sum((x**2).sum() for x in handed)))
     ratios = np.array(went) / norms[:, 2]
     assert_within(got.flow[:, 2], ratios, rounding(ratios, np.float64, 2 * 5 * 46))

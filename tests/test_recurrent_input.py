@@ -71,6 +71,8 @@ OWN = [
     (fg.LSTM, {"forget_bias": "x"}, TypeError, "forget_bias must be a number, got 'x'"),
     (fg.LSTM, {"forget_bias": np.inf}, ValueError, "forget_bias must lie in (-inf, inf), got inf"),
     (fg.LSTM, {"peepholes": 2}, TypeError, "peepholes must be True or False, got 2"),
+    (fg.LSTM, {"layer_norm": 1}, TypeError, "layer_norm must be True or False, got 1"),
+    (fg.GRU, {"layer_norm": True}, TypeError, "no option 'layer_norm'; there are num_layers"),
     (fg.GRU, {"reset_after": "no"}, TypeError, "reset_after must be True or False, got 'no'"),
 ]
 OWN += [(kind, *case) for kind in KINDS.values() for case in OPTIONS]
@@ -176,6 +178,10 @@ LAYERS = [
         fg.LSTM(3, 4, num_layers=2, dropout=0.2, peepholes=True, forget_bias=0, learn_initial=True),
         "LSTM(inputs=3, units=4, num_layers=2, dropout=0.2, learn_initial=True, forget_bias=0.0,"
         " peepholes=True)",
+    ),
+    (
+        fg.LSTM(3, 4, one_hot=True, layer_norm=True),
+        "LSTM(inputs=3, units=4, one_hot=True, layer_norm=True)",
     ),
     (
         fg.GRU(3, 4, bidirectional=True, return_sequences=True, bias=False),

@@ -34,10 +34,13 @@ CELLS = {
     "rnn": ("rnn", {}),
     "lstm": ("lstm", {"peepholes": ()}),
     "peepholes": ("lstm", {}),
+    "norm": ("lstm_norm", {}),
     "gru": ("gru", {}),
     "original": ("gru", {"before": 1}),
 }
 cells = pytest.mark.parametrize(("cell", "options"), CELLS.values(), ids=CELLS)
+WITH_INPUTS = {name: case for name, case in CELLS.items() if name != "norm"}  # may take inputs
+with_inputs = pytest.mark.parametrize(("cell", "options"), WITH_INPUTS.values(), ids=WITH_INPUTS)
 FOUR = {name: cell for name, cell in CELLS.items() if name != "lstm"}  # a part of its peepholes
 four_cells = pytest.mark.parametrize(("cell", "options"), FOUR.values(), ids=FOUR)
 
@@ -176,7 +179,7 @@ def test_a_batch_is_its_rows(ops, run, rng, dtype, cell, options):
         )
 
 
-@cells
+@with_inputs
 @pytest.mark.parametrize(("count", "units", "inputs"), [(7, 17, 3), (17, 50, 1), (33, 16, 40)])
 def test_inputs_within_a_step_are_those_made_before(
     run, rng, dtype, cell, options, count, units, inputs
@@ -200,7 +203,7 @@ def test_inputs_within_a_step_are_those_made_before(
     )
 
 
-@cells
+@with_inputs
 def test_inputs_are_given_whole(run, rng, cell, options):
     given = problem(cell, rng, np.float64, [3, 2], 5, **options)
     x = np.zeros((len(given["gates"]), 4))

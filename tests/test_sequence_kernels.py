@@ -197,7 +197,9 @@ def test_steps_that_cannot_be_are_refused(ops, rng, kernel, offsets, message):
     refused(ops, kernel, message, rng, {"offsets": np.array(offsets)})
 
 
-@pytest.mark.parametrize("kernel", [*STEPS, "rnn_forward", "lstm_backward", "gru_backward"])
+@pytest.mark.parametrize(
+    "kernel", [*STEPS, "rnn_forward", "lstm_norm_forward", "lstm_backward", "gru_backward"]
+)
 def test_more_rows_than_sequences_are_refused(ops, rng, kernel):
     offsets = np.array([0, 6, 7, 7, 7])
     refused(ops, kernel, "step 0 has 6 rows of 5 sequences", rng, {"offsets": offsets})
@@ -225,8 +227,8 @@ def test_gates_that_do_not_fit_a_turned_weight_are_refused(ops, rng, kernel, tur
     refused(ops, kernel, message, rng, {"turned": turned})
 
 
-CELLS = ("rnn_forward", "rnn_backward", "lstm_forward", "lstm_backward", "gru_forward",
-         "gru_backward")  # fmt: skip
+CELLS = ("rnn_forward", "rnn_backward", "lstm_forward", "lstm_backward", "lstm_norm_forward",
+         "lstm_norm_backward", "gru_forward", "gru_backward")  # fmt: skip
 
 
 @pytest.mark.parametrize("kernel", CELLS)

@@ -97,6 +97,17 @@ CONTRACT = {
     "lstm_backward": "offsets[T+1]:i8 w[4H,H] p_i[H]? p_f[H]? p_o[H]? h[Q,H] c[Q,H] dy[R,H]?"
     " dh_last[N,H]? dc_last[N,H]? initial:int -> gates[R,4H]! dw[4H,H] dp_i[H]? dp_f[H]? dp_o[H]?"
     " dh0[N,H] dc0[N,H] flow[T,3]:f8 squares[R,4]:f8 panels[W] status[1]:i8?",
+    # The same with gates = z + norm_h LN(sums) for sums = h w', and h = o seen for
+    # seen = tanh(norm_c LN(c) + bias_c), where LN brings a row to mean 0 and variance 1 as
+    # layer_norm_forward does, with its mean and scale. seen becomes the gradient of what it is the
+    # tanh of, d_sums is that of sums.
+    "lstm_norm_forward": "offsets[T+1]:i8 w[4H,H] norm_h[4H] norm_c[H] bias_c[H] eps:float"
+    " -> gates[R,4H]! h[Q,H]! c[Q,H]! sums[R,4H] seen[R,H] mean_h[R]:f8 scale_h[R]:f8"
+    " mean_c[R]:f8 scale_c[R]:f8 panels[W]",
+    "lstm_norm_backward": "offsets[T+1]:i8 w[4H,H] norm_h[4H] norm_c[H] h[Q,H] c[Q,H] sums[R,4H]"
+    " mean_h[R]:f8 scale_h[R]:f8 mean_c[R]:f8 scale_c[R]:f8 dy[R,H]? dh_last[N,H]? dc_last[N,H]?"
+    " initial:int -> gates[R,4H]! seen[R,H]! d_sums[R,4H] dw[4H,H] dh0[N,H] dc0[N,H] flow[T,3]:f8"
+    " squares[R,4]:f8 panels[W] status[1]:i8?",
     # h = (1 - z) n + z h, w in the blocks r, z, n, gates in n, r, z, m with m = w_n h + bias and
     # n = tanh(.. + r m), or where `before`, m = r h, which stays, and n = tanh(.. + w_n m)
     "gru_forward": "offsets[T+1]:i8 x[R,I]? w_ih[3H,I]? bias[4H]? w[3H,H] before:int"
@@ -119,11 +130,12 @@ CONTRACT = {
     # the element's place in x decides; both passes of dropout
     "dropout": "x[N,F] p:float seed:int layer:int count[1]:i8 -> y[N,F]~x",
     # y = v weight + bias for v = (x - mean) scale: row i's mean, 0 unless center, and
-    # scale[i] = 1 / sqrt(mean of (x - mean)^2 + eps)
-    "layer_norm_forward": "x[N,F] weight[F]? bias[F]? center:int eps:float"
-    " -> y[N,F] mean[N]:f8 scale[N]:f8",
-    "layer_norm_backward": "x[N,F] weight[F]? center:int mean[N]:f8 scale[N]:f8 dy[N,F]"
-    " -> dx[N,F]?~dy dweight[F]? dbias[F]? status[1]:i8?",
+    # scale[i] = 1 / sqrt(mean of (x - mean)^2 + eps). With offsets, x is in steps, and the rows
+    # behind the last one are left alone.
+    "layer_norm_forward": "x[R,F] weight[F]? bias[F]? center:int eps:float offsets[T+1]:i8?"
+    " -> y[R,F] mean[R]:f8 scale[R]:f8",
+    "layer_norm_backward": "x[R,F] weight[F]? center:int mean[R]:f8 scale[R]:f8 dy[R,F]"
+    " offsets[T+1]:i8? -> dx[R,F]?~dy dweight[F]? dbias[F]? status[1]:i8?",
     # out = f(x) for f in exp, expm1, tanh, sigmoid, erf, log1p, log
     "elementwise": "function:function x[n] -> out[n]~x",
     # losses: rows[i] is the unweighted loss of row i, loss the weighted mean, dz its gradient
@@ -402,7 +414,7 @@ def _check_ranges(kernel: str, given: dict[str, Any]) -> None:
         if lengths.size and (lengths.min() < 0 or lengths.max() > most):
             found = f"{lengths.min()}..{lengths.max()}"
             raise ValueError(f"sequence_plan: lengths must lie in [0, {most}], got {found}")
-    if "offsets" in given:
+    if given.get("offsets") is not None:
         _check_offsets(kernel, given)
     if "blocks" in given:
         limits = {"blocks": given["x" if "x" in given else "g"].size}
@@ -436,6 +448,8 @@ def _check_offsets(kernel: str, given: dict[str, Any]) -> None:
         rows.append(len(given["y" if kernel.endswith("to_steps") else "x"]))
     if kernel == "last_steps":  # its first rows are those of the initial state
         rows[0] -= len(given["order"])
+    if kernel.startswith("layer_norm"):
+        rows.append(len(given["x"]))
     sequences = [len(given[n]) for n in ("order", "dh0") if given.get(n) is not None]
     if "h" in given:  # the first rows are those of the initial state
         sequences.append(len(given["h"]) - len(given["gates"]))

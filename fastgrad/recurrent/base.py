@@ -89,6 +89,7 @@ class Recurrent(Layer):
     kept = 1  # blocks of columns that training keeps
     turned = False  # whether those are in another order, with one more
     apart = False  # whether that one has a bias of its own
+    way: type[Way] = Way
 
     def __init__(self, inputs: int, units: int, **options: Unpack[Options]) -> None:
         given = {**_DEFAULTS, **options}
@@ -256,7 +257,7 @@ class Recurrent(Layer):
         ways = []
         for i, reverse in enumerate(self.directions):
             end = self.suffix(level, reverse)
-            way = Way(self, tape, steps, x, reverse, end, params, grads)
+            way = self.way(self, tape, steps, x, reverse, end, params, grads)
             if y is None:
                 y = way.h[steps.sequences :].reshape(*x.shape[:2], units)
             elif sequences:

@@ -14,6 +14,7 @@ from fastgrad.containers import Specs
 from fastgrad.layers import ACTIVATIONS, checked_activation
 from fastgrad.program import Tape
 from fastgrad.recurrent.base import Inputs, Options, Recurrent
+from fastgrad.recurrent.norm_way import NormWay
 
 
 class RNN(Recurrent):
@@ -111,6 +112,11 @@ class LSTM(Recurrent):
     peepholes : bool
         Whether gates see the state, too: ``weight_ci c_{t-1}`` is added to i, ``weight_cf c_{t-1}``
         to f and ``weight_co c_t`` to o, elementwise (Gers et al. 2002).
+    layer_norm : bool
+        Whether ``w_hh h``, ``w_ih x`` and the c that h sees are brought to mean 0 and variance 1
+        over the sums of all gates, or over all units, for each row by itself; with the parameters
+        ``norm_hh_weight``, ``norm_ih_weight``, ``norm_c_weight`` and a ``.._bias`` of each (Ba,
+        Kiros & Hinton 2016, eq. 20 to 22). There are no peepholes then.
     **options
         See `Options`.
     """
@@ -125,6 +131,7 @@ class LSTM(Recurrent):
         *,
         forget_bias: float = 1.0,
         peepholes: bool = False,
+        layer_norm: bool = False,
         **options: Unpack[Options],
     ) -> None:
         self.forget_bias = checks.number("forget_bias", forget_bias)
@@ -132,13 +139,36 @@ class LSTM(Recurrent):
             options["bias_init"] = initializers.forget_bias(self.forget_bias)
         super().__init__(inputs, units, **options)
         self.peepholes = checks.flag("peepholes", peepholes)
+        self.layer_norm = checks.flag("layer_norm", layer_norm)
+        if self.layer_norm:
+            if self.peepholes:
+                raise ValueError("layer_norm has no peepholes: choose one of the two")
+            self.way = NormWay
 
     def cell_parameters(self, inputs: int) -> Specs:
-        """Weights and biases; and ``weight_ci``, ``weight_cf``, ``weight_co`` (units,)."""
+        """Weights and biases; those of peepholes (units,); weights and biases of layer norms."""
         found = super().cell_parameters(inputs)
         if self.peepholes:
             for name in ("weight_ci", "weight_cf", "weight_co"):
                 found[name] = (self.units,), initializers.get("zeros")
+        if self.layer_norm:
+            for name, blocks in (("ih", 4), ("hh", 4), ("c", 1)):
+                shape = (blocks * self.units,)
+                found[f"norm_{name}_weight"] = shape, initializers.get("ones")
+                found[f"norm_{name}_bias"] = shape, initializers.get("zeros")
+        return found
+
+    def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
+        """With layer_norm also what is normalized, and the mean and scale of each row of it.
+
+        Of one-hot inputs that is a table as large as their weight, which is not counted.
+        """
+        found = super().activation_bytes(shape, itemsize)
+        if self.layer_norm:
+            moment, unit = np.dtype(np.float64).itemsize, self.units * itemsize
+            of_steps = self.num_layers * (5 * unit + 4 * moment)
+            of_inputs = (self.num_layers - self.one_hot) * (4 * unit + 2 * moment)
+            found += shape[0] * shape[1] * len(self.directions) * (of_steps + of_inputs)
         return found
 
     def record_cell(
@@ -183,8 +213,9 @@ class LSTM(Recurrent):
         found = super().config()
         if self.forget_bias != 1:
             found["forget_bias"] = self.forget_bias
-        if self.peepholes:
-            found["peepholes"] = True
+        for name in ("peepholes", "layer_norm"):
+            if getattr(self, name):
+                found[name] = True
         return found
 
 

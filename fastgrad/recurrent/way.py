@@ -75,7 +75,7 @@ class Way:
         tape.in_steps[self.through_time] = InSteps(self.h, steps.order, steps.offsets, reverse)
         self.carried = layer.stateful or tape.start == "carried"
         self._record_initial()
-        layer.record_cell(tape, steps.offsets, self.own, inputs, self.gates, self.arrays)
+        self._record_steps(inputs)
         if inputs[2] is not None:
             tape.release(inputs[2])
         for array, state in zip(self.arrays, self.memory, strict=True):
@@ -89,28 +89,47 @@ class Way:
         return self.arrays[0]
 
     def _record_inputs(self) -> Inputs:
-        """What the cell makes gates of, if they are not made here, from indices."""
-        tape, wide = self.tape, self.gates.shape[1]
-        bias = tape.empty((wide,))
+        """What the cell makes gates of, if they are not made here: from indices, or for a few."""
+        bias = self._bias()
+        if not self.by_index and (self.steps.sequences >= FEW or self.tape.keep_weights):
+            return self.x, self.own["weight_ih"], bias
+        self._record_gates(bias)
+        self.tape.release(bias)
+        return None, None, None
+
+    def _bias(self) -> Array:
+        """What is added to the gates at every step."""
+        tape = self.tape
+        bias = tape.empty((self.gates.shape[1],))
         if self.layer.bias:
             both = self.own["bias_ih"], self.own["bias_hh"]
             tape.call("gate_bias", *both, self.turned, self.apart, bias)
         else:
             tape.call("fill_rows", None, bias.reshape(1, -1))
-        weight = self.own["weight_ih"]
+        return bias
+
+    def _record_gates(self, bias: Array) -> None:
+        """What the inputs add to the gates, of all steps at once."""
         if not self.by_index:
-            if self.steps.sequences >= FEW or tape.keep_weights:
-                return self.x, weight, bias
-            rest = self.steps.offsets, self.turned, self.gates
-            tape.call("gate_inputs_forward", self.x, weight, bias, *rest)
-            tape.release(bias)
-            return None, None, None
-        table = tape.empty((weight.shape[1], wide))
-        tape.call("gate_table", weight, bias, self.turned, table)
-        tape.call("embedding_forward", table, self.x, self.gates)
-        tape.release(table)
-        tape.release(bias)
-        return None, None, None
+            self._record_sums(bias, self.gates)
+            return
+        table = self.tape.empty((self.own["weight_ih"].shape[1], self.gates.shape[1]))
+        self._record_sums(bias, table)
+        self.tape.call("embedding_forward", table, self.x, self.gates)
+        self.tape.release(table)
+
+    def _record_sums(self, bias: Array, z: Array) -> None:
+        """The gates' part z of each row of the inputs, or of each index that there is."""
+        weight = self.own["weight_ih"]
+        if self.by_index:
+            self.tape.call("gate_table", weight, bias, self.turned, z)
+        else:
+            rest = self.steps.offsets, self.turned, z
+            self.tape.call("gate_inputs_forward", self.x, weight, bias, *rest)
+
+    def _record_steps(self, inputs: Inputs) -> None:
+        how = self.steps.offsets, self.own, inputs, self.gates, self.arrays
+        self.layer.record_cell(self.tape, *how)
 
     def _record_initial(self) -> None:
         """The rows with which the states start."""
@@ -138,18 +157,7 @@ class Way:
         initial = tape.start == "given" or layer.learn_initial
         d_states = [tape.empty((steps.sequences, layer.units)) for _ in layer.states]
         flow = tape.through_time.setdefault(self.through_time, np.full((steps.times, 3), np.nan))
-        layer.record_cell_backward(
-            tape,
-            steps.offsets,
-            self.own,
-            self.grads,
-            self.gates,
-            self.arrays,
-            [d_steps, *last],
-            initial,
-            d_states,
-            flow,
-        )
+        self._record_steps_backward([d_steps, *last], initial, d_states, flow)
         for name, state, d_state in zip(layer.states, self.memory, d_states, strict=True):
             if tape.start == "given":
                 tape.call("put_rows", d_state, steps.order, state.d_initial)
@@ -161,6 +169,22 @@ class Way:
         self._record_inputs_backward(dx, add)
         self.release(outputs=False)
 
+    def _record_steps_backward(
+        self, given: list[Array | None], initial: bool, d_states: list[Array], flow: Array
+    ) -> None:
+        self.layer.record_cell_backward(
+            self.tape,
+            self.steps.offsets,
+            self.own,
+            self.grads,
+            self.gates,
+            self.arrays,
+            given,
+            initial,
+            d_states,
+            flow,
+        )
+
     def _with_final(self, last: Array | None, state: State) -> Array:
         """The gradient of a final state, with what was given for it."""
         order, add = self.steps.order, int(last is not None)
@@ -170,13 +194,11 @@ class Way:
 
     def _record_inputs_backward(self, dx: Array | None, add: bool) -> None:
         tape, steps, dw = self.tape, self.steps, self.grads["weight_ih"]
-        if self.layer.bias:
-            both = self.grads["bias_ih"], self.grads["bias_hh"]
-            layout = steps.offsets, self.turned, self.apart
-            tape.call("gate_bias_backward", self.gates, *layout, *both, tape.status)
+        self._record_bias_backward()
         if self.by_index:
             self._record_table_backward(dw)
             return
+        self._record_sums_backward(self.gates)
         d_steps = None
         whole = dx is not None and steps.straight(self.reverse) and not add
         if dx is not None:
@@ -188,11 +210,21 @@ class Way:
             steps.put(d_steps, dx, 0, self.reverse, add)
             tape.release(d_steps)
 
+    def _record_bias_backward(self) -> None:
+        if self.layer.bias:
+            both = self.grads["bias_ih"], self.grads["bias_hh"]
+            layout = self.steps.offsets, self.turned, self.apart
+            self.tape.call("gate_bias_backward", self.gates, *layout, *both, self.tape.status)
+
+    def _record_sums_backward(self, dz: Array) -> None:
+        """From the gradient of `_record_sums` to that of the products, in place: the same here."""
+
     def _record_table_backward(self, dw: Array) -> None:
         tape, rows = self.tape, len(self.x)
         table = tape.empty((dw.shape[1], self.gates.shape[1]))
         notes = [tape.empty(shape, np.int64) for shape in ((len(table),), (4, rows), (1,))]
         tape.call("embedding_backward", self.x, self.gates, -1, table, *notes, None)
+        self._record_sums_backward(table)
         tape.call("gate_table_backward", table, self.turned, dw, tape.status)
         for used in (table, *notes):
             tape.release(used)

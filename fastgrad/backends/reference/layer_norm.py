@@ -14,10 +14,13 @@ def layer_norm_forward(
     bias: Array | None,
     center: int,
     eps: float,
+    offsets: Array | None,
     y: Array,
     mean: Array,
     scale: Array,
 ) -> None:
+    if offsets is not None:
+        x, y, mean, scale = (array[: offsets[-1]] for array in (x, y, mean, scale))
     exact = x.astype(np.float64)
     mean[...] = exact.mean(axis=1) if center else 0
     scale[...] = 1 / np.sqrt(((exact - mean[:, None]) ** 2).mean(axis=1) + eps)
@@ -36,11 +39,14 @@ def layer_norm_backward(
     mean: Array,
     scale: Array,
     dy: Array,
+    offsets: Array | None,
     dx: Array | None,
     dweight: Array | None,
     dbias: Array | None,
     status: Array | None,
 ) -> None:
+    rows = len(x) if offsets is None else offsets[-1]
+    x, mean, scale, dy = x[:rows], mean[:rows], scale[:rows], dy[:rows]
     v = (x.astype(np.float64) - mean[:, None]) * scale[:, None]
     g = dy.astype(np.float64)
     for gradient, terms in ((dweight, g * v), (dbias, g)):
@@ -53,4 +59,4 @@ def layer_norm_backward(
         g *= weight
     along = v * (g * v).mean(axis=1, keepdims=True)
     shift = g.mean(axis=1, keepdims=True) if center else 0
-    dx[...] = scale[:, None] * (g - shift - along)
+    dx[:rows] = scale[:, None] * (g - shift - along)
