@@ -7,12 +7,20 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # where these are set they make OpenBLAS pick kernels for another processor
 BENCH := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m
 
-.PHONY: build demo test bench lint clean
+.PHONY: build demo examples test bench lint clean
 build: $(BUILT)
 
 demo: $(BUILT)
 	mkdir -p out
 	$(BIN)/fastgrad demo --out out/demo.png
+
+examples: $(BUILT)
+	$(BIN)/python -m examples.adding
+	$(BIN)/python -m examples.temporal_order
+	$(BIN)/python -m examples.copying
+	$(BIN)/python -m examples.japanese_vowels
+	$(BIN)/python -m examples.shakespeare
+	$(BIN)/python -m examples.sunspots
 
 test: $(BUILT)
 	$(BIN)/python -m pytest

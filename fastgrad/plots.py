@@ -15,9 +15,17 @@ if TYPE_CHECKING:
     from fastgrad.range_test import RangeTest
     from fastgrad.schedules import Schedule
 
-__all__ = ["range_axes", "run_axes", "schedule_axes", "training_figure"]
+__all__ = [
+    "PALETTE",
+    "label_axes",
+    "new_figure",
+    "range_axes",
+    "run_axes",
+    "schedule_axes",
+    "training_figure",
+]
 
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The colours of Okabe and Ito, told apart by colour-blind readers too."""
 
 _MARKERS = "osD^vPX"
@@ -48,8 +56,6 @@ def training_figure(
         If a curve does not have one value per epoch.
     """
     _need_matplotlib()
-    # A Figure made directly needs no display and leaves pyplot's global state alone.
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     epochs = history["epoch"]
@@ -58,13 +64,28 @@ def training_figure(
         losses["held out"] = history["val_loss"]
     layers = {f"layer {name}": norms for name, norms in gradient_norms.items()}
 
-    figure = Figure(figsize=(11, 4.5), dpi=120, layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = new_figure(2)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _draw(left, epochs, losses, title="Loss", ylabel="mean loss per sample")
     _draw(right, epochs, layers, title="Gradient flow", ylabel="gradient norm")
     return figure
+
+
+def new_figure(panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure that belongs to no window, with some panels side by side.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    _need_matplotlib()
+    # A Figure made directly needs no display and leaves pyplot's global state alone.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5 * panels, 4.5), dpi=120, layout="constrained")
+    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
 
 
 def run_axes(
@@ -132,13 +153,13 @@ def schedule_axes(schedule: Schedule, total: int, axes: Axes | None = None) -> A
     axes = axes or _new_axes()
     steps = np.arange(total)
     momenta = schedule.momentum(steps, total)
-    axes.plot(steps, schedule.factors(steps, total), color=_PALETTE[0], linewidth=1.8)
-    _label(axes, title="", xlabel="step", ylabel="factor of the learning rate")
+    axes.plot(steps, schedule.factors(steps, total), color=PALETTE[0], linewidth=1.8)
+    label_axes(axes, title="", xlabel="step", ylabel="factor of the learning rate")
     if momenta is not None:
-        axes.yaxis.label.set_color(_PALETTE[0])
+        axes.yaxis.label.set_color(PALETTE[0])
         other = axes.twinx()
-        other.plot(steps, momenta, color=_PALETTE[1], linewidth=1.8, linestyle="--")
-        other.set_ylabel("momentum", color=_PALETTE[1])
+        other.plot(steps, momenta, color=PALETTE[1], linewidth=1.8, linestyle="--")
+        other.set_ylabel("momentum", color=PALETTE[1])
         other.spines["top"].set_visible(False)
     return axes
 
@@ -154,12 +175,12 @@ def range_axes(test: RangeTest, axes: Axes | None = None) -> Axes:
     """
     _need_matplotlib()
     axes = axes or _new_axes()
-    axes.plot(test.lrs, test.losses, color=_PALETTE[5], linewidth=1, alpha=0.7, label="minibatches")
-    axes.plot(test.lrs, test.smoothed, color=_PALETTE[0], linewidth=1.8, label="smoothed")
+    axes.plot(test.lrs, test.losses, color=PALETTE[5], linewidth=1, alpha=0.7, label="minibatches")
+    axes.plot(test.lrs, test.smoothed, color=PALETTE[0], linewidth=1.8, label="smoothed")
     marks = (
-        ("steepest descent", test.steepest, _PALETTE[2], ":"),
-        ("divergence", test.divergence, _PALETTE[1], ":"),
-        ("suggestion", test.suggestion, _PALETTE[6], "--"),
+        ("steepest descent", test.steepest, PALETTE[2], ":"),
+        ("divergence", test.divergence, PALETTE[1], ":"),
+        ("suggestion", test.suggestion, PALETTE[6], "--"),
     )
     for name, lr, color, style in marks:
         if lr is not None:
@@ -168,7 +189,7 @@ def range_axes(test: RangeTest, axes: Axes | None = None) -> Axes:
     low, high = float(test.smoothed.min()), float(test.smoothed[0])
     room = 0.1 * (high - low) or 0.1
     axes.set(xscale="log", ylim=(low - room, high + 5 * room))
-    _label(axes, title="Learning-rate range test", xlabel="learning rate", ylabel="loss")
+    label_axes(axes, title="Learning-rate range test", xlabel="learning rate", ylabel="loss")
     axes.legend(frameon=False)
     return axes
 
@@ -239,19 +260,20 @@ def _draw(
             epochs,
             values,
             label=label,
-            color=_PALETTE[position % len(_PALETTE)],
+            color=PALETTE[position % len(PALETTE)],
             marker=_MARKERS[position % len(_MARKERS)],
             markersize=4,
             markevery=max(1, len(epochs) // 15),
             linewidth=1.8 if len(epochs) <= 100 else 0.9,
         )
     axes.set_yscale(yscale)
-    _label(axes, title=title, xlabel="epoch", ylabel=ylabel)
+    label_axes(axes, title=title, xlabel="epoch", ylabel=ylabel)
     if len(curves) > 1:
         axes.legend(frameon=False)
 
 
-def _label(axes: Axes, *, title: str, xlabel: str, ylabel: str) -> None:
+def label_axes(axes: Axes, *, title: str, xlabel: str, ylabel: str) -> None:
+    """Name the axes, and draw them as all figures of the package have them."""
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.grid(which="major", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

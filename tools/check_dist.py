@@ -7,7 +7,10 @@ from pathlib import Path
 
 MOST_BYTES = 3_000_000
 ROOT = Path(__file__).parents[1]
-IN_SDIST = ("src/", "tests/", "bench/", "tools/", "docs/", "fastgrad/", "setup.py", "Makefile")
+IN_SDIST = (
+    *("src/", "tests/", "bench/", "examples/", "tools/", "docs/", "fastgrad/"),
+    *("setup.py", "Makefile"),
+)
 
 
 def check_sdist(path: Path) -> list[str]:
