@@ -86,6 +86,12 @@ def dense_forward(x, w, b, activation, alpha, y, slope):
                        <double>a.rows * a.fan_in * a.fan_out, own, own)
 
 
+cdef void times_slope(int kind, real alpha, const real *y, const real *slope, real *dz,
+                      ptrdiff_t n) noexcept nogil:
+    """multiply_by_slope in place, one copy of it for all callers."""
+    multiply_by_slope(kind, alpha, y, slope, dz, dz, n)
+
+
 cdef struct Backward:
     const void *x
     const void *w
@@ -121,9 +127,8 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
     # where dy lies by rows in their caches, only for the sums.
     if a.by_rows and team.used > 1:
         team_rows(team, N, &r0, &r1)
-        multiply_by_slope(a.activation, <real>a.alpha, y + r0 * O,
-                          slope + r0 * O if slope else NULL, dz + r0 * O, dz + r0 * O,
-                          (r1 - r0) * O)
+        times_slope(a.activation, <real>a.alpha, y + r0 * O,
+                    slope + r0 * O if slope else NULL, dz + r0 * O, (r1 - r0) * O)
         done = True
         team_wait(team)
     team_share(team, O, COLUMNS, &c0, &c1)
@@ -136,14 +141,12 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
         if done:
             pass
         elif c1 - c0 == O:
-            multiply_by_slope(a.activation, <real>a.alpha, y + r * O,
-                              slope + r * O if slope else NULL, dz + r * O, dz + r * O,
-                              (r1 - r) * O)
+            times_slope(a.activation, <real>a.alpha, y + r * O,
+                        slope + r * O if slope else NULL, dz + r * O, (r1 - r) * O)
         else:
             for row in range(r, r1):
-                multiply_by_slope(a.activation, <real>a.alpha, y + row * O + c0,
-                                  slope + row * O + c0 if slope else NULL, dz + row * O + c0,
-                                  dz + row * O + c0, c1 - c0)
+                times_slope(a.activation, <real>a.alpha, y + row * O + c0,
+                            slope + row * O + c0 if slope else NULL, dz + row * O + c0, c1 - c0)
         if db:
             add_rows(dz + r * O + c0, r1 - r, O, c1 - c0, db + c0)
         r = r1

@@ -72,8 +72,8 @@ cdef void run_rnn_backward(const void *args, Team *team, real *scratch) noexcept
                 note(a, t, i, dh, <real *>NULL, carried + i * H, <real *>NULL)
             else:  # the row of dh is whole only after the others, too
                 memcpy(scratch + s.u0, dh + s.u0, n * sizeof(real))
-            multiply_by_slope(a.activation, <real>a.alpha, h + a.N * H + row + s.u0,
-                              gates + row + s.u0, scratch + s.u0, scratch + s.u0, n)
+            times_slope(a.activation, <real>a.alpha, h + a.N * H + row + s.u0,
+                        gates + row + s.u0, scratch + s.u0, n)
             memcpy(gates + row + s.u0, scratch + s.u0, n * sizeof(real))
         if s.parts > 1:
             team_wait(team)

@@ -28,8 +28,8 @@ cdef void run_standardize(const void *args, Team *team, real *scratch) noexcept 
 
 def standardize_forward(x, mean, scale, y):
     cdef Columns a = Columns(data(x), data(mean), data(scale), data(y), x.shape[0], x.shape[1])
-    return record_real(x, <void *>run_standardize[float], <void *>run_standardize[double], &a, sizeof(a),
-                       <double>a.N * a.F, a.N, a.N)
+    return record_real(x, <void *>run_standardize[float], <void *>run_standardize[double], &a,
+                       sizeof(a), <double>a.N * a.F, a.N, a.N)
 
 
 cdef void run_standardize_back(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -47,5 +47,6 @@ cdef void run_standardize_back(const void *args, Team *team, real *scratch) noex
 
 def standardize_backward(dy, scale, dx):
     cdef Columns a = Columns(data(dy), NULL, data(scale), data(dx), dy.shape[0], dy.shape[1])
-    return record_real(dy, <void *>run_standardize_back[float], <void *>run_standardize_back[double], &a,
+    return record_real(dy, <void *>run_standardize_back[float],
+                       <void *>run_standardize_back[double], &a,
                        sizeof(a), <double>a.N * a.F, 0, a.N)
