@@ -38,7 +38,7 @@ cdef void run_gru_forward(const void *args, Team *team, real *scratch) noexcept 
     cdef real *now
     cdef const real *then
     cdef ptrdiff_t H = a.H, t, low, high, rows, before = 0
-    if must_pack(a):
+    if must_pack(a, &s):
         pack_inputs(a, &s, team, scratch)
         if a.option:
             pack_forward(a, &s, w, H, 2, team, panels)
@@ -46,7 +46,7 @@ cdef void run_gru_forward(const void *args, Team *team, real *scratch) noexcept 
         else:
             pack_forward(a, &s, w, H, 3, team, panels)
     team_wait(team)
-    packed_now(a, team)
+    packed_now(a, &s, team)
     for t in range(a.T):
         low, high = min(s.r0, rows_of(a, t)), min(s.r1, rows_of(a, t))
         rows = high - low

@@ -32,11 +32,11 @@ cdef void run_lstm_forward(const void *args, Team *team, real *scratch) noexcept
     cdef const real *p_f = of_units(a.p_f, s.u0, scratch)
     cdef const real *p_o = of_units(a.p_o, s.u0, scratch)
     cdef ptrdiff_t H = a.H, n = s.u1 - s.u0, t, i, low, high, before = 0, now, then
-    if must_pack(a):
+    if must_pack(a, &s):
         pack_inputs(a, &s, team, scratch)
         pack_forward(a, &s, <const real *>a.w, H, 4, team, panels)
     team_wait(team)
-    packed_now(a, team)
+    packed_now(a, &s, team)
     for t in range(a.T):
         low, high = min(s.r0, rows_of(a, t)), min(s.r1, rows_of(a, t))
         if low < high:

@@ -134,14 +134,15 @@ cdef void units(const Recurrence *a, int part, int parts, ptrdiff_t *low,
     high[0] = min(a.H, pieces * (part + 1) // parts * UNITS)
 
 
-cdef inline bint must_pack(const Recurrence *a) noexcept nogil:
-    return a.ready == NULL or not a.ready[0]
+cdef inline bint must_pack(const Recurrence *a, const Share *s) noexcept nogil:
+    """Whether panels are not yet those of as many parts."""
+    return a.ready == NULL or a.ready[0] != s.parts
 
 
-cdef inline void packed_now(const Recurrence *a, const Team *team) noexcept nogil:
+cdef inline void packed_now(const Recurrence *a, const Share *s, const Team *team) noexcept nogil:
     """All threads have packed, and all have asked whether they must."""
     if a.ready and team.rank == 0:
-        a.ready[0] = 1
+        a.ready[0] = s.parts
 
 
 # ---- products of a step ----------------------------------------------------------------------

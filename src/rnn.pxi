@@ -12,11 +12,11 @@ cdef void run_rnn_forward(const void *args, Team *team, real *scratch) noexcept 
     cdef real *z
     cdef real *y
     cdef ptrdiff_t H = a.H, n = s.u1 - s.u0, t, i, u, low, high, before = 0
-    if must_pack(a):
+    if must_pack(a, &s):
         pack_inputs(a, &s, team, scratch)
         pack_forward(a, &s, <const real *>a.w, H, 1, team, panels)
     team_wait(team)
-    packed_now(a, team)
+    packed_now(a, &s, team)
     for t in range(a.T):
         low, high = min(s.r0, rows_of(a, t)), min(s.r1, rows_of(a, t))
         if low < high:

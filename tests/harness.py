@@ -55,7 +55,7 @@ WEIGHTS = {
     "arrived",
     "moments",
 }  # what must not be negative
-COUNTERS = {"step", "first", "cursor", "status", "report"}  # what starts at zero
+COUNTERS = {"step", "first", "cursor", "status", "report", "ready"}  # what starts at zero
 
 
 @functools.cache
@@ -185,7 +185,7 @@ def call(backend: backends.Backend, kernel: str, **given) -> SimpleNamespace:
 
 def meant(kernel: str, given: dict, out: SimpleNamespace) -> dict[str, np.ndarray]:
     """Those of the outputs that mean something: of arrays in steps, what is not behind the last."""
-    found = {k: v for k, v in vars(out).items() if k not in ("panels", "spare", "squares")}
+    found = {k: v for k, v in vars(out).items() if k not in ("panels", "ready", "spare", "squares")}
     if kernel == "rnn_forward" and given["activation"] not in contract.NEED_SLOPE:
         del found["gates"]
     if "initial" in given and not given["initial"]:

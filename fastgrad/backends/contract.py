@@ -83,8 +83,8 @@ CONTRACT = {
     # the gradient of the initial state where `initial` asks for it. flow[t] is the norm of dL/dh_t,
     # the norm of dL/dc_t, and what step t makes of gradients: the norm of what it hands on to the
     # step before over that of what it was given (NaN where there is none); squares, by row, what
-    # these are made of. Where ready[0] is not 0, panels are those of the last call, whose weights
-    # count; it is set.
+    # these are made of. Where there is `ready`, which starts with 0, panels are those of the last
+    # call with it, and its weights count.
     # h = f(z + h w')
     "rnn_forward": "offsets[T+1]:i8 x[R,I]? w_ih[H,I]? bias[H]? w[H,H] activation:activation"
     " alpha:float -> gates[R,H]! h[Q,H]! panels[W] ready[1]:i8!?",

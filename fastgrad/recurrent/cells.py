@@ -108,7 +108,8 @@ class LSTM(Recurrent):
         Features in and out.
     forget_bias : float
         What the bias of f starts with; 1, so that at first the state is kept (Jozefowicz et al.
-        2015). A `bias_init` decides for itself.
+        2015). A `bias_init` decides for itself: `initializers.chrono` where what matters lies a
+        hundred steps back.
     peepholes : bool
         Whether gates see the state, too: ``weight_ci c_{t-1}`` is added to i, ``weight_cf c_{t-1}``
         to f and ``weight_co c_t`` to o, elementwise (Gers et al. 2002).
