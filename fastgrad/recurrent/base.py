@@ -84,9 +84,11 @@ _DEFAULTS: dict[str, Any] = {
 class Recurrent(Layer):
     """Base of `RNN`, `LSTM` and `GRU`; see there for what their parameters mean."""
 
+    kernel: str  # what the names of its kernels start with
     states: tuple[str, ...] = ("h",)
     blocks = 1  # of rows of a weight, one for each gate
     kept = 1  # blocks of columns that training keeps
+    spare = 0  # arrays (N, units) that its backward kernel needs besides
     turned = False  # whether those are in another order, with one more
     apart = False  # whether that one has a bias of its own
     way: type[Way] = Way
@@ -284,40 +286,13 @@ class Recurrent(Layer):
 
         return y, backward
 
-    def record_cell(
-        self,
-        tape: Tape,
-        offsets: Array,
-        own: Mapping[str, Array],
-        inputs: Inputs,
-        gates: Array,
-        states: list[Array],
-    ) -> None:
-        """Record the steps of one direction.
-
-        `own` are its parameters; `inputs` are x in steps, its weight and the bias, or None where
-        gates have their part already.
-        """
+    def of_cell(self, arrays: Mapping[str, Array]) -> tuple[Any, ...]:
+        """What the kernels of the steps take of one direction's parameters, and their options."""
         raise NotImplementedError
 
-    def record_cell_backward(
-        self,
-        tape: Tape,
-        offsets: Array,
-        own: Mapping[str, Array],
-        grads: Mapping[str, Array],
-        gates: Array,
-        states: list[Array],
-        given: list[Array | None],
-        initial: bool,
-        d_states: list[Array],
-        flow: Array,
-    ) -> None:
-        """Record them backward.
-
-        `given` are gradients from above: for h at each step, and for each state at the end.
-        """
-        raise NotImplementedError
+    def d_cell(self, grads: Mapping[str, Array]) -> tuple[Array | None, ...]:
+        """Which gradients they write."""
+        return (grads["weight_hh"],)
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this layer again; initial values are not part of it."""

@@ -9,11 +9,9 @@ import numpy as np
 
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
-from fastgrad.backends.contract import room
 from fastgrad.containers import Specs
 from fastgrad.layers import ACTIVATIONS, checked_activation
-from fastgrad.program import Tape
-from fastgrad.recurrent.base import Inputs, Options, Recurrent
+from fastgrad.recurrent.base import Options, Recurrent
 from fastgrad.recurrent.norm_way import NormWay
 
 
@@ -35,6 +33,8 @@ class RNN(Recurrent):
         See `Options`.
     """
 
+    kernel = "rnn"
+
     def __init__(
         self,
         inputs: int,
@@ -47,45 +47,9 @@ class RNN(Recurrent):
         super().__init__(inputs, units, **options)
         self.activation, self.alpha = checked_activation(activation, alpha)
 
-    def record_cell(
-        self,
-        tape: Tape,
-        offsets: Array,
-        own: Mapping[str, Array],
-        inputs: Inputs,
-        gates: Array,
-        states: list[Array],
-    ) -> None:
-        """Record rnn_forward."""
-        panels = _panels(tape, 1, states[0], gates, inputs)
-        ready = _ready(tape)
-        how = self.activation, self.alpha
-        tape.call(
-            "rnn_forward", offsets, *inputs, own["weight_hh"], *how, gates, *states, panels, ready
-        )
-        if ready is None:
-            tape.release(panels)
-
-    def record_cell_backward(
-        self,
-        tape: Tape,
-        offsets: Array,
-        own: Mapping[str, Array],
-        grads: Mapping[str, Array],
-        gates: Array,
-        states: list[Array],
-        given: list[Array | None],
-        initial: bool,
-        d_states: list[Array],
-        flow: Array,
-    ) -> None:
-        """Record rnn_backward."""
-        panels, squares = _panels(tape, 1, states[0], gates), _squares(tape, gates)
-        how = own["weight_hh"], self.activation, self.alpha, *states, *given, int(initial)
-        to = gates, grads["weight_hh"], *d_states, flow, squares, panels, tape.status
-        tape.call("rnn_backward", offsets, *how, *to)
-        tape.release(panels)
-        tape.release(squares)
+    def of_cell(self, arrays: Mapping[str, Array]) -> tuple[Any, ...]:
+        """Weight and activation."""
+        return arrays["weight_hh"], self.activation, self.alpha
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this layer again; initial values are not part of it."""
@@ -122,6 +86,7 @@ class LSTM(Recurrent):
         See `Options`.
     """
 
+    kernel = "lstm"
     states = ("h", "c")
     blocks = kept = 4
 
@@ -172,42 +137,14 @@ class LSTM(Recurrent):
             found += shape[0] * shape[1] * len(self.directions) * (of_steps + of_inputs)
         return found
 
-    def record_cell(
-        self,
-        tape: Tape,
-        offsets: Array,
-        own: Mapping[str, Array],
-        inputs: Inputs,
-        gates: Array,
-        states: list[Array],
-    ) -> None:
-        """Record lstm_forward."""
-        panels = _panels(tape, 4, states[0], gates, inputs)
-        ready = _ready(tape)
-        tape.call("lstm_forward", offsets, *inputs, *_weights(own), gates, *states, panels, ready)
-        if ready is None:
-            tape.release(panels)
+    def of_cell(self, arrays: Mapping[str, Array]) -> tuple[Any, ...]:
+        """Weight and peepholes."""
+        return self.d_cell(arrays)
 
-    def record_cell_backward(
-        self,
-        tape: Tape,
-        offsets: Array,
-        own: Mapping[str, Array],
-        grads: Mapping[str, Array],
-        gates: Array,
-        states: list[Array],
-        given: list[Array | None],
-        initial: bool,
-        d_states: list[Array],
-        flow: Array,
-    ) -> None:
-        """Record lstm_backward."""
-        panels, squares = _panels(tape, 4, states[0], gates), _squares(tape, gates)
-        how = *_weights(own), *states, *given, int(initial), gates
-        to = *_weights(grads), *d_states, flow, squares, panels, tape.status
-        tape.call("lstm_backward", offsets, *how, *to)
-        tape.release(panels)
-        tape.release(squares)
+    def d_cell(self, grads: Mapping[str, Array]) -> tuple[Array | None, ...]:
+        """Those of weight and peepholes."""
+        names = "weight_ci", "weight_cf", "weight_co"
+        return grads["weight_hh"], *(grads.get(name) for name in names)
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this layer again; initial values are not part of it."""
@@ -238,7 +175,8 @@ class GRU(Recurrent):
         See `Options`.
     """
 
-    blocks, kept = 3, 4
+    kernel = "gru"
+    blocks, kept, spare = 3, 4, 1
     turned = True
 
     def __init__(
@@ -252,44 +190,9 @@ class GRU(Recurrent):
         super().__init__(inputs, units, **options)
         self.reset_after = self.apart = checks.flag("reset_after", reset_after)
 
-    def record_cell(
-        self,
-        tape: Tape,
-        offsets: Array,
-        own: Mapping[str, Array],
-        inputs: Inputs,
-        gates: Array,
-        states: list[Array],
-    ) -> None:
-        """Record gru_forward."""
-        panels = _panels(tape, 3, states[0], gates, inputs)
-        ready = _ready(tape)
-        how = own["weight_hh"], int(not self.reset_after)
-        tape.call("gru_forward", offsets, *inputs, *how, gates, *states, panels, ready)
-        if ready is None:
-            tape.release(panels)
-
-    def record_cell_backward(
-        self,
-        tape: Tape,
-        offsets: Array,
-        own: Mapping[str, Array],
-        grads: Mapping[str, Array],
-        gates: Array,
-        states: list[Array],
-        given: list[Array | None],
-        initial: bool,
-        d_states: list[Array],
-        flow: Array,
-    ) -> None:
-        """Record gru_backward."""
-        panels, squares = _panels(tape, 3, states[0], gates), _squares(tape, gates)
-        spare = tape.empty(d_states[0].shape)
-        how = own["weight_hh"], int(not self.reset_after), *states, *given, int(initial)
-        to = gates, grads["weight_hh"], *d_states, spare, flow, squares, panels, tape.status
-        tape.call("gru_backward", offsets, *how, *to)
-        for used in (panels, squares, spare):
-            tape.release(used)
+    def of_cell(self, arrays: Mapping[str, Array]) -> tuple[Any, ...]:
+        """Weight and variant."""
+        return arrays["weight_hh"], int(not self.reset_after)
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this layer again; initial values are not part of it."""
@@ -297,24 +200,3 @@ class GRU(Recurrent):
         if not self.reset_after:
             found["reset_after"] = False
         return found
-
-
-def _weights(arrays: Mapping[str, Array]) -> tuple[Array | None, ...]:
-    names = "weight_ci", "weight_cf", "weight_co"
-    return arrays["weight_hh"], *(arrays.get(name) for name in names)
-
-
-def _panels(
-    tape: Tape, blocks: int, h: Array, gates: Array, inputs: Inputs = (None, None, None)
-) -> Array:
-    features = 0 if inputs[0] is None else inputs[0].shape[1]
-    return tape.empty((room(blocks, h.shape[1], len(h) - len(gates), features),))
-
-
-def _ready(tape: Tape) -> Array | None:
-    """What says that panels hold the weights, if they are to be kept."""
-    return np.zeros(1, np.int64) if tape.keep_weights else None
-
-
-def _squares(tape: Tape, gates: Array) -> Array:
-    return tape.empty((len(gates), 4), np.float64)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastgrad.arena import Array
-from fastgrad.backends.contract import room
 from fastgrad.recurrent.way import Way
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class NormWay(Way):
         tape.release(panels)
 
     def _record_steps_backward(
-        self, given: list[Array | None], initial: bool, d_states: list[Array], flow: Array
+        self, above: list[Array | None], initial: bool, d_states: list[Array], flow: Array
     ) -> None:
         tape, steps = self.tape, self.steps
         weight, norm_h, norm_c = (
@@ -92,7 +91,7 @@ class NormWay(Way):
         sums, seen, *moments = self.kept
         d_sums, panels = tape.empty(sums.shape), self._panels()
         squares = tape.empty((steps.rows, 4), np.float64)
-        how = weight, norm_h, norm_c, *self.arrays, sums, *moments, *given, int(initial)
+        how = weight, norm_h, norm_c, *self.arrays, sums, *moments, *above, int(initial)
         to = self.gates, seen, d_sums, self.grads["weight_hh"], *d_states, flow, squares, panels
         tape.call("lstm_norm_backward", steps.offsets, *how, *to, tape.status)
         for used in (d_sums, panels, squares):
@@ -106,9 +105,6 @@ class NormWay(Way):
         own = self.grads["norm_c_weight"], self.grads["norm_c_bias"]
         c = self.arrays[1][steps.sequences :]
         tape.call("layer_norm_backward", c, *norm, *own, tape.status)
-
-    def _panels(self) -> Array:
-        return self.tape.empty((room(4, self.layer.units, self.steps.sequences),))
 
     def release(self, outputs: bool) -> None:
         """Give back what no later call needs; the outputs, too, if nobody looks into them."""

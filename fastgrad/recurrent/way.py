@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastgrad.arena import Array
+from fastgrad.backends.contract import room
 from fastgrad.program import InSteps, State, Tape
 from fastgrad.recurrent.steps import Steps
 
@@ -128,8 +129,17 @@ class Way:
             self.tape.call("gate_inputs_forward", self.x, weight, bias, *rest)
 
     def _record_steps(self, inputs: Inputs) -> None:
-        how = self.steps.offsets, self.own, inputs, self.gates, self.arrays
-        self.layer.record_cell(self.tape, *how)
+        tape, layer, panels = self.tape, self.layer, self._panels(inputs[0])
+        # with it the panels hold the weights from run to run
+        ready = np.zeros(1, np.int64) if tape.keep_weights else None
+        given = *inputs, *layer.of_cell(self.own), self.gates, *self.arrays
+        tape.call(f"{layer.kernel}_forward", self.steps.offsets, *given, panels, ready)
+        if ready is None:
+            tape.release(panels)
+
+    def _panels(self, x: Array | None = None) -> Array:
+        layer, features = self.layer, 0 if x is None else x.shape[1]
+        return self.tape.empty((room(layer.blocks, layer.units, self.steps.sequences, features),))
 
     def _record_initial(self) -> None:
         """The rows with which the states start."""
@@ -170,20 +180,17 @@ class Way:
         self.release(outputs=False)
 
     def _record_steps_backward(
-        self, given: list[Array | None], initial: bool, d_states: list[Array], flow: Array
+        self, above: list[Array | None], initial: bool, d_states: list[Array], flow: Array
     ) -> None:
-        self.layer.record_cell_backward(
-            self.tape,
-            self.steps.offsets,
-            self.own,
-            self.grads,
-            self.gates,
-            self.arrays,
-            given,
-            initial,
-            d_states,
-            flow,
-        )
+        """`above` are gradients from there: of h at each step, and of each state at the end."""
+        tape, layer, panels = self.tape, self.layer, self._panels()
+        squares = tape.empty((self.steps.rows, 4), np.float64)
+        spare = [tape.empty(d_states[0].shape) for _ in range(layer.spare)]
+        given = *layer.of_cell(self.own), *self.arrays, *above, int(initial), self.gates
+        to = *layer.d_cell(self.grads), *d_states, *spare, flow, squares, panels, tape.status
+        tape.call(f"{layer.kernel}_backward", self.steps.offsets, *given, *to)
+        for used in (panels, squares, *spare):
+            tape.release(used)
 
     def _with_final(self, last: Array | None, state: State) -> Array:
         """The gradient of a final state, with what was given for it."""
