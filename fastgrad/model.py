@@ -35,6 +35,8 @@ class Pass:
     status: Array
     train: bool
     backwards: dict[bool, tuple[Array, Array | None, Any]]  # by input_grad: dy, dx, program
+    mark: Any  # of the tape, after the forward pass
+    spent: bool = False  # whether a backward pass has overwritten what the forward pass kept
 
 
 class Sequential:
@@ -244,7 +246,8 @@ class Sequential:
         Parameters
         ----------
         input_shape : tuple of int, optional
-            (N, inputs) or (N, T, inputs); of indices (N,) or (N, T). Default: one row, no sequence.
+            (N, inputs) or (N, T, inputs); of indices (N,) or (N, T). Default: one row, and one step
+            of it where layers are recurrent.
 
         Returns
         -------
@@ -292,11 +295,12 @@ class Sequential:
         if known.tape.lengths is not None:
             known.tape.lengths[...] = steps
         if states is not None:
-            _fill(self._states_of(len(rows)), states, "initial", self.dtype)
+            _fill(self._states_of(len(rows)), "states", states, "initial", self.dtype)
         self._last = None  # in case a layer raises: what it leaves is no forward pass
         if train:
             self._count[0] += 1
         known.forward.run([1], backends.num_threads())
+        known.spent = False
         self._last = known if train else None
         self._sequences = len(rows)
         return known.y.copy()
@@ -317,18 +321,32 @@ class Sequential:
         -------
         dx : ndarray of x's shape, or None without `input_grad`
             `grads` holds the gradients of the parameters.
+
+        Raises
+        ------
+        RuntimeError
+            Without such a forward pass; or a second time after it in a model with recurrent layers,
+            which overwrite what theirs has kept.
+        ValueError
+            If dy has another shape, or there is no gradient of the input.
         """
         if self._last is None:
             raise RuntimeError("backward needs a forward(x, train=True) before it")
         if input_grad and self.indices is not None:
             raise ValueError("indices have no gradient: call backward(dy, input_grad=False)")
         known = self._last
+        if known.spent:
+            raise RuntimeError(
+                "backward overwrites what recurrent layers have kept: it needs another forward pass"
+            )
         gradient = checks.array("dy", dy, known.y.shape, self.dtype)
         if known.tape.start == "given":
-            _fill(self._states_of(len(known.x)), d_states or {}, "d_final", self.dtype)
+            given = d_states or {}
+            _fill(self._states_of(len(known.x)), "d_states", given, "d_final", self.dtype)
         elif d_states is not None:
             raise ValueError("d_states needs a forward pass with states")
         if input_grad not in known.backwards:
+            known.tape.back_to(known.mark)
             buffer = known.tape.empty(known.y.shape)
             dx = known.record_backward(buffer, input_grad)
             calls = known.tape.take()
@@ -338,6 +356,7 @@ class Sequential:
         buffer[...] = gradient
         program.run([1], backends.num_threads())
         self._flow = known.tape.through_time
+        known.spent = bool(known.tape.in_steps)
         return dx.copy() if input_grad and dx is not None else None
 
     @property
@@ -353,7 +372,7 @@ class Sequential:
     @property
     def state_grads(self) -> dict[str, Array]:
         """Gradients of the initial states, after `backward` of a forward pass with `states`."""
-        known = self._states_of(self._sequences)
+        known = {} if self._last is None else self._states_of(len(self._last.x))
         return {name: state.d_initial.copy() for name, state in known.items()}
 
     def reset_states(self) -> None:
@@ -455,18 +474,20 @@ class Sequential:
             status = np.zeros(1, np.int64)
             program = backend.program([tape.take()], status, tape.keep)
             self._passes[key] = Pass(
-                tape, x, y, outputs, record_backward, program, status, train, {}
+                tape, x, y, outputs, record_backward, program, status, train, {}, tape.mark()
             )
         return self._passes[key]
 
 
-def _fill(states: Mapping[str, State], given: Mapping[str, Any], name: str, dtype: Any) -> None:
+def _fill(
+    states: Mapping[str, State], what: str, given: Mapping[str, Any], name: str, dtype: Any
+) -> None:
     """Write what is given into the states' arrays of that name, and zeros into the others'."""
     unknown = given.keys() - states.keys()
     if unknown:
         raise ValueError(f"there is no state {min(unknown)!r}, only {', '.join(states) or 'none'}")
     values = {
-        key: checks.array(f"states[{key!r}]", value, states[key].final.shape, dtype)
+        key: checks.array(f"{what}[{key!r}]", value, states[key].final.shape, dtype)
         for key, value in given.items()
     }
     for key, state in states.items():

@@ -54,6 +54,9 @@ class State:
     lasting: bool
 
 
+MOST_COUNTS = 16  # of sequences, of which states that do not last are kept; recordings are fewer
+
+
 class Memory:
     """The states of a model's recurrent layers; recordings for as many sequences share them."""
 
@@ -64,9 +67,20 @@ class Memory:
         """The state of that name; zeros, when it is asked for first."""
         key = name, shape
         if key not in self._states:
+            self._forget(shape[0])
             initial, final, d_final, d_initial = (np.zeros(shape, dtype) for _ in range(4))
             self._states[key] = State(initial, final, d_final, d_initial, lasting)
         return self._states[key]
+
+    def _forget(self, sequences: int) -> None:
+        """Drop states of numbers of sequences asked for long ago, if nothing goes on from them."""
+        counts = {shape[0] for (_, shape), state in self._states.items() if not state.lasting}
+        if sequences in counts or len(counts) < MOST_COUNTS:
+            return
+        first = next(s[0] for (_, s), state in self._states.items() if not state.lasting)
+        self._states = {
+            key: state for key, state in self._states.items() if key[1][0] != first or state.lasting
+        }
 
     def lasting(self) -> dict[str, Array]:
         """What the next batches go on from, as live arrays: ``"32.0.h_l0"`` for 32 sequences."""
@@ -216,6 +230,19 @@ class Tape:
         i = self._owner.get(array.ctypes.data)
         if i is not None and i not in self._free:
             self._free.append(i)
+
+    def mark(self) -> tuple[list[int], dict[int, int], int]:
+        """What memory is in use now, for `back_to`."""
+        return list(self._free), dict(self._owner), self._used
+
+    def back_to(self, mark: tuple[list[int], dict[int, int], int]) -> None:
+        """Go on as if nothing had been recorded since, as another way to do so begins.
+
+        What was recorded since shares its memory with what is recorded next: of the two, one runs.
+        """
+        free, owner, used = mark
+        self._free = [*free, *range(used, self._used)]
+        self._owner = dict(owner)
 
     def random_layer(self) -> int:
         """The number of one more layer that is random, by which it differs from the others."""

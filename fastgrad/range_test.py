@@ -12,6 +12,7 @@ from fastgrad import checks, optimizers
 from fastgrad.arena import Array
 from fastgrad.errors import GradientError
 from fastgrad.model import Sequential
+from fastgrad.recurrent.models import stateful_layer
 from fastgrad.train import Trainer
 
 if TYPE_CHECKING:
@@ -141,6 +142,9 @@ def lr_range_test(
     generator = copy.deepcopy(checks.generator(rng))
     optimizer = copy.deepcopy(optimizers.get(optimizer))
     trainer = Trainer(copy.deepcopy(model), loss, optimizer, clip, generator)
+    name = stateful_layer(trainer.model.layers)
+    if name is not None:
+        raise ValueError(f"layer {name} is stateful: rows drawn at random do not go on from others")
     trainer.model.fit_input(X, again=False, lengths=lengths)
     data = trainer.samples(trainer.model.checked("X", X), y, sample_weight, lengths)
     size = min(checks.count("batch_size", batch_size), len(data.x))

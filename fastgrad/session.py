@@ -8,7 +8,9 @@ import numpy as np
 
 from fastgrad import backends, checks
 from fastgrad.arena import Array
+from fastgrad.containers import record_all
 from fastgrad.program import Memory, Tape, Workspace
+from fastgrad.recurrent.models import recurrent_layers
 
 if TYPE_CHECKING:
     from fastgrad.model import Sequential
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
 class Session:
     """A model's forward pass for inputs of one shape, called again and again.
 
-    Recurrent layers go on from call to call, whether they are stateful or not. They keep the
-    weights that they had in the first call after `refresh`; other layers always have the model's.
-    Inputs are not searched for values that are not finite: such a value comes out again, and stays
-    in the state until `reset`.
+    Recurrent layers go on from call to call, whether they are stateful or not, from zeros at first.
+    The weights are those that the model had when the session was made, until `refresh`. Inputs are
+    not searched for values that are not finite: such a value comes out again, and stays in the
+    state until `reset`.
 
     Parameters
     ----------
@@ -29,6 +31,12 @@ class Session:
         Of each input: (N, T, inputs), where T is 1 in a control loop; (N, inputs) without steps; of
         indices (N, T) or (N,).
     threads : int
+
+    Raises
+    ------
+    ValueError
+        For a shape that the model does not take, and for layers that cannot go on from call to
+        call: bidirectional ones, those in reverse, and those that learn their initial state.
 
     Examples
     --------
@@ -43,6 +51,11 @@ class Session:
     def __init__(self, model: Sequential, shape: tuple[int, ...], threads: int = 1) -> None:
         self.model = model
         self.shape = model.checked("x", np.zeros(shape, model.input_dtype)).shape
+        for name, layer in recurrent_layers(model.layers).items():
+            for option in ("bidirectional", "reverse", "learn_initial"):
+                if getattr(layer, option):
+                    what = f"a session goes forward from zeros, but layer {name} has {option}"
+                    raise ValueError(what)
         self._by_index = model.indices is not None
         self._threads = checks.count("threads", threads)
         self._memory = Memory()
@@ -60,7 +73,9 @@ class Session:
             keep_weights=True,
         )
         self._x = tape.empty(self.shape, model.input_dtype)
-        self._y, _, _ = model.record(tape, self._x, train=False)
+        # kept by the tape: what the program points to must not change, and must not go away
+        own = {name: array.copy() for name, array in {**model.params, **model.buffers}.items()}
+        self._y, _, _ = record_all(model.layers, tape, self._x, own, {}, train=False)
         tape.good()
         self._call = backend.program([tape.take()], np.zeros(1, np.int64), tape.keep).call
 
@@ -73,10 +88,10 @@ class Session:
 
         Raises
         ------
-        ValueError
-            If x has another shape, or indices are out of range.
+        ValueError, TypeError
+            If x has another shape or no real numbers, or indices are out of range.
         """
-        if not isinstance(x, np.ndarray) or self._by_index:
+        if self._by_index or not isinstance(x, np.ndarray) or x.dtype.kind not in "fiub":
             x = self.model.checked("x", x)
         if x.shape != self.shape:
             raise ValueError(f"x has shape {x.shape}, needs {self.shape}")

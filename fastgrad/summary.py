@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fastgrad import checks
 from fastgrad.containers import placed
 from fastgrad.layers import Layer
+from fastgrad.recurrent.models import recurrent_layers
 
 if TYPE_CHECKING:
     from fastgrad.model import Sequential
@@ -139,11 +140,12 @@ def summarize(model: Sequential, input_shape: tuple[int, ...] | None = None) -> 
 
 def _checked(model: Sequential, given: tuple[int, ...] | None) -> tuple[int, ...]:
     if given is None:
+        steps = (1,) * bool(recurrent_layers(model.layers))
         if model.indices is not None:
-            return (1,)
+            return (1, *steps)
         if model.inputs is None:
             raise ValueError("input_shape is needed: no layer says how many features it takes")
-        return 1, model.inputs
+        return (1, *steps, model.inputs)
     if not isinstance(given, (tuple, list)):
         raise TypeError(f"input_shape must be a tuple of integers, got {given!r}")
     shape = tuple(checks.count(f"input_shape[{i}]", size) for i, size in enumerate(given))

@@ -353,9 +353,11 @@ class Trainer:
         X, y, sample_weight, lengths
             As for `epoch`.
         batch_size : int, optional
-            As for `Sequential.predict`.
+            As for `Sequential.predict`. Stateful layers start from zeros, and go on afterwards from
+            where they were.
         """
-        z = self.model.predict(X, batch_size, lengths=lengths)
+        with self.model._memory.aside():
+            z = self.model.predict(X, batch_size, lengths=lengths)
         return self.loss_of(z, y, sample_weight, lengths)
 
     def loss_of(self, z: Array, y: Any, sample_weight: Any = None, lengths: Any = None) -> float:

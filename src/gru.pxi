@@ -40,7 +40,7 @@ cdef void run_gru_forward(const void *args, Team *team, real *scratch) noexcept 
     cdef ptrdiff_t H = a.H, t, low, high, rows, before = 0
     if must_pack(a, &s):
         pack_inputs(a, &s, team, scratch)
-        if a.option:
+        if a.before:
             pack_forward(a, &s, w, H, 2, team, panels)
             pack_forward(a, &s, w + 2 * H * H, H, 1, team, of_n)
         else:
@@ -54,10 +54,10 @@ cdef void run_gru_forward(const void *args, Team *team, real *scratch) noexcept 
         now, then = h + (a.N + a.offsets[t] + low) * H, h + (before + low) * H
         if rows:
             add_inputs(a, &s, a.offsets[t] + low, rows, z, scratch)
-        if rows and not a.option:
+        if rows and not a.before:
             multiply_forward(a, &s, rows, then, H, H, panels, 3, NULL, z + H, scratch)
             gru_rows(a, &s, GRU_ALL, rows, z, then, now)
-        elif a.option:
+        elif a.before:
             if rows:
                 multiply_forward(a, &s, rows, then, H, H, panels, 2, NULL, z + H, scratch)
                 gru_rows(a, &s, GRU_RESET, rows, z, then, now)
@@ -73,7 +73,7 @@ cdef void run_gru_forward(const void *args, Team *team, real *scratch) noexcept 
 
 def gru_forward(offsets, x, w_ih, bias, w, before, gates, h, panels, ready):
     cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 4)
-    a.option = before
+    a.before = before
     take_inputs(&a, x, w_ih, bias)
     a.ready = <int64_t *>data(ready)
     return record_steps(w, <void *>run_gru_forward[float], <void *>run_gru_forward[double], &a)
@@ -88,7 +88,6 @@ cdef void gru_back_rows(const Recurrence *a, const Share *s, int part, ptrdiff_t
     cdef real *dh = scratch
     cdef const real *given
     cdef ptrdiff_t i, H = a.H, n = s.u1 - s.u0, u, then = a.N + a.offsets[t - 1] if t else 0
-    cdef double out = 0
     for i in range(low, high):
         u = i * H + s.u0
         z = <real *>a.gates + (a.offsets[t] + i) * 4 * H + s.u0
@@ -98,8 +97,7 @@ cdef void gru_back_rows(const Recurrence *a, const Share *s, int part, ptrdiff_t
                 dh = spare_rows(a, t, scratch) + i * H
                 memcpy(dh + 2 * a.N * H + s.u0, carried + u, n * sizeof(real))
             elif i < rows_of(a, t + 1):
-                out = squares_of(carried + i * H, H)
-                a.squares[4 * (a.offsets[t + 1] + i) + 2] = out
+                a.squares[4 * (a.offsets[t + 1] + i) + 2] = squares_of(carried + i * H, H)
         if real is float:
             fg_gru_back_row_f32(part, n, H, z, h + (then + i) * H + s.u0, carried + u, given,
                                 dh + s.u0)
@@ -127,7 +125,7 @@ cdef void run_gru_backward(const void *args, Team *team, real *scratch) noexcept
     cdef real *panels = <real *>a.panels
     cdef real *of_n = panels + packed_size(a.H, 2 * a.H, panels)
     cdef real *z
-    cdef bint before = a.activation
+    cdef bint before = a.before
     cdef ptrdiff_t H = a.H, t, low, high, rows
     start_back(a, &s, a.dh_last, a.dh0, scratch)
     if before:
@@ -152,7 +150,7 @@ cdef void run_gru_backward(const void *args, Team *team, real *scratch) noexcept
                 gru_back_rows(a, &s, GRU_RESET, t, low, high, dm + low * H, scratch)
             if s.parts > 1:
                 team_wait(team)
-        if rows and (t or a.option):
+        if rows and (t or a.initial):
             multiply_backward(a, &s, rows, z + H, panels, 2 if before else 3, carried + low * H,
                               True, scratch)
     team_wait(team)
@@ -181,7 +179,7 @@ cdef void new_gradient(const Recurrence *a, Team *team, real *dw, real *scratch)
 def gru_backward(offsets, w, before, h, dy, dh_last, initial, gates, dw, dh0, spare, flow, squares,
                  panels, status):
     cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 4)
-    a.activation, a.option = before, initial
+    a.before, a.initial = before, initial
     a.dy, a.dh_last = data(dy), data(dh_last)
     a.dw, a.dh0, a.dc0 = data(dw), data(dh0), data(spare)
     a.flow, a.squares = <double *>data(flow), <double *>data(squares)

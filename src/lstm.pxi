@@ -111,7 +111,7 @@ cdef void run_lstm_backward(const void *args, Team *team, real *scratch) noexcep
         if s.parts > 1:
             team_wait(team)
             note_rows(a, &s, t, low, high, scratch)
-        if low < high and (t or a.option):
+        if low < high and (t or a.initial):
             multiply_backward(a, &s, high - low,
                               <const real *>a.gates + (a.offsets[t] + low) * 4 * H, panels, 4,
                               carried + low * H, False, scratch)
@@ -130,18 +130,26 @@ cdef void peephole_gradient(const Recurrence *a, Team *team, void *gradient, int
     cdef real *dp = <real *>gradient
     cdef const real *z
     cdef const real *c
-    cdef ptrdiff_t H = a.H, u0, u1, t, i, j, before = 0
+    cdef double sums[UNITS]
+    cdef ptrdiff_t H = a.H, u0, u1, u, n, t, i, j, before
     if dp == NULL:
         return
     team_share(team, H, UNITS, &u0, &u1)
-    memset(dp + u0, 0, (u1 - u0) * sizeof(real))
-    for t in range(a.T):
-        for i in range(rows_of(a, t)):
-            z = <const real *>a.gates + ((a.offsets[t] + i) * 4 + block) * H
-            c = <const real *>a.c + (a.N + a.offsets[t] + i if of_now else before + i) * H
-            for j in range(u0, u1):
-                dp[j] += z[j] * c[j]
-        before = a.N + a.offsets[t]
+    u = u0
+    while u < u1:
+        n, before = min(<ptrdiff_t>UNITS, u1 - u), 0
+        for j in range(n):
+            sums[j] = 0
+        for t in range(a.T):
+            for i in range(rows_of(a, t)):
+                z = <const real *>a.gates + ((a.offsets[t] + i) * 4 + block) * H + u
+                c = <const real *>a.c + (a.N + a.offsets[t] + i if of_now else before + i) * H + u
+                for j in range(n):
+                    sums[j] += <double>z[j] * c[j]
+            before = a.N + a.offsets[t]
+        for j in range(n):
+            dp[u + j] = <real>sums[j]
+        u += n
     if a.status and not all_finite(dp + u0, u1 - u0):
         raise_flag(a.status)
 
@@ -150,7 +158,7 @@ def lstm_backward(offsets, w, p_i, p_f, p_o, h, c, dy, dh_last, dc_last, initial
                   dp_f, dp_o, dh0, dc0, flow, squares, panels, status):
     cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 4)
     a.p_i, a.p_f, a.p_o, a.c = data(p_i), data(p_f), data(p_o), data(c)
-    a.dy, a.dh_last, a.dc_last, a.option = data(dy), data(dh_last), data(dc_last), initial
+    a.dy, a.dh_last, a.dc_last, a.initial = data(dy), data(dh_last), data(dc_last), initial
     a.dw, a.dp_i, a.dp_f, a.dp_o = data(dw), data(dp_i), data(dp_f), data(dp_o)
     a.dh0, a.dc0 = data(dh0), data(dc0)
     a.flow, a.squares = <double *>data(flow), <double *>data(squares)

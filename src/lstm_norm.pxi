@@ -180,7 +180,7 @@ cdef void run_lstm_norm_backward(const void *args, Team *team, real *scratch) no
             norm_row_back(sums + row * 4 * H, norm_h, z, 4 * H, a.mean_h[row], a.scale_h[row],
                           d_sums + row * 4 * H)
             note(r, t, i, dh, dc_all, carried + u, dc + u)
-        if low < high and (t or r.option):
+        if low < high and (t or r.initial):
             multiply_backward(r, &s, high - low, d_sums + (r.offsets[t] + low) * 4 * H, panels, 4,
                               carried + low * H, False, scratch)
     team_wait(team)
@@ -196,7 +196,7 @@ def lstm_norm_backward(offsets, w, norm_h, norm_c, h, c, sums, mean_h, scale_h, 
                                   mean_h, scale_h, mean_c, scale_c)
     cdef Recurrence *r = &a.steps
     a.sums = data(sums)
-    r.dy, r.dh_last, r.dc_last, r.option = data(dy), data(dh_last), data(dc_last), initial
+    r.dy, r.dh_last, r.dc_last, r.initial = data(dy), data(dh_last), data(dc_last), initial
     r.dw, r.dh0, r.dc0 = data(dw), data(dh0), data(dc0)
     r.flow, r.squares = <double *>data(flow), <double *>data(squares)
     r.status = <long long *>data(status)

@@ -53,7 +53,8 @@ cdef struct Recurrence:
     int blocks  # of the weight's rows
     int wide  # blocks of columns of gates
     int activation
-    bint option  # initial states: whether their gradient is wanted; GRU forward: before
+    bint initial  # whether the gradient of the initial states is wanted
+    bint before  # of a GRU: whether r acts before the product
 
 cdef struct Share:
     ptrdiff_t r0, r1  # sequences
@@ -315,7 +316,7 @@ cdef void finish_flow(const Recurrence *a, real *like) noexcept nogil:
             elif dc_last:
                 came += squares_of(dc_last + i * a.H, a.H)
         a.flow[3 * t], a.flow[3 * t + 1] = sqrt(dh), sqrt(dc)
-        a.flow[3 * t + 2] = sqrt(went / (dh + came)) if t or a.option else NAN
+        a.flow[3 * t + 2] = sqrt(went / (dh + came)) if t or a.initial else NAN
 
 
 cdef void weight_gradient(const Recurrence *a, Team *team, int first, int count, real *dw,

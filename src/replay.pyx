@@ -147,8 +147,12 @@ cdef class Replay:
         """A copy of `out` after x is copied to `into` and the only segment has run once."""
         cdef ptrdiff_t _, stop, commit
         _, stop, commit = self.bounds[0]
-        cnp.PyArray_CopyInto(into, x)
         threads = self.start(threads)
+        try:
+            cnp.PyArray_CopyInto(into, x)
+        except BaseException:
+            self.busy = False
+            raise
         self.run_segment(self.calls, stop, commit, 1, threads)
         self.finish()
         return cnp.PyArray_NewCopy(out, cnp.NPY_CORDER)

@@ -78,7 +78,7 @@ cdef void run_rnn_backward(const void *args, Team *team, real *scratch) noexcept
         if s.parts > 1:
             team_wait(team)
             note_rows(a, &s, t, low, high, scratch)
-        if low < high and (t or a.option):
+        if low < high and (t or a.initial):
             multiply_backward(a, &s, high - low, gates + (a.offsets[t] + low) * H, panels, 1,
                               carried + low * H, False, scratch)
     team_wait(team)
@@ -91,7 +91,7 @@ def rnn_backward(offsets, w, activation, alpha, h, dy, dh_last, initial, gates, 
                  squares, panels, status):
     cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 1)
     a.activation, a.alpha = activation_code(activation), alpha
-    a.dy, a.dh_last, a.option = data(dy), data(dh_last), initial
+    a.dy, a.dh_last, a.initial = data(dy), data(dh_last), initial
     a.dw, a.dh0 = data(dw), data(dh0)
     a.flow, a.squares = <double *>data(flow), <double *>data(squares)
     a.status = <long long *>data(status)

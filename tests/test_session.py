@@ -37,6 +37,8 @@ def test_weights_are_those_of_the_last_refresh(recurrent, rng, cell):
     before = session(x)
     model.flat_params[...] *= 1.5
     session.reset()
+    assert session(x).tobytes() == before.tobytes()
+    session.reset()
     session.refresh()
     after = session(x)
     np.testing.assert_allclose(after, model.predict(x), rtol=1e-12)
@@ -98,3 +100,17 @@ def test_another_shape_is_refused(x):
 def test_a_shape_that_the_model_does_not_take_is_refused():
     with pytest.raises(ValueError, match="x has shape"):
         fg.Session(fg.Sequential(fg.GRU(3, 4), rng=0), (1, 1, 4))
+
+
+@pytest.mark.parametrize("option", ["bidirectional", "reverse", "learn_initial"])
+def test_layers_that_do_not_go_on_are_refused(option):
+    model = fg.Sequential(fg.Dense(3, 4), fg.GRU(4, 4, **{option: True}), rng=0)
+    with pytest.raises(ValueError, match=f"layer 1 has {option}"):
+        fg.Session(model, (1, 1, 3))
+
+
+@pytest.mark.parametrize("x", [np.zeros((1, 1, 3), complex), np.zeros((1, 1, 3), "U1")])
+def test_other_kinds_of_numbers_are_refused(x):
+    session = fg.Session(fg.Sequential(fg.GRU(3, 4), rng=0), (1, 1, 3))
+    with pytest.raises(TypeError, match="x must hold real numbers"):
+        session(x)

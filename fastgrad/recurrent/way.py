@@ -171,6 +171,8 @@ class Way:
         for name, state, d_state in zip(layer.states, self.memory, d_states, strict=True):
             if tape.start == "given":
                 tape.call("put_rows", d_state, steps.order, state.d_initial)
+                if layer.learn_initial:  # which nothing hangs on now
+                    tape.call("fill_rows", None, self.grads[INITIAL + name].reshape(1, -1))
             elif layer.learn_initial:
                 tape.call("sum_rows", d_state, self.grads[INITIAL + name], tape.status)
         for used in (*d_states, *last):
