@@ -160,8 +160,9 @@ def test_a_summary_counts_what_training_keeps(kind, how):
 
 def test_a_summary_needs_sequences():
     for layer in (fg.LSTM(F, H), fg.GRU(9, H, one_hot=True)):
+        shape = (4,) if layer.one_hot else (4, F)
         with pytest.raises(ValueError, match=r"needs sequences \(N, T.*got shape \(1"):
-            fg.Sequential(layer).summary()
+            fg.Sequential(layer).summary(shape)
 
 
 def test_a_range_test_takes_lengths(rng):
