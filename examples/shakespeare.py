@@ -2,9 +2,9 @@
 
 The text is cut into 32 stretches, which are the rows of one minibatch. The first nine tenths of
 each are trained on in windows of 64 characters, each going on from the state in which the one
-before it ended (truncated backpropagation through time); the last tenths are held out. Beside it
-stand n-grams of the same training text: each order is smoothed by the one below it (Witten & Bell,
-"The zero-frequency problem", 1991).
+before it ended (truncated backpropagation through time), of every hundred of them the first from
+zeros; the last tenths are held out. Beside it stand n-grams of the same training text: each order
+is smoothed by the one below it (Witten & Bell, "The zero-frequency problem", 1991).
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ class Sequential:
         given = self._given(X)
         steps = None if lengths is None else self.checked_lengths("lengths", lengths, given.shape)
         if steps is not None and not steps.any():
-            raise ValueError("lengths are all 0: there is no step to take statistics of")
+            raise ValueError("lengths are all 0: no step counts")
 
         def rows() -> Iterator[Array]:
             with parts(given, self.input_dtype, 1, self.indices) as (_, windows):
