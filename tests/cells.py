@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from harness import exact
 from norm_cells import lstm_norm_backward, lstm_norm_step
 from rounding import MOST_CURVED, rounding, slope_bound, stored_slope_bound
@@ -26,6 +27,15 @@ NORMS = {"norm_h": 4, "norm_c": 1, "bias_c": 1}  # blocks of units
 KEPT = ("sums", "seen", "mean_h", "scale_h", "mean_c", "scale_c")
 OPTIONS = {"rnn": {"activation": "tanh", "alpha": 0.0}, "lstm": {}, "gru": {"before": 0}}
 OPTIONS["lstm_norm"] = {"eps": 1e-5}
+CELLS = {
+    "rnn": ("rnn", {}),
+    "lstm": ("lstm", {"peepholes": ()}),
+    "peepholes": ("lstm", {}),
+    "norm": ("lstm_norm", {}),
+    "gru": ("gru", {}),
+    "original": ("gru", {"before": 1}),
+}
+cells = pytest.mark.parametrize(("cell", "options"), CELLS.values(), ids=CELLS)
 
 
 def problem(cell, rng, dtype, lengths, units, times=None, peepholes=PEEPHOLES, **options):

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cells import (
+    CELLS,
     PEEPHOLES,
     STATES,
     backward_of,
+    cells,
     check_backward,
     check_forward,
     gradients,
@@ -22,15 +24,6 @@ from rounding import ACTIVATIONS, assert_within, rounding
 
 import fastgrad as fg
 
-CELLS = {
-    "rnn": ("rnn", {}),
-    "lstm": ("lstm", {"peepholes": ()}),
-    "peepholes": ("lstm", {}),
-    "norm": ("lstm_norm", {}),
-    "gru": ("gru", {}),
-    "original": ("gru", {"before": 1}),
-}
-cells = pytest.mark.parametrize(("cell", "options"), CELLS.values(), ids=CELLS)
 LENGTHS = [5, 2, 5, 0, 1, 5, 4]
 
 

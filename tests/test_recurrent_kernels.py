@@ -7,8 +7,10 @@ from itertools import chain, combinations
 import numpy as np
 import pytest
 from cells import (
+    CELLS,
     PEEPHOLES,
     backward_of,
+    cells,
     check_backward,
     check_forward,
     gradients,
@@ -30,15 +32,6 @@ RAGGED = [
     (2, 7, 9), (7, 64, 9), (8, 50, 2), (9, 17, 9), (16, 33, 9), (17, 50, 9), (33, 7, 9),
     (33, 130, 2),
 ]  # fmt: skip
-CELLS = {
-    "rnn": ("rnn", {}),
-    "lstm": ("lstm", {"peepholes": ()}),
-    "peepholes": ("lstm", {}),
-    "norm": ("lstm_norm", {}),
-    "gru": ("gru", {}),
-    "original": ("gru", {"before": 1}),
-}
-cells = pytest.mark.parametrize(("cell", "options"), CELLS.values(), ids=CELLS)
 WITH_INPUTS = {name: case for name, case in CELLS.items() if name != "norm"}  # may take inputs
 with_inputs = pytest.mark.parametrize(("cell", "options"), WITH_INPUTS.values(), ids=WITH_INPUTS)
 FOUR = {name: cell for name, cell in CELLS.items() if name != "lstm"}  # a part of its peepholes

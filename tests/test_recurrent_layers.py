@@ -6,21 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kinds import KINDS, kinds
 from nets import assert_close, bits
 
 import fastgrad as fg
 from fastgrad import backends
 
-KINDS = {
-    "rnn": (fg.RNN, {}),
-    "rnn_gelu": (fg.RNN, {"activation": "gelu"}),
-    "lstm": (fg.LSTM, {}),
-    "peepholes": (fg.LSTM, {"peepholes": True}),
-    "norm": (fg.LSTM, {"layer_norm": True}),
-    "gru": (fg.GRU, {}),
-    "original": (fg.GRU, {"reset_after": False}),
-}
-kinds = pytest.mark.parametrize("kind", KINDS)
 LENGTHS = np.array([4, 9, 1, 0, 9, 6, 2])
 
 

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from kinds import KINDS, kinds
 from nets import bits
 
 import fastgrad as fg
 
-KINDS = {
-    "rnn": (fg.RNN, {}),
-    "rnn_gelu": (fg.RNN, {"activation": "gelu"}),
-    "lstm": (fg.LSTM, {}),
-    "peepholes": (fg.LSTM, {"peepholes": True}),
-    "norm": (fg.LSTM, {"layer_norm": True}),
-    "gru": (fg.GRU, {}),
-    "original": (fg.GRU, {"reset_after": False}),
-}
-kinds = pytest.mark.parametrize("kind", KINDS)
 VARIANTS = {
     "plain": {},
     "sequences": {"return_sequences": True},
