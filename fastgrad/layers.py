@@ -267,6 +267,7 @@ class Dense(Layer):
         slope = tape.empty(flat.shape) if keep_slope else None
         weight, bias = params["weight"], params.get("bias")
         tape.call("dense_forward", rows, weight, bias, self.activation, self.alpha, flat, slope)
+        tape.activated(y, self.activation, self.alpha, slope)
 
         def backward(dy: Array, input_grad: bool) -> Array | None:
             dx = tape.empty(x.shape) if input_grad else None
@@ -284,6 +285,7 @@ class Dense(Layer):
                 grads.get("bias"),
                 tape.status,
             )
+            tape.see_inner_gradient(dy)
             tape.release(dy)
             return dx
 
@@ -340,6 +342,7 @@ class Activation(Layer):
         slope = tape.empty((y.size,)) if keep_slope else None
         flat = y.reshape(-1)
         tape.call("activation_forward", x.reshape(-1), self.activation, self.alpha, flat, slope)
+        tape.activated(y, self.activation, self.alpha, slope)
 
         def backward(dy: Array, input_grad: bool) -> Array | None:
             du = dy.reshape(-1)

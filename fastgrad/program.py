@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -137,6 +137,22 @@ class InSteps:
     reverse: bool
 
 
+class Watcher(Protocol):
+    """Who is told what layers give, and the gradients of it, while they are recorded.
+
+    `Tape.path` says whose they are.
+    """
+
+    def output(self, tape: Tape, y: Array, known: tuple[str, float, Array | None] | None) -> None:
+        """What comes out of a layer; and the name, alpha and slopes of its activation."""
+
+    def gradient(self, tape: Tape, dy: Array) -> None:
+        """The gradient with respect to that."""
+
+    def inner_gradient(self, tape: Tape, dz: Array) -> None:
+        """The gradient with respect to what a layer's activation is given."""
+
+
 class Tape:
     """Kernel calls in the order in which a replay runs them, and the arrays between them.
 
@@ -163,6 +179,8 @@ class Tape:
         always are.
     keep_weights : bool
         Whether recurrent layers may go on with the weights that the first run has found.
+    watcher : Watcher, optional
+        Whom layers show what they give.
 
     Attributes
     ----------
@@ -185,7 +203,9 @@ class Tape:
         memory: Memory | None = None,
         start: str = "own",
         keep_weights: bool = False,
+        watcher: Watcher | None = None,
     ) -> None:
+        self.watcher = watcher
         self.status = status
         self.seed = seed
         self.count = np.zeros(1, np.int64) if count is None else count
@@ -201,6 +221,7 @@ class Tape:
         self.through_time: dict[str, Array] = {}
         self.in_steps: dict[str, InSteps] = {}
         self.path = ""
+        self._activation: tuple[Array, tuple[str, float, Array | None]] | None = None
         self._workspace = workspace
         self._random_layers = 0
         self._meets = False
@@ -285,6 +306,27 @@ class Tape:
     def python(self, function: Callable[[], None]) -> None:
         """Record a call back into Python, for layers that are written in it."""
         self.calls.append(function)
+
+    def activated(self, y: Array, activation: str, alpha: float, slope: Array | None) -> None:
+        """Say what activation has given y, with its slopes where those are kept."""
+        self._activation = y, (activation, alpha, slope)
+
+    def see_output(self, y: Array) -> None:
+        """Show what the layer at `path` gives."""
+        known, self._activation = self._activation, None
+        if self.watcher is not None:
+            own = known is not None and known[0] is y
+            self.watcher.output(self, y, known[1] if known is not None and own else None)
+
+    def see_gradient(self, dy: Array) -> None:
+        """Show the gradient with respect to what the layer at `path` gives."""
+        if self.watcher is not None:
+            self.watcher.gradient(self, dy)
+
+    def see_inner_gradient(self, dz: Array) -> None:
+        """Show the gradient with respect to what its activation is given."""
+        if self.watcher is not None:
+            self.watcher.inner_gradient(self, dz)
 
     def good(self) -> None:
         """Here a step is known to be good; what waits for that runs next."""

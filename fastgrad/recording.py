@@ -11,6 +11,7 @@ from fastgrad import backends
 from fastgrad.arena import aligned
 from fastgrad.backends import Backend
 from fastgrad.feeding import Batch, Feed, Segment, gather
+from fastgrad.health.probe import Probe
 from fastgrad.model import Sequential
 from fastgrad.penalties import Penalty
 from fastgrad.program import Tape, Workspace
@@ -31,9 +32,13 @@ class Recorder:
         Of all that is random in the layers.
     penalties : sequence of Penalty
         Added to the loss of each minibatch.
+    watched : bool
+        Whether steps leave statistics behind.
 
     Attributes
     ----------
+    probe : Probe or None
+        Where they do.
     step, batches : int64[1]
         Steps and minibatches done.
     cursor : int64[1]
@@ -58,6 +63,7 @@ class Recorder:
         accumulate: int,
         seed: int,
         penalties: Sequence[Penalty] = (),
+        watched: bool = False,
     ) -> None:
         self.model = model
         self.penalties = penalties
@@ -71,6 +77,7 @@ class Recorder:
         self.loss = np.zeros(1)
         self.total = np.zeros(2)
         self.total_before = np.zeros(2)
+        self.probe = Probe(model, self.step, self.loss) if watched else None
         several = accumulate > 1
         self.sum = aligned(model.flat_grads.size if several else 0, model.dtype)
         self.before = aligned(model.flat_buffers.size if several else 0, model.dtype)
@@ -106,6 +113,7 @@ class Recorder:
             lengths,
             self.model._memory,
             start,
+            watcher=self.probe,
         )
         x, target, *weight = (
             tape.empty((rows, *given.shape[1:]), given.dtype)
@@ -117,6 +125,8 @@ class Recorder:
         backward(samples.loss.record(tape, z, target, own_weight, self.loss), False)
         for penalty in self.penalties:
             penalty.record(tape, self.model, self.loss)
+        if self.probe is not None:
+            self.probe.close(tape)
         calls = tape.take()
         tape.good()
         counted = None
@@ -206,9 +216,9 @@ class Recorder:
             tape = Tape(
                 backend, self._workspace, self.model.dtype, self.status, self.seed, self.step
             )
-            self.update.record_clips(tape)
+            self.update.record_clips(tape, self.probe)
             clips = tape.take()
-            self.update.record_step(tape, self.step)
+            self.update.record_step(tape, self.step, self.probe)
             self._endings[backend.name] = clips, tape.take(), tape.keep
         clips, update, _ = self._endings[backend.name]
         return clips, update

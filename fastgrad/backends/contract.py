@@ -160,27 +160,39 @@ CONTRACT = {
     # and the element's place; report: steps, steps that acted, NaN, 1, steps, 1
     "gradient_noise": "eta:float gamma:float seed:int layer:int count[1]:i8 blocks[B+1]:i8"
     " scale[B]:f8 -> g[P]! report[6]:f8!",
-    # one pass over the flat arenas; step[0] counts the steps done, hyper is read at every replay
+    # one pass over the flat arenas; step[0] counts the steps done, hyper is read at every replay;
+    # where there are blocks, of 4096 elements at most, seen and moved are those of see_gradient and
+    # see_update
     # hyper: lr, momentum, dampening, weight_decay, nesterov
-    "sgd": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! velocity[P]!?",
+    "sgd": "g[P] hyper[5]:f8 step[1]:i8 blocks[B+1]:i8?"
+    " -> p[P]! velocity[P]!? seen[B,5]:f8? moved[B,2]:f8?",
     # hyper: lr, alpha, eps, weight_decay, momentum; centered where there is a mean
-    "rmsprop": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! square[P]! velocity[P]!? mean[P]!?",
+    "rmsprop": "g[P] hyper[5]:f8 step[1]:i8 blocks[B+1]:i8?"
+    " -> p[P]! square[P]! velocity[P]!? mean[P]!? seen[B,5]:f8? moved[B,2]:f8?",
     # hyper: lr, lr_decay, weight_decay, eps
-    "adagrad": "g[P] hyper[4]:f8 step[1]:i8 -> p[P]! square[P]!",
+    "adagrad": "g[P] hyper[4]:f8 step[1]:i8 blocks[B+1]:i8?"
+    " -> p[P]! square[P]! seen[B,5]:f8? moved[B,2]:f8?",
     # hyper: lr, rho, eps, weight_decay
-    "adadelta": "g[P] hyper[4]:f8 step[1]:i8 -> p[P]! square[P]! square_delta[P]!",
+    "adadelta": "g[P] hyper[4]:f8 step[1]:i8 blocks[B+1]:i8?"
+    " -> p[P]! square[P]! square_delta[P]! seen[B,5]:f8? moved[B,2]:f8?",
     # hyper: lr (not read), etas, step_sizes; previous is the sign of the last gradient
-    "rprop": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! previous[P]! step_size[P]!",
+    "rprop": "g[P] hyper[5]:f8 step[1]:i8 blocks[B+1]:i8?"
+    " -> p[P]! previous[P]! step_size[P]! seen[B,5]:f8? moved[B,2]:f8?",
     # hyper: lr, betas, weight_decay
-    "lion": "g[P] hyper[4]:f8 step[1]:i8 -> p[P]! mean[P]!",
+    "lion": "g[P] hyper[4]:f8 step[1]:i8 blocks[B+1]:i8?"
+    " -> p[P]! mean[P]! seen[B,5]:f8? moved[B,2]:f8?",
     # hyper: lr, betas, eps, weight_decay, decoupled, a factor of lr; amsgrad where there is largest
-    "adam": "g[P] hyper[7]:f8 step[1]:i8 -> p[P]! mean[P]! square[P]! largest[P]!?",
+    "adam": "g[P] hyper[7]:f8 step[1]:i8 blocks[B+1]:i8?"
+    " -> p[P]! mean[P]! square[P]! largest[P]!? seen[B,5]:f8? moved[B,2]:f8?",
     # hyper: lr, betas, eps, weight_decay
-    "adamax": "g[P] hyper[5]:f8 step[1]:i8 -> p[P]! mean[P]! largest[P]!",
+    "adamax": "g[P] hyper[5]:f8 step[1]:i8 blocks[B+1]:i8?"
+    " -> p[P]! mean[P]! largest[P]! seen[B,5]:f8? moved[B,2]:f8?",
     # hyper: lr, betas, eps, weight_decay, decoupled, momentum_decay
-    "nadam": "g[P] hyper[7]:f8 step[1]:i8 -> p[P]! mean[P]! square[P]!",
+    "nadam": "g[P] hyper[7]:f8 step[1]:i8 blocks[B+1]:i8?"
+    " -> p[P]! mean[P]! square[P]! seen[B,5]:f8? moved[B,2]:f8?",
     # hyper: lr, betas, eps, weight_decay, decoupled
-    "radam": "g[P] hyper[6]:f8 step[1]:i8 -> p[P]! mean[P]! square[P]!",
+    "radam": "g[P] hyper[6]:f8 step[1]:i8 blocks[B+1]:i8?"
+    " -> p[P]! mean[P]! square[P]! seen[B,5]:f8? moved[B,2]:f8?",
     # Tensors are groups of blocks, each cut as for group_norms; ratios is what norms make of lr.
     # hyper: lr, betas, eps, weight_decay
     "lamb": "g[P] hyper[5]:f8 step[1]:i8 blocks[B+1]:i8 groups[S+1]:i8"
@@ -230,6 +242,27 @@ CONTRACT = {
     "blend": "x[P] keep:float add:float -> y[P]!",
     # the mean of p over the steps, each weighing decay times what the next one weighs
     "average": "p[P] decay:float step[1]:i8 -> mean[P]!",
+    # The probe. Of block i, blocks[i] to blocks[i+1]: norm and largest size of its elements, and
+    # how many are 0, denormal, and not finite; norms of what p was before, and of the difference.
+    "see_gradient": "g[P] blocks[B+1]:i8 -> seen[B,5]:f8",
+    "see_update": "p[P] before[P] blocks[B+1]:i8 -> moved[B,2]:f8",
+    # tensor s has the blocks groups[s] to groups[s+1], of whose zeros spare[s] lie behind its end;
+    # row step % K of the rings is written: the statistics of all tensors; loss and learning rate
+    "note_update": "seen[B,5]:f8 moved[B,2]:f8 groups[S+1]:i8 spare[S]:i8 loss[1]:f8 rate[1]:f8"
+    " step[1]:i8 -> tensors[K,S,7]:f8! losses[K,2]:f8!",
+    # Of each 8 rows the sum of y, that of its squares, and how many elements are alive: y, or where
+    # there are slopes their squares, between low and high. alive[f] becomes 1 where one in column f
+    # is. Without `alive` nothing is counted.
+    "see_output": "y[N,F] slope[N,F]? low:float high:float -> alive[F]!? parts[M,3]:f8!",
+    # of each 8 rows the sum of squares
+    "see_delta": "dy[N,F] -> sums[M]:f8!",
+    # ring[step % K, layer]: mean and standard deviation of the outputs, fractions of the elements
+    # and of the units that are not alive, and the norm of the gradient; lived[f] becomes 1 where
+    # alive[f] is, and that 0
+    "note_output": "parts[M,3]:f8 sums[M]:f8 elements:int layer:int step[1]:i8"
+    " -> alive[F]!? lived[F]!? ring[K,L,5]:f8!",
+    # ring[step % K] = flow, of the step that stamps says
+    "note_flow": "flow[T,3]:f8 step[1]:i8 -> ring[K,T,3]:f8! stamps[K]:i8!",
 }
 
 ACTIVATIONS = (
