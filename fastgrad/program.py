@@ -162,7 +162,8 @@ class Tape:
         memory; those carried are replaced by the final ones after each run. A stateful layer's
         always are.
     keep_weights : bool
-        Whether recurrent layers may go on with the weights that the first run has found.
+        Whether all runs have the same weights, so that what depends on them alone is made once: by
+        `on_weights`, and what kernels pack by the first run.
 
     Attributes
     ----------
@@ -171,6 +172,8 @@ class Tape:
         `contract`.
     in_steps : dict of str to InSteps
         By the same names, their outputs.
+    on_weights : list
+        With `keep_weights`, calls to run once before all others.
     """
 
     def __init__(
@@ -194,6 +197,7 @@ class Tape:
         self.calls: list[Any] = []
         self.keep: list[Any] = []
         self.when_good: list[Any] = []
+        self.on_weights: list[Any] = []
         self.lengths = lengths
         self.memory = Memory() if memory is None else memory
         self.start = start
@@ -224,6 +228,18 @@ class Tape:
         self._owner[result.ctypes.data] = i
         self.keep.append(result)
         return result
+
+    def of_weights(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """As `empty`, for what depends on weights alone.
+
+        With `keep_weights` its content stays from run to run: its memory is never that of another
+        array, whatever is released.
+        """
+        if not self.keep_weights:
+            return self.empty(shape, dtype)
+        array = aligned(shape, dtype or self.dtype)
+        self.keep.append(array)
+        return array
 
     def release(self, array: Array) -> None:
         """Say that no later call needs this array's content; its memory may be given out again."""
@@ -275,6 +291,14 @@ class Tape:
         if self._meets:
             self.calls.append(_nothing)
         self.calls.append(self.backend.record(kernel, *values))
+        self.keep.append(values)
+
+    def call_on_weights(self, kernel: str, *values: Any) -> None:
+        """Record a call that reads weights and arrays `of_weights` alone, and writes such arrays."""
+        if not self.keep_weights:
+            self.call(kernel, *values)
+            return
+        self.on_weights.append(self.backend.record(kernel, *values))
         self.keep.append(values)
 
     def call_when_good(self, kernel: str, *values: Any) -> None:

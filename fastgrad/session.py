@@ -62,7 +62,7 @@ class Session:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take the model's present weights; the state stays."""
+        """Take the model's present weights, and make what depends on them alone; the state stays."""
         backend, model = backends.active(), self.model
         tape = Tape(
             backend,
@@ -77,6 +77,9 @@ class Session:
         own = {name: array.copy() for name, array in {**model.params, **model.buffers}.items()}
         self._y, _, _ = record_all(model.layers, tape, self._x, own, {}, train=False)
         tape.good()
+        if tape.on_weights:
+            once = backend.program([tape.on_weights], np.zeros(1, np.int64), tape.keep)
+            once.run([1], self._threads)
         self._call = backend.program([tape.take()], np.zeros(1, np.int64), tape.keep).call
 
     def reset(self) -> None:

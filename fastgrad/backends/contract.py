@@ -103,7 +103,7 @@ CONTRACT = {
     # tanh of, d_sums is that of sums.
     "lstm_norm_forward": "offsets[T+1]:i8 w[4H,H] norm_h[4H] norm_c[H] bias_c[H] eps:float"
     " -> gates[R,4H]! h[Q,H]! c[Q,H]! sums[R,4H] seen[R,H] mean_h[R]:f8 scale_h[R]:f8"
-    " mean_c[R]:f8 scale_c[R]:f8 panels[W]",
+    " mean_c[R]:f8 scale_c[R]:f8 panels[W] ready[1]:i8!?",
     "lstm_norm_backward": "offsets[T+1]:i8 w[4H,H] norm_h[4H] norm_c[H] h[Q,H] c[Q,H] sums[R,4H]"
     " mean_h[R]:f8 scale_h[R]:f8 mean_c[R]:f8 scale_c[R]:f8 dy[R,H]? dh_last[N,H]? dc_last[N,H]?"
     " initial:int -> gates[R,4H]! seen[R,H]! d_sums[R,4H] dw[4H,H] dh0[N,H] dc0[N,H] flow[T,3]:f8"
