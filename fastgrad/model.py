@@ -17,8 +17,10 @@ from fastgrad.data.file_rows import FileRows
 from fastgrad.data.windows import parts, without_padding
 from fastgrad.layers import Backward, Layer
 from fastgrad.predicting import predict
-from fastgrad.program import Memory, State, Tape, Workspace
+from fastgrad.program import Tape, Workspace
+from fastgrad.recent import Recent
 from fastgrad.recurrent.time_gradients import TimeGradients, time_gradients
+from fastgrad.states import Memory, State
 from fastgrad.summary import Summary, summarize
 
 
@@ -100,7 +102,7 @@ class Sequential:
         """Have nothing recorded."""
         # apart, so that a look at other data between forward and backward does no harm
         self._workspaces = {train: Workspace() for train in (False, True)}
-        self._passes: dict[Any, Pass] = {}
+        self._passes: Recent[Pass] = Recent(4)
         self._memory = Memory()
         self._flow: Mapping[str, Array] = {}  # of the last backward pass, here or in a Trainer
         self._last: Pass | None = None
@@ -452,31 +454,28 @@ class Sequential:
     def _pass(
         self, shape: tuple[int, ...], train: bool, lengths: bool = False, start: str = "own"
     ) -> Pass:
+        """The recording for inputs of that shape; one of the four used last, or a new one."""
+        key = (shape, train, lengths, start, backends.active().name)
+        return self._passes.get(key, lambda: self._record_pass(shape, train, lengths, start))
+
+    def _record_pass(self, shape: tuple[int, ...], train: bool, lengths: bool, start: str) -> Pass:
         backend = backends.active()
-        key = (shape, train, lengths, start, backend.name)
-        if key not in self._passes:
-            if len(self._passes) >= 4:  # shapes of long ago need not be remembered
-                self._passes.pop(next(iter(self._passes)))
-            workspace = self._workspaces[train]
-            tape = Tape(
-                backend,
-                workspace,
-                self.dtype,
-                seed=self._seed,
-                count=self._count,
-                lengths=np.zeros(shape[0], np.int64) if lengths else None,
-                memory=self._memory,
-                start=start,
-            )
-            x = tape.empty(shape, self.input_dtype)
-            y, outputs, record_backward = self.record(tape, x, train)
-            tape.good()
-            status = np.zeros(1, np.int64)
-            program = backend.program([tape.take()], status, tape.keep)
-            self._passes[key] = Pass(
-                tape, x, y, outputs, record_backward, program, status, train, {}, tape.mark()
-            )
-        return self._passes[key]
+        tape = Tape(
+            backend,
+            self._workspaces[train],
+            self.dtype,
+            seed=self._seed,
+            count=self._count,
+            lengths=np.zeros(shape[0], np.int64) if lengths else None,
+            memory=self._memory,
+            start=start,
+        )
+        x = tape.empty(shape, self.input_dtype)
+        y, outputs, record_backward = self.record(tape, x, train)
+        tape.good()
+        status = np.zeros(1, np.int64)
+        program = backend.program([tape.take()], status, tape.keep)
+        return Pass(tape, x, y, outputs, record_backward, program, status, train, {}, tape.mark())
 
 
 def _fill(

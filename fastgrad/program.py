@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from fastgrad.arena import ALIGNMENT, Array, aligned
 from fastgrad.backends import Backend
+from fastgrad.states import Memory, State
 
 
 class Workspace:
@@ -31,91 +32,6 @@ class Workspace:
         elif self.buffers[i].nbytes < nbytes:
             self.buffers[i] = aligned(nbytes, np.uint8)
         return self.buffers[i]
-
-
-@dataclass(frozen=True)
-class State:
-    """The state of a recurrent layer for as many sequences, in the order of the batch.
-
-    Attributes
-    ----------
-    initial, final : ndarray, (N, units)
-        Before the first step, if the recording starts from it, and after the last one.
-    d_final, d_initial : ndarray, (N, units)
-        Gradients with respect to them: given, and found.
-    lasting : bool
-        Whether each batch goes on from it, as in a stateful layer.
-    """
-
-    initial: Array
-    final: Array
-    d_final: Array
-    d_initial: Array
-    lasting: bool
-
-
-MOST_COUNTS = 16  # of sequences, of which states that do not last are kept; recordings are fewer
-
-
-class Memory:
-    """The states of a model's recurrent layers; recordings for as many sequences share them."""
-
-    def __init__(self) -> None:
-        self._states: dict[tuple[str, tuple[int, int]], State] = {}
-
-    def state(self, name: str, shape: tuple[int, int], dtype: Any, lasting: bool = False) -> State:
-        """The state of that name; zeros, when it is asked for first."""
-        key = name, shape
-        if key not in self._states:
-            self._forget(shape[0])
-            initial, final, d_final, d_initial = (np.zeros(shape, dtype) for _ in range(4))
-            self._states[key] = State(initial, final, d_final, d_initial, lasting)
-        return self._states[key]
-
-    def _forget(self, sequences: int) -> None:
-        """Drop states of numbers of sequences asked for long ago, if nothing goes on from them."""
-        counts = {shape[0] for (_, shape), state in self._states.items() if not state.lasting}
-        if sequences in counts or len(counts) < MOST_COUNTS:
-            return
-        first = next(s[0] for (_, s), state in self._states.items() if not state.lasting)
-        self._states = {
-            key: state for key, state in self._states.items() if key[1][0] != first or state.lasting
-        }
-
-    def lasting(self) -> dict[str, Array]:
-        """What the next batches go on from, as live arrays: ``"32.0.h_l0"`` for 32 sequences."""
-        return {
-            f"{shape[0]}.{name}": state.initial
-            for (name, shape), state in self._states.items()
-            if state.lasting
-        }
-
-    def put_lasting(self, values: Mapping[str, Array]) -> None:
-        """Go on from these."""
-        for key, value in values.items():
-            rows, units = value.shape
-            name = key.partition(".")[2]
-            self.state(name, (rows, units), value.dtype, True).initial[...] = value
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Start from zeros within the block, and after it from what there was before."""
-        kept = {name: array.copy() for name, array in self.lasting().items()}
-        self.reset()
-        try:
-            yield
-        finally:
-            self.reset()
-            self.put_lasting(kept)
-
-    def of(self, sequences: int) -> dict[str, State]:
-        """All states for as many sequences, by name."""
-        return {name: s for (name, shape), s in self._states.items() if shape[0] == sequences}
-
-    def reset(self) -> None:
-        """Have all start from zeros."""
-        for state in self._states.values():
-            state.initial[...] = 0
 
 
 @dataclass(frozen=True)
@@ -229,6 +145,12 @@ class Tape:
         self.keep.append(result)
         return result
 
+    def state(self, name: str, shape: tuple[int, int], lasting: bool) -> State:
+        """The state of that name at this place of the model, kept as long as the recording."""
+        state = self.memory.state(f"{self.path}{name}", shape, self.dtype, lasting)
+        self.keep.append(state)
+        return state
+
     def of_weights(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
         """As `empty`, for what depends on weights alone.
 
@@ -294,7 +216,7 @@ class Tape:
         self.keep.append(values)
 
     def call_on_weights(self, kernel: str, *values: Any) -> None:
-        """Record a call that reads weights and arrays `of_weights` alone, and writes such arrays."""
+        """Record a call that reads weights and arrays `of_weights`, and writes such arrays."""
         if not self.keep_weights:
             self.call(kernel, *values)
             return

@@ -9,8 +9,9 @@ import numpy as np
 from fastgrad import backends, checks
 from fastgrad.arena import Array
 from fastgrad.containers import record_all
-from fastgrad.program import Memory, Tape, Workspace
+from fastgrad.program import Tape, Workspace
 from fastgrad.recurrent.models import recurrent_layers
+from fastgrad.states import Memory
 
 if TYPE_CHECKING:
     from fastgrad.model import Sequential
@@ -62,7 +63,7 @@ class Session:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take the model's present weights, and make what depends on them alone; the state stays."""
+        """Take the model's present weights, and make what depends on them; the state stays."""
         backend, model = backends.active(), self.model
         tape = Tape(
             backend,

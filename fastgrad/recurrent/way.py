@@ -9,8 +9,9 @@ import numpy as np
 
 from fastgrad.arena import Array
 from fastgrad.backends.contract import room
-from fastgrad.program import InSteps, State, Tape
+from fastgrad.program import InSteps, Tape
 from fastgrad.recurrent.steps import Steps
+from fastgrad.states import State
 
 if TYPE_CHECKING:
     from fastgrad.recurrent.base import Inputs, Recurrent
@@ -65,12 +66,7 @@ class Way:
             tape.empty((steps.sequences + steps.rows, layer.units)) for _ in layer.states
         ]
         self.memory = [
-            tape.memory.state(
-                f"{tape.path}{s}{end}",
-                (steps.sequences, layer.units),
-                tape.dtype,
-                layer.stateful,
-            )
+            tape.state(f"{s}{end}", (steps.sequences, layer.units), layer.stateful)
             for s in layer.states
         ]
         tape.in_steps[self.through_time] = InSteps(self.h, steps.order, steps.offsets, reverse)
