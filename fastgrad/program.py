@@ -88,6 +88,9 @@ class Tape:
         `contract`.
     in_steps : dict of str to InSteps
         By the same names, their outputs.
+    plans : dict of int to (ndarray, ndarray)
+        By the number of steps, order and offsets of the sequences, which all layers share; see
+        "sequence_plan" in `contract`.
     on_weights : list
         With `keep_weights`, calls to run once before all others.
     """
@@ -120,6 +123,7 @@ class Tape:
         self.keep_weights = keep_weights
         self.through_time: dict[str, Array] = {}
         self.in_steps: dict[str, InSteps] = {}
+        self.plans: dict[int, tuple[Array, Array]] = {}
         self.path = ""
         self._workspace = workspace
         self._random_layers = 0
