@@ -1,0 +1,12 @@
+"""`CONTRACT`: the signatures of all kernels."""
+
+from fastgrad.backends.contract import batches, clips, layers, losses, optimizers, recurrent
+
+CONTRACT = {
+    **layers.KERNELS,
+    **recurrent.KERNELS,
+    **losses.KERNELS,
+    **optimizers.KERNELS,
+    **clips.KERNELS,
+    **batches.KERNELS,
+}
