@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ import numpy as np
 
 from fastgrad.arena import ALIGNMENT, Array, aligned
 from fastgrad.backends import Backend
+from fastgrad.states import Memory, State
 
 
 class Workspace:
@@ -31,91 +32,6 @@ class Workspace:
         elif self.buffers[i].nbytes < nbytes:
             self.buffers[i] = aligned(nbytes, np.uint8)
         return self.buffers[i]
-
-
-@dataclass(frozen=True)
-class State:
-    """The state of a recurrent layer for as many sequences, in the order of the batch.
-
-    Attributes
-    ----------
-    initial, final : ndarray, (N, units)
-        Before the first step, if the recording starts from it, and after the last one.
-    d_final, d_initial : ndarray, (N, units)
-        Gradients with respect to them: given, and found.
-    lasting : bool
-        Whether each batch goes on from it, as in a stateful layer.
-    """
-
-    initial: Array
-    final: Array
-    d_final: Array
-    d_initial: Array
-    lasting: bool
-
-
-MOST_COUNTS = 16  # of sequences, of which states that do not last are kept; recordings are fewer
-
-
-class Memory:
-    """The states of a model's recurrent layers; recordings for as many sequences share them."""
-
-    def __init__(self) -> None:
-        self._states: dict[tuple[str, tuple[int, int]], State] = {}
-
-    def state(self, name: str, shape: tuple[int, int], dtype: Any, lasting: bool = False) -> State:
-        """The state of that name; zeros, when it is asked for first."""
-        key = name, shape
-        if key not in self._states:
-            self._forget(shape[0])
-            initial, final, d_final, d_initial = (np.zeros(shape, dtype) for _ in range(4))
-            self._states[key] = State(initial, final, d_final, d_initial, lasting)
-        return self._states[key]
-
-    def _forget(self, sequences: int) -> None:
-        """Drop states of numbers of sequences asked for long ago, if nothing goes on from them."""
-        counts = {shape[0] for (_, shape), state in self._states.items() if not state.lasting}
-        if sequences in counts or len(counts) < MOST_COUNTS:
-            return
-        first = next(s[0] for (_, s), state in self._states.items() if not state.lasting)
-        self._states = {
-            key: state for key, state in self._states.items() if key[1][0] != first or state.lasting
-        }
-
-    def lasting(self) -> dict[str, Array]:
-        """What the next batches go on from, as live arrays: ``"32.0.h_l0"`` for 32 sequences."""
-        return {
-            f"{shape[0]}.{name}": state.initial
-            for (name, shape), state in self._states.items()
-            if state.lasting
-        }
-
-    def put_lasting(self, values: Mapping[str, Array]) -> None:
-        """Go on from these."""
-        for key, value in values.items():
-            rows, units = value.shape
-            name = key.partition(".")[2]
-            self.state(name, (rows, units), value.dtype, True).initial[...] = value
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Start from zeros within the block, and after it from what there was before."""
-        kept = {name: array.copy() for name, array in self.lasting().items()}
-        self.reset()
-        try:
-            yield
-        finally:
-            self.reset()
-            self.put_lasting(kept)
-
-    def of(self, sequences: int) -> dict[str, State]:
-        """All states for as many sequences, by name."""
-        return {name: s for (name, shape), s in self._states.items() if shape[0] == sequences}
-
-    def reset(self) -> None:
-        """Have all start from zeros."""
-        for state in self._states.values():
-            state.initial[...] = 0
 
 
 @dataclass(frozen=True)
@@ -178,7 +94,8 @@ class Tape:
         memory; those carried are replaced by the final ones after each run. A stateful layer's
         always are.
     keep_weights : bool
-        Whether recurrent layers may go on with the weights that the first run has found.
+        Whether all runs have the same weights, so that what depends on them alone is made once: by
+        `on_weights`, and what kernels pack by the first run.
     watcher : Watcher, optional
         Whom layers show what they give.
 
@@ -189,6 +106,11 @@ class Tape:
         `contract`.
     in_steps : dict of str to InSteps
         By the same names, their outputs.
+    plans : dict of int to (ndarray, ndarray)
+        By the number of steps, order and offsets of the sequences, which all layers share; see
+        "sequence_plan" in `contract`.
+    on_weights : list
+        With `keep_weights`, calls to run once before all others.
     """
 
     def __init__(
@@ -214,12 +136,14 @@ class Tape:
         self.calls: list[Any] = []
         self.keep: list[Any] = []
         self.when_good: list[Any] = []
+        self.on_weights: list[Any] = []
         self.lengths = lengths
         self.memory = Memory() if memory is None else memory
         self.start = start
         self.keep_weights = keep_weights
         self.through_time: dict[str, Array] = {}
         self.in_steps: dict[str, InSteps] = {}
+        self.plans: dict[int, tuple[Array, Array]] = {}
         self.path = ""
         self._activation: tuple[Array, tuple[str, float, Array | None]] | None = None
         self._workspace = workspace
@@ -245,6 +169,24 @@ class Tape:
         self._owner[result.ctypes.data] = i
         self.keep.append(result)
         return result
+
+    def state(self, name: str, shape: tuple[int, int], lasting: bool) -> State:
+        """The state of that name at this place of the model, kept as long as the recording."""
+        state = self.memory.state(f"{self.path}{name}", shape, self.dtype, lasting)
+        self.keep.append(state)
+        return state
+
+    def of_weights(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """As `empty`, for what depends on weights alone.
+
+        With `keep_weights` its content stays from run to run: its memory is never that of another
+        array, whatever is released.
+        """
+        if not self.keep_weights:
+            return self.empty(shape, dtype)
+        array = aligned(shape, dtype or self.dtype)
+        self.keep.append(array)
+        return array
 
     def release(self, array: Array) -> None:
         """Say that no later call needs this array's content; its memory may be given out again."""
@@ -296,6 +238,14 @@ class Tape:
         if self._meets:
             self.calls.append(_nothing)
         self.calls.append(self.backend.record(kernel, *values))
+        self.keep.append(values)
+
+    def call_on_weights(self, kernel: str, *values: Any) -> None:
+        """Record a call that reads weights and arrays `of_weights`, and writes such arrays."""
+        if not self.keep_weights:
+            self.call(kernel, *values)
+            return
+        self.on_weights.append(self.backend.record(kernel, *values))
         self.keep.append(values)
 
     def call_when_good(self, kernel: str, *values: Any) -> None:

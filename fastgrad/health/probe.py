@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,7 +141,7 @@ class Probe:
         state: dict[str, Array],
         hyper: Array,
         step: Array,
-        parts: list[Part],
+        parts: Sequence[Part],
         start: int,
         clipped: bool,
     ) -> None:
