@@ -295,7 +295,9 @@ class Trainer:
             the one before it ended and makes an optimizer step, whose gradients end where it
             begins. Memory does not grow with T then. Where outputs are no sequences there is one
             step, for the last `bptt` steps of each sequence; the windows before them only run
-            forward, as in prediction. Windows in which nothing counts are left out.
+            forward, as in prediction. So do windows in which nothing counts, and those whose step
+            `on_nonfinite` leaves out: the next one goes on from where they end, unless that is not
+            finite, which ends the sequences of the minibatch.
 
         Returns
         -------
