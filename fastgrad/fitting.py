@@ -20,6 +20,7 @@ from fastgrad.policies import Raise
 from fastgrad.recording import planned
 from fastgrad.recurrent import models
 from fastgrad.run import Callback, Run, Settings
+from fastgrad.samples import refuse_empty
 from fastgrad.streaming import Batches, are_batches
 from fastgrad.train import Trainer
 
@@ -189,7 +190,7 @@ def prepared(
             trainer.refuse_reordering(len(X), settings.batch_size, settings.shuffle)
         held_out = None if validation is None else _held_out(trainer, validation)
         return Data(X, None, None, None, held_out)
-    rows = model.checked("X", X)
+    rows = model.checked("X", X, lengths=lengths)
     if settings.bptt is not None:
         settings.bptt = truncated.checked(trainer, settings.bptt, rows.shape)
     data = trainer.samples(rows, y, weight, lengths)
@@ -216,6 +217,8 @@ def prepared(
         None if array is None else array[rest] for array in (data.weight, data.lengths)
     )
     held_lengths = None if data.lengths is None else data.lengths[held]
+    for part in (own_lengths, held_lengths):
+        refuse_empty(model.output_shape(rows.shape), part)
     held_out = rows[held], data.target[held], held_lengths
     return Data(rows[rest], data.target[rest], own_weight, own_lengths, held_out)
 
@@ -226,9 +229,9 @@ def _held_out(trainer: Trainer, given: Any) -> tuple[Array, Array, Array | None]
         raise ValueError(
             f"validation must be (X, y[, lengths]) or a fraction, got {len(given)} items"
         )
-    X, y, *lengths = given
-    rows = trainer.model.checked("validation X", X)
-    found = trainer.samples(rows, y, lengths=lengths[0] if lengths else None)
+    X, y, lengths = (*given, None)[:3]
+    rows = trainer.model.checked("validation X", X, lengths=lengths)
+    found = trainer.samples(rows, y, lengths=lengths)
     return rows, found.target, found.lengths
 
 

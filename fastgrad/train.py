@@ -15,6 +15,7 @@ from fastgrad import (
     clipping,
     full_batch,
     losses,
+    padding,
     penalties,
     policies,
     samples,
@@ -244,7 +245,8 @@ class Trainer:
         sample_weight : array-like (N,), optional
             Of rows; where outputs are sequences, (N, T) gives each step its own.
         lengths : array-like (N,), optional
-            How many steps of each sequence count; what x and y hold after them means nothing.
+            How many steps of each sequence count; what x, y and sample_weight hold after them may
+            be anything. The model gets zeros there, or the index 0.
 
         Returns
         -------
@@ -260,7 +262,8 @@ class Trainer:
             For a loss or gradient that is not finite; the parameters are those before the step.
         """
         self._refuse_averaged()
-        own = self.samples(self.model.checked("x", x), y, sample_weight, lengths)
+        rows = self.model.checked("x", x, lengths=lengths)
+        own = self.samples(rows, y, sample_weight, lengths, may_be_empty=True)
         self._refuse_parts()
         self._stepper.single(self.filled(own))
         return float(self._recorder.loss[0])
@@ -309,7 +312,8 @@ class Trainer:
         Raises
         ------
         ValueError, TypeError, GradientError
-            As `step`. KeyboardInterrupt stops between two steps and leaves a usable model.
+            As `step`, and where outputs are sequences of which no step counts. KeyboardInterrupt
+            stops between two steps and leaves a usable model.
         """
         self._refuse_averaged()
         size = checks.count("batch_size", batch_size)
@@ -318,7 +322,7 @@ class Trainer:
             checks.only("FileRows", y=y, **others)
             self.refuse_reordering(len(X), size, shuffle)
             return streaming.epoch(self, X, size, shuffle)
-        rows = self.model.checked("X", X, check_finite=False)
+        rows = self.model.checked("X", X, check_finite=False, lengths=lengths)
         given = self.samples(rows, y, sample_weight, lengths)
         self.refuse_reordering(len(rows), size, shuffle)
         self._check_finite_once(X, rows)
@@ -357,6 +361,11 @@ class Trainer:
         batch_size : int, optional
             As for `Sequential.predict`. Stateful layers start from zeros, and go on afterwards from
             where they were.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `epoch`.
         """
         with self.model._memory.aside():
             z = self.model.predict(X, batch_size, lengths=lengths)
@@ -367,6 +376,8 @@ class Trainer:
         steps = None
         if lengths is not None and z.ndim > 2:
             steps = checks.lengths("lengths", lengths, z.shape, z.ndim)
+            samples.refuse_empty(z.shape, steps)
+            z = padding.cleared(z, steps)
         dtype = self.model.dtype
         own = samples.checked(self.loss, z, z.shape, dtype, y, sample_weight, steps)
         tape = Tape(backends.active(), Workspace(), dtype, lengths=steps)
@@ -386,13 +397,23 @@ class Trainer:
         return math.sqrt(float(np.einsum("i,i->", *[self.model.flat_grads] * 2, dtype=np.float64)))
 
     def samples(
-        self, rows: Array, y: Any, sample_weight: Any = None, lengths: Any = None
+        self,
+        rows: Array,
+        y: Any,
+        sample_weight: Any = None,
+        lengths: Any = None,
+        may_be_empty: bool = False,
     ) -> Samples:
-        """Rows that the model has checked, with what belongs to them, which is checked here."""
+        """Rows that the model has checked, with what belongs to them, which is checked here.
+
+        Some step must count, unless they `may_be_empty`.
+        """
         steps = None
         if lengths is not None:
             steps = self.model.checked_lengths("lengths", lengths, rows.shape)
         outputs, dtype = self.model.output_shape(rows.shape), self.model.dtype
+        if not may_be_empty:
+            samples.refuse_empty(outputs, steps)
         return samples.checked(self.loss, rows, outputs, dtype, y, sample_weight, steps)
 
     def refuse_reordering(self, rows: int, size: int, shuffle: bool) -> None:
