@@ -1,0 +1,6 @@
+"""Gradient health: predicted before training, measured at every step, explained and cured."""
+
+from fastgrad.health.measurements import Measurements
+from fastgrad.health.verdicts import FAMILIES, SEVERITIES, Verdict
+
+__all__ = ["FAMILIES", "SEVERITIES", "Measurements", "Verdict"]
