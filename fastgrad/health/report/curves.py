@@ -9,7 +9,7 @@ import numpy as np
 
 from fastgrad.arena import Array
 from fastgrad.health.measurements import Measurements
-from fastgrad.health.report.heat_maps import layer_map, mark
+from fastgrad.health.report.heat_maps import layer_map, mark, whole_steps
 from fastgrad.health.report.kinds import FACTORS, Budget, Prediction, layer_of, predicted_norms
 from fastgrad.health.verdicts import Verdict
 from fastgrad.plots import PALETTE, label_axes
@@ -22,10 +22,10 @@ RATIOS = (1e-4, 1e-3, 1e-1)
 
 _MARKERS = "osD^vPX"
 _STYLES = ("-", "--", ":", "-.")
-_FEW = len(PALETTE)
+FEW = len(PALETTE)
 _ROW_LABELS = 25
 _COLUMN_LABELS = 12
-_HATCHES = ("", "///", "...", "\\\\\\")
+_HATCHES = ("", "///", "xx", "\\\\\\")  # dots would be outlines of hundreds of circles
 
 
 def loss_axes(
@@ -67,7 +67,7 @@ def ratio_axes(measurements: Measurements, axes: Axes) -> None:
     axes.axhline(ideal, color="0.35", linestyle="--", linewidth=1, label=f"ideal, {ideal:g}")
     ratios = measurements.update_ratios
     ratios = np.where(ratios > 0, ratios, np.nan)
-    if len(measurements.tensors) <= _FEW:
+    if len(measurements.tensors) <= FEW:
         names = dict(zip(measurements.tensors, ratios.T, strict=True))
         _lines(axes, measurements.steps, names)
     else:
@@ -93,16 +93,16 @@ def layer_axes(
         for name, column in zip(measurements.layers, values.T, strict=True)
         if np.isfinite(column).any()
     }
-    if len(curves) <= _FEW:
+    if len(curves) <= FEW:
         _lines(axes, measurements.steps, curves)
         _over_steps(axes, measurements, title, "")
         _below(axes)
         if shares:
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, max(axes.get_ylim()[1], 0.1))
             axes.yaxis.set_major_formatter(PercentFormatter(1))
     else:
         columns = np.stack([*curves.values()], axis=1)
-        layer_map(measurements.steps, [*curves], columns, axes, "share" if shares else "")
+        layer_map(measurements.steps, [*curves], columns, axes, shares)
         axes.set_title(title)
 
 
@@ -206,9 +206,10 @@ def _lines(axes: Axes, steps: Array, curves: Mapping[str, Array]) -> None:
 
 def _below(axes: Axes) -> None:
     """A legend that hides nothing."""
-    handles, _ = axes.get_legend_handles_labels()
+    handles, labels = axes.get_legend_handles_labels()
     if handles:
-        columns = min(len(handles), 4)
+        longest = max(map(len, labels))
+        columns = max(1, min(len(handles), 4, 64 // (longest + 6)))
         axes.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, -0.16),
@@ -219,10 +220,8 @@ def _below(axes: Axes) -> None:
 
 
 def _over_steps(axes: Axes, measurements: Measurements, title: str, ylabel: str) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     label_axes(axes, title=title, xlabel="step", ylabel=ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_steps(axes)
     if len(measurements) == 1:
         axes.set_xlim(measurements.steps[0] - 0.5, measurements.steps[0] + 0.5)
 
@@ -233,7 +232,6 @@ def _quantiles(axes: Axes, measurements: Measurements, ratios: Array) -> None:
         return
     steps, ratios = measurements.steps[seen], ratios[seen]
     least, low, middle, high, most = np.nanquantile(ratios, (0, 0.1, 0.5, 0.9, 1), axis=1)
-    ends = [measurements.tensors[int(find(ratios[-1]))] for find in (np.nanargmin, np.nanargmax)]
     axes.fill_between(
         steps,
         least,
@@ -241,7 +239,7 @@ def _quantiles(axes: Axes, measurements: Measurements, ratios: Array) -> None:
         color=PALETTE[5],
         alpha=0.35,
         linewidth=0,
-        label=f"all, at the end from {ends[0]} to {ends[1]}",
+        label="all tensors",
     )
     axes.fill_between(steps, low, high, color=PALETTE[5], linewidth=0, label="middle 80%")
     axes.plot(steps, middle, color="black", linewidth=1.2, label="median")

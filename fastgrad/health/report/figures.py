@@ -38,6 +38,26 @@ _OF_FAMILY = {
 
 
 @dataclass(frozen=True)
+class Values:
+    """Numbers that a figure shows.
+
+    Attributes
+    ----------
+    steps : ndarray, (C,)
+    names : sequence of str
+        Of R rows.
+    values : ndarray, (R, C)
+    at : ndarray, (R,), optional
+        Where rows are along the y axis; where it has the values themselves, None.
+    """
+
+    steps: Array
+    names: Sequence[str]
+    values: Array
+    at: Array | None = None
+
+
+@dataclass(frozen=True)
 class Panel:
     """One figure of a report.
 
@@ -52,6 +72,7 @@ class Panel:
         Draws it on axes.
     rows : int
         Of what is drawn one below the other, which its height must suffice for.
+    values : Values, optional
     """
 
     name: str
@@ -59,6 +80,7 @@ class Panel:
     says: str
     draw: Callable[[Axes], None]
     rows: int = 0
+    values: Values | None = None
 
     @property
     def height(self) -> float:
@@ -120,7 +142,8 @@ def draw(
     Returns
     -------
     list of matplotlib.axes.Axes
-        One for each figure.
+        One for each figure, each in a part of it of its own: ``axes[0].figure`` is a SubFigure, and
+        its ``figure`` the whole one.
 
     Raises
     ------
@@ -141,12 +164,12 @@ def draw(
         from matplotlib import pyplot
 
         figure = pyplot.figure(figsize=(6.4 * columns, sum(heights)), layout="constrained")
-    grid = figure.add_gridspec(rows, columns, height_ratios=heights)
+    # parts of their own, or a wide legend would make all panels narrow
+    parts = figure.subfigures(rows, columns, squeeze=False, height_ratios=heights)
     drawn = []
-    for place, panel in enumerate(found):
-        axes = figure.add_subplot(grid[place // columns, place % columns])
-        panel.draw(axes)
-        drawn.append(axes)
+    for panel, part in zip(found, parts.flat, strict=False):
+        drawn.append(part.add_subplot())
+        panel.draw(drawn[-1])
     return drawn
 
 
@@ -161,6 +184,7 @@ def _of_steps(
         partial(
             curves.loss_axes, measurements, numbered=[n for n in numbered if n[1].family == "loss"]
         ),
+        values=_curves(measurements.steps, ["loss"], measurements.losses[:, None]),
     )
     if measurements.tensors:
         norms = layer_norms(measurements)
@@ -174,12 +198,14 @@ def _of_steps(
                 numbered=[n for n in numbered if n[1].time_step is None],
             ),
             len(norms),
+            _map(measurements.steps, [*norms], np.stack([*norms.values()], axis=1)),
         )
         yield Panel(
             "ratios",
             "Update ratio",
             _now("update ratio", measurements.tensors, measurements.update_ratios[-1]),
             partial(curves.ratio_axes, measurements),
+            values=_curves(measurements.steps, measurements.tensors, measurements.update_ratios),
         )
         if prediction is not None:
             yield Panel(
@@ -197,6 +223,7 @@ def _of_steps(
                 f"At the last step |dL/dh| is {number(last[0])} at time step 0 and "
                 f"{number(last[-1])} at time step {len(last) - 1}.",
                 partial(heat_maps.time_map, measurements, layer, numbered=numbered),
+                values=_time_map(measurements.steps, array[..., 0]),
             )
     yield from _of_layers(measurements)
 
@@ -213,8 +240,39 @@ def _of_layers(measurements: Measurements) -> Iterator[Panel]:
             draw = partial(curves.layer_axes, measurements, values, title=title, shares=shares)
             written = percent if shares else number
             says = _now(title.lower(), measurements.layers, values[-1], written)
-            rows = len(measurements.layers) if len(measurements.layers) > 7 else 0
-            yield Panel(name, title, says, draw, rows)
+            shown = np.asarray(np.isfinite(values).any(axis=0))
+            layers = [n for n, seen in zip(measurements.layers, shown, strict=True) if seen]
+            many = len(layers) > curves.FEW
+            rows = len(layers) if many else 0
+            numbers = (_means if many else _curves)(measurements.steps, layers, values[:, shown])
+            yield Panel(name, title, says, draw, rows, numbers)
+
+
+def _curves(steps: Array, names: Sequence[str], values: Array) -> Values:
+    """Of (K, R), at most 100 steps of them and 7000 values."""
+    limit = min(100, 7000 // max(len(names), 1) + 1)
+    every = -(-len(steps) // limit)
+    return Values(steps[::every], names, values[::every].T)
+
+
+def _map(steps: Array, names: Sequence[str], values: Array) -> Values:
+    edges, cuts = heat_maps.columns(steps)
+    found = heat_maps.largest(values, cuts)
+    return Values(edges[:-1], [f"layer {n}" for n in names], found.T, np.arange(len(names)))
+
+
+def _means(steps: Array, names: Sequence[str], values: Array) -> Values:
+    edges, cuts = heat_maps.columns(steps)
+    found = heat_maps.mean(values, cuts)
+    return Values(edges[:-1], [f"layer {n}" for n in names], found.T, np.arange(len(names)))
+
+
+def _time_map(steps: Array, norms: Array) -> Values:
+    """At most 60 of the time steps."""
+    edges, cuts = heat_maps.columns(steps[len(steps) - len(norms) :])
+    at = np.unique(np.linspace(0, norms.shape[1] - 1, min(norms.shape[1], 60)).astype(int))
+    found = heat_maps.largest(norms[:, at], cuts)
+    return Values(edges[:-1], [f"time step {t}" for t in at], found.T, at)
 
 
 def _now(

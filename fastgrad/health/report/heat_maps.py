@@ -10,13 +10,13 @@ import numpy as np
 from fastgrad.arena import Array
 from fastgrad.health.measurements import Measurements
 from fastgrad.health.report.kinds import blamed, is_along, layer_norms
-from fastgrad.health.report.marks import decades, largest
+from fastgrad.health.report.marks import decades
 from fastgrad.health.verdicts import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLUMNS = 240  # more would be narrower than a pixel
+_COLUMNS = 160  # more would be narrower than a few pixels
 _ROW_LABELS = 25
 _NOT_FINITE = "#D55E00"
 
@@ -35,7 +35,7 @@ def gradient_map(
         Their numbers are drawn where they were seen first, if that is at one of the layers.
     """
     norms = layer_norms(measurements)
-    edges, cuts = _columns(measurements.steps)
+    edges, cuts = columns(measurements.steps)
     values = largest(np.stack([*norms.values()], axis=1), cuts)
     _decades(axes, edges, values.T, "gradient norm")
     _name_layers(axes, [*norms])
@@ -70,10 +70,11 @@ def time_map(
     from matplotlib.ticker import MaxNLocator
 
     norms = measurements.through_time[layer][..., 0]
-    edges, cuts = _columns(measurements.steps[len(measurements) - len(norms) :])
+    edges, cuts = columns(measurements.steps[len(measurements) - len(norms) :])
     _decades(axes, edges, largest(norms, cuts).T, "|dL/dh|")
     axes.set(title=f"Gradient through time, layer {layer}", xlabel="step", ylabel="time step")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_steps(axes)
     points = [
         (_within(edges, verdict.first_step), verdict.time_step, place)
         for place, verdict in numbered
@@ -82,19 +83,47 @@ def time_map(
     mark(axes, points)
 
 
-def layer_map(steps: Array, layers: Sequence[str], values: Array, axes: Axes, label: str) -> None:
-    """Draw something of each layer, (K, L), over the steps, each column the mean of some."""
-    edges, cuts = _columns(steps)
-    means = np.add.reduceat(values, cuts[:-1], axis=0) / np.diff(cuts)[:, None]
+def layer_map(
+    steps: Array, layers: Sequence[str], values: Array, axes: Axes, shares: bool = False
+) -> None:
+    """Draw something of each layer, (K, L), over the steps, each column the mean of some.
+
+    Of shares 1 is the whole; the scale of the colours begins at 0 and has at least a tenth.
+    """
+    from matplotlib.ticker import PercentFormatter
+
+    edges, cuts = columns(steps)
+    means = mean(values, cuts)
     rows = np.arange(len(layers) + 1) - 0.5
     mesh = axes.pcolormesh(
         edges, rows, np.ma.masked_invalid(means.T), cmap="cividis", rasterized=True
     )
-    axes.figure.colorbar(mesh, ax=axes, label=label, pad=0.01)
+    if shares:
+        mesh.set_clim(0, max(mesh.get_clim()[1] or 0, 0.1))
+    bar = axes.figure.colorbar(mesh, ax=axes, pad=0.01)
+    if shares:
+        bar.ax.yaxis.set_major_formatter(PercentFormatter(1))
     if not np.isfinite(means).all():
         _hatched(axes, edges, rows, [("not finite", ~np.isfinite(means.T))])
     _name_layers(axes, layers)
     axes.set(xlabel="step", ylabel="layer")
+
+
+def largest(values: Array, cuts: Array) -> Array:
+    """The largest of the rows of each column; NaN and inf win."""
+    return np.asarray(np.maximum.reduceat(values, cuts[:-1], axis=0))
+
+
+def mean(values: Array, cuts: Array) -> Array:
+    """The mean of the rows of each column."""
+    return np.asarray(np.add.reduceat(values, cuts[:-1], axis=0) / np.diff(cuts)[:, None])
+
+
+def whole_steps(axes: Axes) -> None:
+    """Few enough ticks that numbers of many digits fit."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
 
 def mark(axes: Axes, points: Iterable[tuple[float, float, int]]) -> None:
@@ -122,27 +151,27 @@ def mark(axes: Axes, points: Iterable[tuple[float, float, int]]) -> None:
 
 
 def _within(edges: Array, step: int) -> float:
-    return float(min(max(step, edges[0]), edges[-1]))
+    """The middle of the column that a step is in, or of the nearest one."""
+    column = np.clip(np.searchsorted(edges, step, "right") - 1, 0, len(edges) - 2)
+    return float(edges[column : column + 2].mean())
 
 
-def _columns(steps: Array) -> tuple[Array, Array]:
+def columns(steps: Array) -> tuple[Array, Array]:
     """Edges of columns, as steps, and where the rows of each begin.
 
     A column reaches from its first step to that of the next one.
     """
     count = len(steps)
-    cuts = np.linspace(0, count, min(count, COLUMNS) + 1).astype(int)
+    cuts = np.linspace(0, count, min(count, _COLUMNS) + 1).astype(int)
     last = steps[-1] - steps[-2] if count > 1 else 1
     return np.append(steps[cuts[:-1]], steps[-1] + last).astype(np.float64), cuts
 
 
 def _name_layers(axes: Axes, names: Sequence[str]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     every = -(-len(names) // _ROW_LABELS)
     axes.set_yticks(np.arange(0, len(names), every), names[::every])
     axes.invert_yaxis()
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_steps(axes)
 
 
 def _decades(axes: Axes, x: Array, values: Array, label: str) -> None:
@@ -165,7 +194,7 @@ def _hatched(axes: Axes, x: Array, y: Array, kinds: Sequence[tuple[str, Array]])
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Patch, Rectangle
 
-    looks = {"zero": ("white", "....", "0.4"), "not finite": (_NOT_FINITE, "xxxx", "black")}
+    looks = {"zero": ("white", "//", "0.4"), "not finite": (_NOT_FINITE, "xx", "black")}
     shown = []
     for name, where in kinds:
         if not where.any():

@@ -80,7 +80,8 @@ def sparkline(values: Array, width: int, ascii_only: bool = False, least_span: f
     values = np.asarray(values, np.float64)
     if not len(values):
         return ""
-    columns = largest(values, np.linspace(0, len(values), min(width, len(values)) + 1).astype(int))
+    cuts = np.linspace(0, len(values), min(width, len(values)) + 1).astype(int)
+    columns = np.maximum.reduceat(values, cuts[:-1])
     logs = decades(columns)
     known = logs[np.isfinite(logs)]
     low = known.min() if known.size else 0.0
@@ -95,11 +96,6 @@ def sparkline(values: Array, width: int, ascii_only: bool = False, least_span: f
         else:
             marks.append(levels[min(int((log - low) / scale * len(levels)), len(levels) - 1)])
     return "".join(marks)
-
-
-def largest(values: Array, edges: Array) -> Array:
-    """The largest of each run of rows between two edges; NaN and inf win."""
-    return np.asarray(np.maximum.reduceat(values, edges[:-1], axis=0))
 
 
 def shortened(text: str, width: int, ascii_only: bool = False) -> str:
