@@ -48,7 +48,7 @@ def test_every_run_can_be_drawn(run, tmp_path):
     for axes in drawn:
         assert axes.get_title()
         assert axes.get_xlabel()
-    drawn[0].figure.figure.savefig(tmp_path / "run.png")
+    drawn[0].figure.figure.savefig(tmp_path / "run.png", dpi=20)
 
 
 def test_there_is_a_panel_for_all_there_is():

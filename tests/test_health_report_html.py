@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import re
 import shutil
@@ -89,7 +90,7 @@ def test_the_page_can_be_read_without_pictures(page):
     assert page.all("html") == [{"lang": "en"}]
     headings = [int(tag[1]) for tag, _ in page.found if re.fullmatch(r"h[1-6]", tag)]
     assert headings[0] == 1
-    assert all(b - a <= 1 for a, b in zip(headings, headings[1:], strict=False))
+    assert all(b - a <= 1 for a, b in itertools.pairwise(headings))
     for verdict in verdicts():
         assert verdict.severity in page.text
         assert verdict.cause in page.text
@@ -177,6 +178,7 @@ addEventListener("error", (event) => errors.push(event.message));
 addEventListener("securitypolicyviolation", (event) => errors.push(event.violatedDirective));
 </script>"""
 TRY = """<script>
+addEventListener("load", () => {
 const seen = {};
 const rows = () => [...document.querySelectorAll("#tensor-0")[0].parentNode.rows].map((r) => r.id);
 const button = document.querySelectorAll("table")[0].querySelectorAll("button")[2];
@@ -184,7 +186,12 @@ button.click(); seen.ascending = rows();
 button.click(); seen.descending = rows();
 seen.shown = [...document.querySelectorAll(".picture[data-hover]")].map((picture) => {
   const box = picture.getBoundingClientRect();
-  const at = { clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 };
+  // the middle of the axes
+  const [left, top, right, bottom] = JSON.parse(picture.dataset.hover)?.box ?? [0, 0, 1, 1];
+  const at = {
+    clientX: box.left + box.width * (left + right) / 2,
+    clientY: box.top + box.height * (top + bottom) / 2,
+  };
   picture.dispatchEvent(new PointerEvent("pointermove", at));
   return picture.querySelector(".value")?.textContent ?? null;
 });
@@ -192,6 +199,7 @@ seen.pictures = [...document.images].every((image) => image.complete && image.na
 seen.wide = document.documentElement.scrollWidth > innerWidth;
 seen.errors = errors;
 document.body.dataset.seen = JSON.stringify(seen);
+});
 </script>"""
 
 
