@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 import fastgrad as fg
-from bench.health_suite.case import Case, mlp, recurrent, residual, wide
-from bench.health_suite.healthy import HEALTHY, INIT, LETTERS, text_mlp
+from bench.health_suite.case import Case, mlp, recurrent, wide
+from bench.health_suite.healthy import HEALTHY, INIT, text_mlp
 
 OF = {case.name: case for case in HEALTHY}
 VANISH = "initializer normalization residual activation"
@@ -61,7 +61,7 @@ _FAULTY = [
         "deep-torch", "vanishing", "initializer",
         layers=mlp(wide(64, 64, 14, 10), "relu", "torch_default")),
     OF["sunspots-relu"].but(
-        "deep-torch", "vanishing", "initializer",
+        "deep-torch", "vanishing", "initializer", optimizer=fg.SGD(0.02),
         layers=mlp(wide(24, 32, 16, 1), "relu", "torch_default")),
     # along time
     OF["remembered-lstm"].but(
@@ -116,7 +116,7 @@ _FAULTY = [
         "overflow", "nonfinite", RATE, optimizer=fg.SGD(30.0)),
     OF["sunspots-relu"].but("overflow", "nonfinite", RATE, optimizer=fg.SGD(3.0)),
     OF["sunspots-huber"].but(
-        "overflow", "nonfinite exploding", "initializer",
+        "overflow", "nonfinite exploding init", "initializer",
         layers=mlp(wide(24, 64, 12, 1), "relu", _normal(300.0))),
     OF["sunspots-gru"].but(
         "overflow", "nonfinite inputs", "normalize_inputs", x=lambda x: x * np.float32(1e30),
@@ -179,7 +179,7 @@ _FAULTY = [
     OF["digits-tanh-2x64"].but(
         "raw-255", "inputs", "normalize_inputs", x=lambda x: x * np.float32(255)),
     OF["digits-sigmoid-2x64"].but(
-        "raw-255", "inputs", "normalize_inputs", x=lambda x: x * np.float32(255)),
+        "raw-255", "inputs", "normalize_inputs", x=lambda x: x * np.float32(4000)),
     OF["digits-even-tanh-batch16"].but(
         "offset", "inputs", "normalize_inputs", x=lambda x: x + np.float32(100)),
     OF["rows-lstm"].but(

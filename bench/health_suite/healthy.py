@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 import fastgrad as fg
 from bench.health_suite.case import Case, mlp, recurrent, residual, wide
 from bench.health_suite.tasks import letters
@@ -40,6 +42,14 @@ HEALTHY = [
     Case("digits-tanh-20x100", "digits", mlp(wide(64, 100, 20, 10), "tanh"), ADAM, 0.85),
     Case("digits-sigmoid-1x64", "digits", mlp(wide(64, 64, 1, 10), "sigmoid"), FAST, 0.85),
     Case("digits-sigmoid-2x64", "digits", mlp(wide(64, 64, 2, 10), "sigmoid"), FAST, 0.85),
+    Case("digits-sigmoid-3x64", "digits", mlp(wide(64, 64, 3, 10), "sigmoid"), fg.Adam(1e-2),
+         0.8, epochs=12),
+    Case("digits-relu-2x512-fast", "digits", mlp(wide(64, 512, 2, 10), "relu"), fg.Adam(1e-2),
+         0.85),
+    Case("digits-relu-30x96", "digits", mlp(wide(64, 96, 30, 10), "relu"), fg.Adam(5e-4), 0.7),
+    Case("digits-relu-standardize", "digits",
+         mlp(wide(64, 64, 2, 10), "relu", first=[lambda: fg.Standardize(64)]), ADAM, 0.85,
+         x=lambda x: x * np.float32(255)),
     Case("digits-selu-8x64", "digits", mlp(wide(64, 64, 8, 10), "selu"), ADAM, 0.85),
     Case("digits-selu-20x64", "digits", mlp(wide(64, 64, 20, 10), "selu"), ADAM, 0.85),
     Case("digits-elu-4x64-rmsprop", "digits", mlp(wide(64, 64, 4, 10), "elu"),
@@ -96,8 +106,8 @@ HEALTHY = [
     Case("text-gru", "shakespeare",
          lambda: [fg.GRU(LETTERS, 64, one_hot=True, return_sequences=True),
                   fg.Dense(64, LETTERS)], fg.Adam(1e-2), 0.2, batch_size=32, epochs=3),
-    Case("sunspots-relu", "sunspots", mlp(wide(24, 32, 2, 1), "relu"), ADAM, 0.75, epochs=5),
-    Case("sunspots-tanh-sgd", "sunspots", mlp(wide(24, 64, 2, 1), "tanh"), fg.SGD(0.02), 0.75,
+    Case("sunspots-relu", "sunspots", mlp(wide(24, 32, 2, 1), "relu"), ADAM, 0.65, epochs=5),
+    Case("sunspots-tanh-sgd", "sunspots", mlp(wide(24, 64, 2, 1), "tanh"), fg.SGD(0.02), 0.6,
          epochs=5),
     Case("sunspots-huber", "sunspots", mlp(wide(24, 64, 3, 1), "gelu"), ADAM, 0.6, epochs=5,
          loss="huber"),

@@ -42,7 +42,7 @@ class Pieces:
         except GradientError:
             loss, failed = math.nan, True
         names = tuple(before)
-        grads = [model.grads[name].astype(np.float64) for name in names]
+        grads = [self._gradient(name, before[name]) for name in names]
         after = [model.params[name].astype(np.float64) for name in names]
         units = [
             _units(getattr(layer, "activation", None), output)
@@ -79,6 +79,17 @@ class Pieces:
             )  # fmt: skip
         return found, failed
 
+    def _gradient(self, name: str, weight: Array) -> Array:
+        """That before clips, which change the model's own."""
+        if not self.trainer.clips:
+            return self.trainer.model.grads[name].astype(np.float64)
+        layer, _, own = name.partition(".")
+        found = self.pieces[int(layer)].grads[f"0.{own}"].astype(np.float64)
+        for penalty in self.trainer.regularizers:
+            strength = penalty.strengths(self.trainer.model.params).get(name, 0.0)
+            found += strength * (2 * weight if isinstance(penalty, fg.L2) else np.sign(weight))
+        return found
+
     def _between(
         self, x: Array, y: Array, lengths: Array | None
     ) -> tuple[list[Array], list[Array]]:
@@ -101,6 +112,7 @@ class Pieces:
                 for piece in reversed(self.pieces[1:]):
                     delta = piece.backward(delta)
                     deltas.append(delta)
+                self.pieces[0].backward(delta, input_grad=False)
             except (ValueError, ArithmeticError):  # what is not finite gets no further
                 outputs += [np.full(1, np.nan)] * (len(self.pieces) - len(outputs))
                 return outputs, [np.full(1, np.nan)] * len(self.pieces)

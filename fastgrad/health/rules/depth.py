@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from fastgrad.arena import Array
+from fastgrad.health.measurements import Measurements
 from fastgrad.health.rules.cures import cures
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
@@ -15,12 +16,11 @@ from fastgrad.health.rules.units import saturation
 from fastgrad.health.rules.window import Window
 
 
-def profile(window: Window, facts: Facts) -> dict[str, float]:
+def profile(recent: Measurements, facts: Facts) -> dict[str, float]:
     """The gradient of each layer's outputs over that of the last one's, as a median over steps.
 
     Layers within a Residual are left out: the way around them is what counts.
     """
-    recent = window.recent
     chain = {layer.name for layer in facts.chain} or set(recent.layers)
     found = [i for i, name in enumerate(recent.layers) if name in chain]
     if len(found) < 2:
@@ -43,26 +43,30 @@ def _median(ratios: Array) -> Array:
     )
 
 
-def flow(window: Window, facts: Facts) -> float:
+def flow(recent: Measurements, facts: Facts) -> float:
     """The first layer's gradient over the last one's; NaN where it cannot be told."""
-    return next(iter(profile(window, facts).values()), math.nan)
+    return next(iter(profile(recent, facts).values()), math.nan)
 
 
 def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    ratios = profile(window, facts)
+    ratios = profile(window.recent, facts)
     ratio = next(iter(ratios.values()), math.nan)
-    if not ratio < limits.vanishing:
+    stuck = window.steps > limits.patience and window.progress(facts) < limits.learning
+    if not ratio < (limits.vanishing_stuck if stuck else limits.vanishing):
         return None
     layer, loss = _steepest(ratios, -1)
     of_init, of_activation = decades(facts)
     lost = -math.log10(max(ratio, 1e-45))
+    at_first = -math.log10(max(flow(window.first, facts), 1e-45))
     why, first = f"{len(ratios)} layers in a row lose it bit by bit", "normalization"
-    if max(saturation(window, facts).values(), default=0.0) > limits.saturated:
+    if at_first < 1:
+        why, first = "steps that were too large have led there", "smaller_learning_rate"
+    elif max(saturation(window, facts).values(), default=0.0) > limits.saturated:
         why, first = "most units are saturated, where the slope is next to nothing", "initializer"
-    if -of_activation > 0.3 * lost:
+    if at_first > 1 and -of_activation > 0.3 * at_first:
         why = f"the slope of sigmoid is 1/4 at most and takes {-of_activation:.1f} decades of it"
         first = "activation"
-    if -of_init > 0.5 * lost and of_init < of_activation:
+    if at_first > 1 and -of_init > max(0.5 * at_first, -of_activation):
         why = f"the first weights are too small and take {-of_init:.1f} decades of it"
         first = "initializer"
     rest = [c for c in ("initializer", "normalization", "residual", "activation") if c != first]
@@ -71,13 +75,13 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         f"the gradient loses {lost:.1f} decades from the last layer to the first: {why}",
         cures(first, *rest),
         {"ratio": ratio, "decades": -lost, "of_initializer": of_init, "of_layer": loss,
-         "of_activation": of_activation},
+         "of_activation": of_activation, "decades_at_first": -at_first},
         layer,
     )  # fmt: skip
 
 
 def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    ratios = profile(window, facts)
+    ratios = profile(window.recent, facts)
     ratio = next(iter(ratios.values()), math.nan)
     if not ratio > limits.exploding:
         return None

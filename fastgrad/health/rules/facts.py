@@ -133,10 +133,10 @@ class Facts:
     def penalty(self, tensors: tuple[str, ...], sizes: Array, norms: Array) -> Array:
         """(K,): the penalties' part of the loss, from norms of the weights (K, S).
 
-        L1's is estimated as that of normal numbers.
+        L1's is the least that it can be: that of a single element.
         """
         l1, l2 = self._strengths(tensors)
-        return np.asarray(norms**2 @ l2 + norms @ (l1 * np.sqrt(2 / math.pi * sizes)))
+        return np.asarray(norms**2 @ l2 + norms @ l1)
 
     def penalty_gradients(self, tensors: tuple[str, ...], sizes: Array, norms: Array) -> Array:
         """(K, S): norms of the penalties' gradients."""

@@ -20,6 +20,7 @@ class Limits:
 
     # |delta_1| / |delta_L|
     vanishing: float = 1e-3  # AutoTrainer's beta_1
+    vanishing_stuck: float = 1e-2  # where nothing is learned; A
     vanished: float = 1e-6
     exploding: float = 70.0  # AutoTrainer's beta_3
     exploded: float = 1e3
@@ -30,7 +31,9 @@ class Limits:
     trend: float = 0.5  # TheDeepChecker: of the ratio, at each of five looks
     spike: float = 100.0  # norm over its median; A
 
-    dead: float = 0.5  # of a layer's units; SageMaker, TheDeepChecker
+    # of a layer's units. SageMaker and TheDeepChecker have 0.5, which deep layers of healthy relu
+    # come near to: all rows look alike to them, and half of the units are off for all
+    dead: float = 0.65
     all_dead: float = 0.9
     saturated: float = 0.5  # of a layer's outputs; DeepDiagnosis
     all_saturated: float = 0.9
@@ -38,7 +41,7 @@ class Limits:
     law: float = 0.25  # mean square of weights over what signals need, or the inverse
     scale: float = 1e3  # largest over smallest deviation of hidden outputs
     initial_loss: float = 5.0  # over that of constant outputs; A
-    targets: float = 10.0  # deviation of targets over that of first outputs, or the inverse; A
+    targets: float = 10.0  # deviation of targets over that of first outputs, or over 1; A
     copies: float = 0.5  # fraction of the units that start as copies of others
 
     inputs: float = 4.0  # root mean square of all features, where 1 is meant; A
@@ -48,6 +51,7 @@ class Limits:
 
     update_large: float = 0.1  # of update over weight; TheDeepChecker, MindSpore
     update_huge: float = 1.0
+    update_broken: float = 0.25  # so large at any time, where little has been learned since; A
     update_small: float = 1e-4  # TheDeepChecker, MindSpore
     unchanged: float = 1e-8  # MindInsight: as numpy.allclose has it
 
@@ -56,7 +60,9 @@ class Limits:
     diverged: float = 0.2  # the same rise in parts of the constant loss; A
     oscillating: float = 0.5  # deviation of losses of following steps over their mean; A
 
-    penalty: float = 1.0  # its gradient over that of the loss: as strong as the data
+    burden: float = 0.1  # of the penalties, over the loss of constant outputs; A
+    collapsed: float = 0.2  # of weights over their first size; A
+    penalty: float = 0.7  # its gradient over the whole; A
     dropout: float = 0.7  # A
     clipped: float = 0.9  # of the steps
     kept: float = 1e-2  # of the norm; A

@@ -145,15 +145,18 @@ class Monitor:
         self._pending = None
         self._looked = int(recent.steps[-1]) + 1
         window = Window(recent, first, self._losses, self._rising, (), self._dead)
-        ratio = steps.ratio(recent, window.weights(self.facts))
+        ratio = steps.relative(recent, self.facts)
         self._rising = max(self._rising, 0.0 if math.isnan(ratio) else ratio)
-        self._flow.append(depth.flow(window, self.facts))
+        self._flow.append(depth.flow(recent, self.facts))
         window = Window(recent, first, self._losses, self._rising, tuple(self._flow), self._dead)
         with np.errstate(all="ignore"):
             for rule in self.rules:
-                self._count(rule, rule.check(window, self.facts, self.limits), recent)
+                if rule.in_time and not recent.through_time:
+                    continue  # nothing was looked at
+                finding = rule.check(window, self.facts, self.limits)
+                self._count(rule, finding, recent, last=not _is_finite(recent))
 
-    def _count(self, rule: Rule, finding: Finding | None, recent: Measurements) -> None:
+    def _count(self, rule: Rule, finding: Finding | None, recent: Measurements, last: bool) -> None:
         belief = self._beliefs[rule.name]
         if rule.lasting and belief.held:
             return
@@ -164,7 +167,9 @@ class Monitor:
             belief.finding = finding
         elif not any(belief.votes):
             belief.finding, belief.held = None, False
-        if sum(belief.votes) >= rule.votes[0]:
+        # a run that has broken may never come to another vote
+        broken = last and finding is not None and finding.severity != "info"
+        if broken or sum(belief.votes) >= rule.votes[0]:
             belief.held = True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fastgrad.health.rules.cures import name_of
 from fastgrad.health.verdicts import Verdict
 
 _SYMPTOMS = ("vanishing_depth", "vanishing_time", "vanishing_trend", "exploding_depth",
@@ -11,6 +12,7 @@ _SYMPTOMS = ("vanishing_depth", "vanishing_time", "vanishing_trend", "exploding_
 _LOSS = ("loss_stuck", "loss_diverging", "loss_oscillating")
 _STEPS = ("rate_too_small", "unchanged")
 _UNITS = ("dead_units", "saturation")
+_START = ("activation_scale", "initial_loss")
 
 # what each rule's finding explains where both are there
 EXPLAINS: dict[str, tuple[str, ...]] = {
@@ -21,30 +23,30 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "targets": (*_LOSS, *_STEPS, "rate_too_large", "exploding_depth", "spike", "initial_loss"),
     "symmetry": (*_SYMPTOMS, *_LOSS, *_STEPS, *_UNITS, "weight_scale", "activation_scale",
                  "rate_too_large"),
-    "penalty": (*_SYMPTOMS, *_LOSS, *_STEPS, "dead_units", "weight_decay", "rate_too_large"),
+    "penalty": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "dead_units", "weight_decay",
+                "rate_too_large"),
     "weight_decay": (*_SYMPTOMS, *_LOSS, *_STEPS, "dead_units", "rate_too_large"),
     "dropout": (*_LOSS, "vanishing_depth"),
     "always_clipped": (*_LOSS, *_STEPS),
     "rate_too_large": (*_LOSS, *_UNITS, "exploding_depth", "exploding_time", "spike", "nonfinite",
                        "vanishing_depth", "vanishing_time", "vanishing_trend", "unchanged"),
-    "weight_scale": (*_SYMPTOMS, *_LOSS, *_STEPS, *_UNITS, "activation_scale", "initial_loss",
-                     "nonfinite", "rate_too_large"),
+    "weight_scale": (*_LOSS, *_STEPS, *_START, "nonfinite", "rate_too_large"),
     "initial_loss": (*_LOSS, "spike", "nonfinite"),
-    "saturation": (*_SYMPTOMS, *_LOSS, *_STEPS),
-    "dead_units": (*_SYMPTOMS, *_LOSS, *_STEPS),
+    "saturation": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "weight_scale", "rate_too_large"),
+    "dead_units": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "rate_too_large"),
     "activation_scale": (*_LOSS, *_STEPS),
-    "vanishing_depth": (*_LOSS, *_STEPS, "vanishing_trend", "activation_scale"),
-    "vanishing_time": (*_LOSS, *_STEPS, "vanishing_depth"),
+    "vanishing_depth": (*_LOSS, *_STEPS, *_START, *_UNITS, "vanishing_trend", "weight_scale",
+                        "rate_too_large"),
+    "vanishing_time": (*_LOSS, "unchanged", "vanishing_depth", "weight_scale"),
     "vanishing_trend": _LOSS,
-    "exploding_depth": (*_LOSS, "spike", "nonfinite", "initial_loss", "activation_scale"),
-    "exploding_time": (*_LOSS, "spike", "nonfinite", "exploding_depth"),
+    "exploding_depth": (*_LOSS, *_START, "spike", "nonfinite", "weight_scale", "rate_too_large"),
+    "exploding_time": (*_LOSS, *_START, "spike", "nonfinite", "exploding_depth", "weight_scale",
+                       "rate_too_large"),
     "spike": ("loss_diverging", "loss_oscillating"),
     "nonfinite": _LOSS,
-    "rate_too_small": ("loss_stuck", "unchanged"),
+    "rate_too_small": ("loss_stuck", "unchanged", "vanishing_time"),
     "unchanged": ("loss_stuck",),
 }  # fmt: skip
-
-_BORN = ("dead_units", "saturation")  # what the rate cannot explain where it was there before
 
 
 def ranked(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
@@ -66,8 +68,23 @@ def ranked(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     return tuple(found)
 
 
+def _blames_the_rate(verdict: Verdict) -> bool:
+    return bool(verdict.cures) and name_of(verdict.cures[0]) == "smaller_learning_rate"
+
+
 def _explains(cause: Verdict, other: Verdict) -> bool:
     if other.rule not in EXPLAINS.get(cause.rule, ()):
         return False
-    born = other.rule in _BORN and other.evidence.get("born") == 1.0
-    return not (born and cause.rule == "rate_too_large")
+    if cause.rule not in EXPLAINS.get(other.rule, ()):
+        return True
+    # they may explain each other: what is the rate's fault says so, else the one seen first does
+    if cause.rule == "rate_too_large":
+        return _blames_the_rate(other)
+    if other.rule == "rate_too_large":
+        return not _blames_the_rate(cause)
+    born, other_born = (v.evidence.get("born") == 1.0 for v in (cause, other))
+    if born != other_born:
+        return born
+    if cause.first_step != other.first_step:
+        return cause.first_step < other.first_step
+    return list(EXPLAINS).index(cause.rule) < list(EXPLAINS).index(other.rule)

@@ -55,6 +55,8 @@ class Rule:
         none of them has.
     lasting : bool
         Whether it is believed for good.
+    in_time : bool
+        Whether it has nothing to say of windows without gradients along time.
     """
 
     name: str
@@ -62,3 +64,4 @@ class Rule:
     check: Check
     votes: tuple[int, int] = (3, 5)
     lasting: bool = False
+    in_time: bool = False

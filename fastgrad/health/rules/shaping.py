@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastgrad.health.rules.cures import cures
+from fastgrad.health.rules.depth import growth_of_weights
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
 from fastgrad.health.rules.rule import Finding, Rule
@@ -23,7 +24,9 @@ def _penalty(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if not good.any():
         return None
     share = float(np.median(norms[good] / whole[good]))
-    return _over(window, facts, limits, share, "the penalties'")
+    burden = facts.penalty(recent.tensors, recent.sizes, recent.weight_norms)[-1]
+    heavy = bool(burden > limits.burden * window.reference(facts))
+    return _over(window, facts, limits, share, "the penalties'", heavy)
 
 
 def _decay(window: Window, facts: Facts, limits: Limits) -> Finding | None:
@@ -34,16 +37,21 @@ def _decay(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     return _over(window, facts, limits, share, "the weight decay's")
 
 
-def _over(window: Window, facts: Facts, limits: Limits, share: float, whose: str) -> Finding | None:
+def _over(
+    window: Window, facts: Facts, limits: Limits, share: float, whose: str, heavy: bool = False
+) -> Finding | None:
     progress = window.progress(facts)
-    if not (share > limits.penalty and progress < limits.learned):
+    left = growth_of_weights(window, facts)
+    # once weights are next to nothing, so is what draws them there
+    over = share > limits.penalty or (left < limits.collapsed and progress < limits.learning)
+    if not (over and progress < (limits.almost if heavy else limits.learned)):
         return None
     return Finding(
         "critical" if progress < limits.learning else "warning",
         f"{whose} part of the updates is {share:.2g} times the whole: weights are drawn to 0 "
         "faster than the data can teach them",
         cures("less_regularization"),
-        {"share": share, "progress": progress},
+        {"share": share, "progress": progress, "weights_left": left},
     )
 
 
@@ -72,7 +80,7 @@ def _clipped(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     share = float((found < 1).mean())
     if share < limits.clipped:
         return None
-    bad = kept < limits.kept and window.progress(facts) < limits.learned
+    bad = kept < limits.kept and window.progress(facts) < limits.almost
     severity = "info"
     if bad and window.steps >= limits.patience:
         severity = "critical" if window.progress(facts) < limits.stuck else "warning"

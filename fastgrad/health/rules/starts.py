@@ -41,8 +41,8 @@ def _targets(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     outputs = float(window.first.output_stds[0, -1])
     zero, constant = facts.first_loss, facts.constant_loss
     far = zero > limits.initial_loss * constant  # the mean of the targets is far from 0
-    ratio = facts.target_std / outputs if outputs > 0 else math.nan
-    if not (far or ratio > limits.targets):
+    # outputs of a network with good weights are of the order of 1
+    if not (far or facts.target_std > limits.targets * max(1.0, outputs)):
         return None
     learned = window.progress(facts) > limits.almost
     return Finding(

@@ -22,6 +22,28 @@ def ratio(recent: Measurements, chosen: Array) -> float:
     return float(np.median(ratios)) if ratios.size else math.nan
 
 
+def fastest(recent: Measurements, chosen: Array) -> float:
+    """The largest ratio of any of these tensors, a median over steps; NaN without any."""
+    ratios = recent.update_ratios[:, chosen]
+    columns = [c[np.isfinite(c)] for c in ratios.T]
+    return float(max((np.median(c) for c in columns if len(c)), default=math.nan))
+
+
+def relative(recent: Measurements, facts: Facts) -> float:
+    """As `ratio`, over the size that weights have, or should: that at first, or the law's."""
+    ratios = []
+    for i, name in enumerate(recent.tensors):
+        known = facts.weights.get(name)
+        if known is None or name in facts.frozen:
+            continue
+        meant = known.std / math.sqrt(known.law) if 0 < known.law < 1 else known.std
+        sizes = np.maximum(recent.weight_norms[:, i], meant * math.sqrt(recent.sizes[i]))
+        column = recent.update_norms[:, i] / np.where(sizes > 0, sizes, np.nan)
+        ratios.append(column[np.isfinite(column)])
+    found = np.concatenate(ratios) if ratios else np.zeros(0)
+    return float(np.median(found)) if found.size else math.nan
+
+
 def step_length(recent: Measurements) -> float:
     """Length of the steps, where -1 is none, 0 ends at the minimum along them, 1 beyond it.
 
@@ -38,22 +60,26 @@ def step_length(recent: Measurements) -> float:
 
 
 def _large(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    found = ratio(window.recent, window.weights(facts))
-    if not found > limits.update_large:
+    found = relative(window.recent, facts)
+    # what steps have broken early on may hide from later ones, which start from larger weights
+    broken = window.rising > limits.update_broken and window.gain(facts) < limits.learned
+    if not (found > limits.update_large or broken):
         return None
-    severity = "critical" if found > limits.update_huge else "warning"
+    largest = max(found, window.rising)
+    severity = "critical" if largest > limits.update_huge else "warning"
     if window.gain(facts) > limits.almost:
         severity = "info"
     return Finding(
         severity,
-        f"each step changes weights by {found:.1%} of their size: the learning rate is too large",
+        f"single steps change weights by up to {largest:.1%} of their size: the learning rate is "
+        "too large",
         cures("smaller_learning_rate", "clipping", "normalization"),
-        _evidence(window, found),
+        {**_evidence(window, found), "largest_update_ratio": largest},
     )
 
 
 def _small(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    found = ratio(window.recent, window.weights(facts))
+    found = fastest(window.recent, window.weights(facts))
     if not found < limits.update_small or window.steps < limits.patience:
         return None
     progress = window.progress(facts)
@@ -61,15 +87,15 @@ def _small(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         return None
     return Finding(
         "critical" if progress < limits.stuck and found < 0.01 * limits.update_small else "warning",
-        f"each step changes weights by {found:.1e} of their size: the learning rate is too small, "
-        "or the gradient for it",
+        f"each step changes weights by {found:.1e} of their size at most: the learning rate is too "
+        "small, or the gradient for it",
         cures("larger_learning_rate", "optimizer", "initializer"),
         _evidence(window, found),
     )
 
 
 def _unchanged(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    if _rate_is_zero(window):
+    if _rate_is_zero(window) or not np.isfinite(window.recent.losses).all():
         return None
     chosen = window.weights(facts) & (window.recent.weight_norms > 0).all(axis=0)
     still = (window.recent.update_ratios < limits.unchanged).all(axis=0) & chosen

@@ -131,6 +131,6 @@ def _cell(name: str, facts: Facts) -> tuple[str, str, float]:
 
 
 RULES = (
-    Rule("vanishing_time", "vanishing", _vanishing),
-    Rule("exploding_time", "exploding", _exploding),
+    Rule("vanishing_time", "vanishing", _vanishing, votes=(2, 5), in_time=True),
+    Rule("exploding_time", "exploding", _exploding, votes=(2, 5), in_time=True),
 )

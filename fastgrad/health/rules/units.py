@@ -56,8 +56,11 @@ def _dead(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     rest = [
         cure for cure in ("activation", "initializer", "smaller_learning_rate") if cure != first
     ]
+    severity = "critical" if dead >= limits.all_dead else "warning"
+    if dead < limits.all_dead and window.progress(facts) > limits.learned:
+        severity = "info"
     return Finding(
-        "critical" if dead >= limits.all_dead else "warning",
+        severity,
         f"{dead:.0%} of the units of layer {name} give the same for all rows, and learn nothing, "
         f"{why}",
         cures(first, *rest, "normalization"),

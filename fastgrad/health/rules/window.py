@@ -80,15 +80,18 @@ class Window:
     def progress(self, facts: Facts) -> float:
         """How far the loss has come from that of constant outputs (0) towards 0 (1).
 
-        The best tenth of the run so far counts: a run that is worse again keeps its progress.
-        Where the loss of constant outputs is not known, the first one takes its place.
+        The best tenth of the run so far counts, less two standard errors: a run that is worse again
+        keeps its progress, and one that has had luck with a few minibatches has made none. Where
+        the loss of constant outputs is not known, the first one takes its place.
         """
         means = self.losses.means
         if not len(means):
             return 0.0
         count = max(1, len(means) // 10)
         smooth = np.convolve(means, np.ones(count) / count, "valid")
-        return float(1 - smooth.min() / self.reference(facts))
+        noise = float(np.median(np.abs(np.diff(means)))) if len(means) > 1 else 0.0
+        error = 1.05 * noise / math.sqrt(count)  # of normal numbers: 1.4826 / sqrt(2)
+        return float(1 - (smooth.min() + 2 * error) / self.reference(facts))
 
     def gain(self, facts: Facts) -> float:
         """The same of the last tenth alone."""
@@ -112,12 +115,14 @@ class Window:
         learned and it is far beyond its limit, and a warning where one of both holds.
         """
         progress = self.progress(facts)
-        learning = not progress < limits.learning
+        broken = not np.isfinite(self.recent.losses).all()
+        learning = not (progress < limits.learning or broken)
         if far:
             if not learning:
                 return "critical"
             return "warning" if progress < limits.learned else "info"
-        return "info" if learning or self.steps < limits.patience else "warning"
+        early = self.steps < limits.patience and not broken
+        return "info" if learning or early else "warning"
 
     def weights(self, facts: Facts) -> Array:
         """(S,): which tensors are weights that are meant to change."""
