@@ -12,9 +12,10 @@ import numpy as np
 from fastgrad import initializers
 from fastgrad.arena import Array
 from fastgrad.batch_norm import BatchNorm
-from fastgrad.containers import Residual, named_layers
+from fastgrad.containers import named_layers
 from fastgrad.layer_norm import LayerNorm
 from fastgrad.layers import Layer
+from fastgrad.residual import Residual
 
 RECTIFIERS = ("relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "softplus")
 SIGMOIDS = ("sigmoid", "tanh", "softsign")
