@@ -3,21 +3,24 @@
 Along the cell the gradient is multiplied by the forget gate at each step (Hochreiter & Schmidhuber
 1997; Gers et al. 2000), which is about sigmoid(b) before training: a bias of 1 (Jozefowicz et al.
 2015) halves it in about two steps, and what lies a hundred steps back takes a bias of ln 100 and
-more (Tallec & Ollivier 2018, arXiv:1804.11188, whose chrono draws biases up to ln(T - 1)).
+more (Tallec & Ollivier 2018, arXiv:1804.11188, whose chrono draws biases up to ln(T - 1)). The way
+round through h adds to it, at most the product of the two other gates, 1/4, for each step with
+orthogonal recurrent weights.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import fastgrad as fg
-from fastgrad.health.prediction import predict
 from fastgrad.plots import PALETTE, label_axes
 from fastgrad.studies.common import accuracy, median, track
 from fastgrad.studies.result import Result, Row
+from fastgrad.studies.tasks import first_symbol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,17 +36,17 @@ def study(quick: bool = False) -> Result:
     x = rng.standard_normal((32, LONGEST, 1))
     reach, rows = {}, []
     for bias in track(BIASES, "forget_bias"):
-        norms = np.array([_reach(bias, r, x) for r in range(nets)])
-        reach[bias] = np.median(norms, axis=0)
-        far = reach[bias] > 1e-12 * reach[bias][-1]
-        slope = np.polyfit(np.flatnonzero(far), np.log(reach[bias][far]), 1)[0]
         gate = 1 / (1 + math.exp(-bias))
-        memory = predict(_lstm(bias, 0), x).memory["0.l0"]
-        what = f"b = {bias:g}: gradient's factor a step"
-        rows.append(Row(what, f"{gate:.3f} = sigmoid(b)", memory.gain, math.exp(-slope)))
+        reach[bias] = _medians(_reach(bias, "zeros", r, x) for r in range(nets))
+        rate = _rate(reach[bias])
+        rows.append(Row(f"b = {bias:g}: gradient's factor a step", None, gate, math.exp(rate)))
         what = f"b = {bias:g}: steps until it is 1/e"
-        told = f"{-1 / math.log(gate):.3g} = -1 / ln sigmoid(b)"
-        rows.append(Row(what, told, memory.horizon, 1 / slope))
+        rows.append(Row(what, None, -1 / math.log(gate), -1 / rate))
+    for bias in (0.0, 1.0):
+        whole = _medians(_reach(bias, "orthogonal", r, x) for r in range(nets))
+        gate = 1 / (1 + math.exp(-bias))
+        what = f"b = {bias:g}, orthogonal recurrent weights: factor a step"
+        rows.append(Row(what, None, f"up to {gate + 0.25:.3f}", math.exp(_rate(whole))))
     starts = {"b = 0": 0.0, "b = 1": 1.0, "b = 5": 5.0, "chrono": None}
     curves = {}
     for name, start in track(starts.items(), "forget_bias"):
@@ -75,24 +78,33 @@ def study(quick: bool = False) -> Result:
         "Forget gate: bias and memory",
         rows,
         draw,
-        note=f"LSTM of {UNITS} units, medians of {nets} nets. The factor is a fit "
-        f"over all steps. Recall: which of four symbols came first, noise after it; {updates} updates of "
-        "Adam at 0.005 on minibatches of 32, norm clipped at 1.",
+        note=f"LSTM of {UNITS} units, medians of {nets} nets; the factor is a fit over all steps, "
+        "without recurrent weights unless told otherwise. Recall: which of four symbols came first, "
+        f"noise after it; {updates} updates of Adam at 0.005 on minibatches of 32, norm clipped at 1.",
     )
 
 
-def _lstm(bias: float, rng: int) -> fg.Sequential:
-    return fg.Sequential(fg.LSTM(1, UNITS, forget_bias=bias), rng=rng)
+def _medians(found: Iterable[np.ndarray]) -> np.ndarray:
+    """Step by step, over nets."""
+    norms: np.ndarray = np.median([*found], axis=0)
+    return norms
 
 
-def _reach(bias: float, rng: int, x: np.ndarray) -> np.ndarray:
+def _reach(bias: float, recurrent: str, rng: int, x: np.ndarray) -> np.ndarray:
     """|dL/dc_t| of each step, for random gradients at the end."""
-    model = _lstm(bias, rng)
+    small = fg.initializers.normal(0.1)
+    cell = fg.LSTM(1, UNITS, forget_bias=bias, weight_init=small, recurrent_init=recurrent)
+    model = fg.Sequential(cell, rng=rng, dtype="float64")
     y = model.forward(x)
     model.backward(np.random.default_rng(rng).standard_normal(y.shape), input_grad=False)
-    found = model.time_gradients["0.l0"].c
-    assert found is not None
-    return found
+    norms = model.time_gradients["0.l0"].c
+    assert norms is not None
+    return norms
+
+
+def _rate(norms: np.ndarray) -> float:
+    """By how much their logarithm falls from a step to the one before it."""
+    return -float(np.polyfit(np.arange(len(norms)), np.log(norms), 1)[0])
 
 
 def _recall(bias: float | None, rng: int, steps: int, updates: int) -> list[float]:
@@ -104,20 +116,9 @@ def _recall(bias: float | None, rng: int, steps: int, updates: int) -> list[floa
     model = fg.Sequential(*layers, rng=rng)
     trainer = fg.Trainer(model, "cross_entropy", fg.Adam(5e-3), clip=fg.ClipNorm(1.0), rng=rng)
     drawn = np.random.default_rng(rng)
-    test = _first_symbol(drawn, 500, steps)
+    test = first_symbol(drawn, 500, steps)
     found = [accuracy(model, *test)]
     for _ in range(10):
-        trainer.epoch(*_first_symbol(drawn, updates // 10 * 32, steps), batch_size=32)
+        trainer.epoch(*first_symbol(drawn, updates // 10 * 32, steps), batch_size=32)
         found.append(accuracy(model, *test))
     return found
-
-
-def _first_symbol(
-    rng: np.random.Generator, count: int, steps: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences that begin with one of four symbols; noise in a fifth feature follows."""
-    y = rng.integers(4, size=count)
-    x = np.zeros((count, steps, 5), np.float32)
-    x[np.arange(count), 0, y] = 1
-    x[:, 1:, 4] = rng.standard_normal((count, steps - 1))
-    return x, y

@@ -27,3 +27,21 @@ def temporal_order(rng: np.random.Generator, count: int, steps: int) -> Indices:
     x[rows, rng.integers(steps // 10, 2 * steps // 10, size=count)] = first
     x[rows, rng.integers(4 * steps // 10, 5 * steps // 10, size=count)] = second
     return x, 2 * first + second
+
+
+def first_symbol(
+    rng: np.random.Generator, count: int, steps: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Which of four symbols did the sequence begin with?
+
+    Returns
+    -------
+    x : ndarray of float32, (count, steps, 5)
+        The symbol, one-hot, at the first step, and noise in the fifth feature at all others.
+    y : ndarray of int64, (count,)
+    """
+    y = rng.integers(4, size=count)
+    x = np.zeros((count, steps, 5), np.float32)
+    x[np.arange(count), 0, y] = 1
+    x[:, 1:, 4] = rng.standard_normal((count, steps - 1))
+    return x, y
