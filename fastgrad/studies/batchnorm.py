@@ -1,8 +1,8 @@
 """Ioffe & Szegedy 2015: three layers of 100 sigmoids, with and without batch normalization.
 
-"Batch normalization", ICML 2015, section 4.1: minibatches of 60, weights from a small Gaussian. With
-normalization the network learns faster and gets further, and what the last hidden sigmoid is given
-has a stable distribution: they draw its 15th, 50th and 85th percentile over the steps.
+"Batch normalization", ICML 2015, section 4.1: minibatches of 60, weights from a small Gaussian.
+With normalization the network learns faster and gets further, and what the last hidden sigmoid is
+given has a stable distribution: they draw its 15th, 50th and 85th percentile over the steps.
 """
 
 from __future__ import annotations

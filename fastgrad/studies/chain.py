@@ -86,10 +86,10 @@ def study(quick: bool = False) -> Result:
         told = "Chains of equal weights (lines: by hand)"
         label_axes(left, title=told, xlabel="weights in the chain", ylabel="|dL/dw1|")
         left.legend(frameon=False)
-        for color, marker, (name, values) in zip(PALETTE, "osD^", losses.items(), strict=False):
-            right.plot(values, marker=marker, color=color, label=name)
+        for color, marker, (name, descended) in zip(PALETTE, "osD^", losses.items(), strict=False):
+            right.plot(descended, marker=marker, color=color, label=name)
         right.set_yscale("log")
-        right.set_ylim(1e-6, 1e9)
+        right.set_ylim(1e-3, 1e9)
         label_axes(right, title="Gradient descent", xlabel="step", ylabel="loss before the step")
         right.legend(frameon=False)
 

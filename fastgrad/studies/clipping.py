@@ -1,9 +1,9 @@
 """Pascanu, Mikolov & Bengio 2013: temporal order is learned where the gradient's norm is clipped.
 
 "On the difficulty of training recurrent neural networks", ICML 2013, figure 7: an RNN of 50 tanh
-units, gradient descent at 0.01 on minibatches of 20, success where less than 1 % of new sequences is
-wrong; with the norm clipped at 1 more runs succeed than without. A step along a gradient that has
-exploded undoes what many small ones had found.
+units, gradient descent at 0.01 on minibatches of 20, success where less than 1 % of new sequences
+is wrong; with the norm clipped at 1 more runs succeed than without. A step along a gradient that
+has exploded undoes what many small ones had found.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ def draw_trainings(axes: Axes, runs: Mapping[str, Training], chance: float | Non
 
 
 def draw_profiles(
-    axes: Axes, profiles: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    axes: Axes, profiles: Mapping[str, tuple[Sequence[float] | Array, Sequence[float] | Array]]
 ) -> None:
     """(predicted, measured) over layers from the first: a line and points of one colour each."""
     for color, marker, (name, (predicted, measured)) in zip(

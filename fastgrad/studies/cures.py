@@ -52,9 +52,11 @@ def study(quick: bool = False) -> Result:
             label_axes(left, title=f"{name}: gradient before training", xlabel=told, ylabel="")
             right_values = [(a.accuracy, b.accuracy) for a, b in pairs.values()]
             _draw_pairs(right, pairs, right_values)
-            right.set_xlim(0, 1)
             title = f"{name}: accuracy on rows held out, after training"
             label_axes(right, title=title, xlabel="accuracy", ylabel="")
+            right.set_xlim(-0.02, 1.02)
+        names = ["without the cure", "with it"]
+        figure.legend(right.lines[1:3], names, loc="outside upper center", ncols=2, frameon=False)
 
     return Result(
         "Cures of vanishing and exploding gradients",
@@ -103,28 +105,20 @@ def _table(patients: tuple[Patient, ...], pairs: Pairs) -> Cells:
 
 
 def _symptoms(vanishing: Pairs, exploding: Pairs) -> Cells:
-    """Each symptom where it shows best, and the same number after the cure."""
-    rows: list[tuple[Value, ...]] = [("symptom", "number", "seen in", "sick", "cured")]
-    sick, cured = vanishing["He"]
-    rows += [
-        ("loss stuck", "loss in the end", "He", sick.loss, cured.loss),
-        ("early layers do not learn", "change of the first weights", "He", sick.moved, cured.moved),
-    ]
+    """Each symptom in one of the patients, and the same number after the cure."""
     told = (
-        ("loss huge", "largest loss", "peak"),
-        ("gradient huge", "largest norm of the gradient", "largest_gradient"),
-        ("oscillation", "share of epochs in which the loss grows", "swings"),
-        ("divergence", "loss in the end over that of the first epoch", "growth"),
+        ("loss stuck", "loss in the end", vanishing, "ReLU", "loss"),
+        ("early layers do not learn", "change of the first weights", vanishing, "ReLU", "moved"),
+        ("gradient huge", "largest norm", exploding, "BatchNorm", "largest_gradient"),
+        ("loss huge", "largest loss", exploding, "He", "peak"),
+        ("divergence", "largest loss over the first", exploding, "smaller rate", "growth"),
+        ("oscillation", "share of epochs that go up", exploding, "smaller rate", "swings"),
+        ("not finite", "loss in the end", exploding, "clip by norm", "ending"),
     )
-    for symptom, number, attribute in told:
-        # the patient that shows it most without failing altogether
-        alive = {name: pair for name, pair in exploding.items() if pair[0].failed is None}
-        name = max(alive, key=lambda each: getattr(alive[each][0], attribute))
-        values = [getattr(outcome, attribute) for outcome in alive[name]]
-        rows.append((symptom, number, name, *values))
-    failed = [(name, pair) for name, pair in exploding.items() if pair[0].failed is not None]
-    for name, (sick, cured) in failed[:1]:
-        rows.append(("not finite", "what becomes of the loss", name, sick.ending, cured.ending))
+    rows: list[tuple[Value, ...]] = [("symptom", "number", "cure", "without", "with it")]
+    for symptom, number, pairs, cure, attribute in told:
+        values = [getattr(outcome, attribute) for outcome in pairs[cure]]
+        rows.append((symptom, number, cure, *values))
     return rows
 
 
@@ -132,9 +126,7 @@ def _draw_pairs(axes: Axes, pairs: Pairs, values: list[tuple[float, float]]) -> 
     """A line from the sick to the cured value of each."""
     for i, (sick, cured) in enumerate(values):
         axes.plot([sick, cured], [i, i], color="grey", linewidth=1)
-        label = i == 0
-        axes.plot(sick, i, "X", color=PALETTE[1], markersize=8, label="without" if label else None)
-        axes.plot(cured, i, "o", color=PALETTE[0], markersize=8, label="with" if label else None)
+        axes.plot(sick, i, "X", color=PALETTE[1], markersize=8)
+        axes.plot(cured, i, "o", color=PALETTE[0], markersize=8)
     axes.set_yticks(np.arange(len(pairs)), list(pairs))
     axes.invert_yaxis()
-    axes.legend(frameon=False)

@@ -118,6 +118,6 @@ def study(quick: bool = False) -> Result:
         draw,
         size=(9.0, 5.5),
         note=f"width {width}, sigma_b^2 = {SIGMA_B2:g}, {steps} minibatches of {BATCH}, Adam at "
-        f"{RATE:g} over the depth (theirs: SGD, 200 steps and more on MNIST); learned: accuracy over "
-        f"{LEARNED:.0%} on 500 rows of the training set.",
+        f"{RATE:g} over the depth (theirs: SGD, 200 steps and more on MNIST); learned: accuracy "
+        f"over {LEARNED:.0%} on 500 rows of the training set.",
     )

@@ -82,8 +82,8 @@ def study(quick: bool = False) -> Result:
         rows,
         draw,
         size=(17.0, 4.2),
-        note=f"He's weights, no biases at the start; {nets} networks for the first two rows; inputs "
-        f"from {-RANGE:.2f} to {RANGE:.2f}.",
+        note=f"He's weights, no biases at the start; {nets} networks for the first two rows; "
+        f"inputs from {-RANGE:.2f} to {RANGE:.2f}.",
     )
 
 

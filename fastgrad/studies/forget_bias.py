@@ -79,8 +79,9 @@ def study(quick: bool = False) -> Result:
         rows,
         draw,
         note=f"LSTM of {UNITS} units, medians of {nets} nets; the factor is a fit over all steps, "
-        "without recurrent weights unless told otherwise. Recall: which of four symbols came first, "
-        f"noise after it; {updates} updates of Adam at 0.005 on minibatches of 32, norm clipped at 1.",
+        "without recurrent weights unless told otherwise. Recall: which of four symbols came "
+        f"first, noise after it; {updates} updates of Adam at 0.005 on minibatches of 32, norm "
+        "clipped at 1.",
     )
 
 

@@ -1,11 +1,11 @@
 """Glorot & Bengio 2010: gradients of a tanh network, layer by layer, with two initializers.
 
 "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010, section
-4.2: five hidden layers of tanh start from the weights that were customary, uniform with the variance
-1 / (3 n), or from the normalized ones, uniform with the variance 2 / (n_in + n_out). With the former
-the back-propagated gradient shrinks from layer to layer on its way down, its variance by n Var[W] =
-1/3 in the linear regime (their eq. 6), while the gradients of the weights have about the same size
-in all layers, as the signal shrinks on its way up.
+4.2: five hidden layers of tanh start from the weights that were customary, uniform with the
+variance 1 / (3 n), or from the normalized ones, uniform with the variance 2 / (n_in + n_out). With
+the former the back-propagated gradient shrinks from layer to layer on its way down, its variance by
+n Var[W] = 1/3 in the linear regime (their eq. 6), while the gradients of the weights have about the
+same size in all layers, as the signal shrinks on its way up.
 """
 
 from __future__ import annotations
@@ -101,6 +101,6 @@ def study(quick: bool = False) -> Result:
         "Glorot & Bengio 2010: layer-wise gradients",
         [*rows, *errors],
         draw,
-        note=f"{DEPTH} hidden layers of {width} (theirs: 1000), minibatches of 10, digits of 8 by 8 "
-        f"pixels; median of {nets} nets; {epochs} epochs of SGD at 0.05.",
+        note=f"{DEPTH} hidden layers of {width} (theirs: 1000), minibatches of 10, digits of 8 by "
+        f"8 pixels; median of {nets} nets; {epochs} epochs of SGD at 0.05.",
     )

@@ -15,11 +15,11 @@ from fastgrad.health.prediction import predict
 from fastgrad.plots import label_axes
 from fastgrad.studies.common import (
     accuracy,
+    decades,
     digits,
     draw_profiles,
     draw_trainings,
     gradients,
-    log_norms,
     median,
     stack,
     track,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 DEPTH = 30
 INITS = {"Xavier": fg.initializers.lecun_normal(), "He": fg.initializers.he_normal()}
+LOST = {"Xavier": 0.5, "He": 1.0}  # of the gradient's square, a layer
 PUBLISHED = {"Xavier": "stalls", "He": "converges"}
 
 
@@ -42,16 +43,16 @@ def study(quick: bool = False) -> Result:
     x = data.X[:256]
     profiles, runs, rows, ends = {}, {}, [], []
     for name, init in track(INITS.items(), "he"):
-        found = [
-            log_norms(gradients(stack(DEPTH, width, "relu", init, rng=r), x).weights)
-            for r in range(nets)
-        ]
+        deltas = [gradients(stack(DEPTH, width, "relu", init, rng=r), x).delta for r in range(nets)]
         model = stack(DEPTH, width, "relu", init)
-        expected = log_norms(predict(model, x).gradient_norms)
-        measured = [median(values) for values in zip(*found, strict=True)]
-        profiles[name] = 10.0**expected, [10.0**value for value in measured]
-        what = f"{name}: log10 of the first layer's gradient"
-        rows.append(Row(what, None, expected[0], measured[0]))
+        expected = predict(model, x).delta
+        layers = [str(layer) for layer in range(DEPTH)]
+        predicted = [expected[layer] for layer in layers]
+        measured = [median(delta[layer] for delta in deltas) for layer in layers]
+        profiles[name] = predicted, measured
+        told = f"{(DEPTH - 1) / 2 * math.log10(LOST[name]):.2f} (section 2.2)"
+        gains = [decades(values[0] / values[-1]) for values in profiles[name]]
+        rows.append(Row(f"{name}: decades of dL/dh from layer {DEPTH} to 1", told, *gains))
         runs[name] = train(model, data.X, data.y, epochs, optimizer=fg.SGD(0.002, momentum=0.9))
         ends.append(Row(f"{name}: loss in the end", PUBLISHED[name], None, runs[name].losses[-1]))
         correct = accuracy(model, data.X_test, data.y_test)
@@ -60,7 +61,7 @@ def study(quick: bool = False) -> Result:
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
         draw_profiles(left, profiles)
-        told = "|dL/dW| over |dL/dy|"
+        told = "|dL/dh| over that at the outputs"
         label_axes(left, title="Gradients before training", xlabel="layer", ylabel=told)
         draw_trainings(right, runs, math.log(10))
 

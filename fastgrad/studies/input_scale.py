@@ -1,8 +1,8 @@
 """Inputs that are not normalized saturate the first layer, or blow up its gradient.
 
 With inputs of mean square s^2 the pre-activations of a first layer with weights of variance 1 / n
-are normal with deviation s, so that a share of ``erfc(2.99 / (s sqrt(2)))`` of its tanh units has less
-than a hundredth of the largest slope. LeCun et al. 1998 ("Efficient BackProp", section 4.3, as
+are normal with deviation s, so that a share of ``erfc(2.99 / (s sqrt(2)))`` of its tanh units has
+less than a hundredth of the largest slope. LeCun et al. 1998 ("Efficient BackProp", section 4.3, as
 recalled): bring every input to mean 0 and one variance.
 """
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import fastgrad as fg
-from fastgrad.datasets import load_digits
 from fastgrad.data.split import split_rows
+from fastgrad.datasets import load_digits
 from fastgrad.plots import PALETTE, label_axes
 from fastgrad.studies.common import Training, accuracy, track
 from fastgrad.studies.result import Result, Row
@@ -51,6 +51,7 @@ def study(quick: bool = False) -> Result:
             rng=0,
             progress=False,
         )
+        assert run.health is not None
         found = run.health.measurements
         at = found.layers.index(str(int(normalized)))
         saturated = float(found.saturated[0, at])

@@ -75,9 +75,9 @@ def study(quick: bool = False) -> Result:
         "L2 that is too strong",
         rows,
         draw,
-        note=f"digits, whitened to {FEATURES} features for the linear layers, which Adam trains for "
-        f"{steps} steps on all rows; critical strength {critical:.3g}; a direction counts as learned "
-        "from 1 % of the largest one without penalty.",
+        note=f"digits, whitened to {FEATURES} features for the linear layers, which Adam trains "
+        f"for {steps} steps on all rows; critical strength {critical:.3g}; a direction counts as "
+        "learned from 1 % of the largest one without penalty.",
     )
 
 

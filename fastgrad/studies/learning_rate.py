@@ -1,9 +1,9 @@
 """Learning rates: too small crawls, too large oscillates, and above 2 / lambda_max diverges.
 
 Along an eigenvector of the Hessian with eigenvalue lambda a step of gradient descent multiplies the
-distance to the minimum by ``1 - rate lambda``: it oscillates above 1 / lambda_max and diverges above
-2 / lambda_max (LeCun, Bottou, Orr & Muller 1998, "Efficient BackProp", section 5, as recalled). For
-linear regression the Hessian is that of the inputs, known before training. A network with a hidden
+distance to the minimum by ``1 - rate lambda``: it oscillates above 1 / lambda_max and diverges
+above 2 / lambda_max (LeCun, Bottou, Orr & Muller 1998, "Efficient BackProp", section 5, as
+recalled). For linear regression the Hessian is that of the inputs, known before training. A network with a hidden
 layer has the same three regimes.
 """
 
@@ -40,7 +40,8 @@ def study(quick: bool = False) -> Result:
         losses, along = _descend(X, targets, factor / largest, steps, steepest)
         distance = np.linalg.norm(along - best, axis=1)
         signs = np.sign(np.sum((along[1:] - best) * (along[:-1] - best), axis=1))
-        curves[factor] = losses
+        start = along[0] - best
+        curves[factor] = (along - best) @ start / (start @ start)
         measured = signs[0] * distance[1] / distance[0]
         what = f"rate {factor:g} / lambda_max: factor a step"
         rows.append(Row(what, None, 1 - factor, float(measured)))
@@ -69,12 +70,14 @@ def study(quick: bool = False) -> Result:
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        for color, marker, (factor, losses) in zip(PALETTE, "osD^v", curves.items(), strict=False):
+        for color, marker, (factor, left_over) in zip(
+            PALETTE, "osD^v", curves.items(), strict=False
+        ):
             label = f"{factor:g} / lambda_max"
-            left.plot(losses, marker + "-", color=color, markersize=3, label=label)
-        left.set_yscale("log")
+            left.plot(left_over[:16], marker + "-", color=color, markersize=4, label=label)
+        left.set_ylim(-3, 3)
         title = "Linear regression on digits, all rows at once"
-        label_axes(left, title=title, xlabel="step", ylabel="loss")
+        label_axes(left, title=title, xlabel="step", ylabel="distance in the steepest direction")
         left.legend(frameon=False)
         shown = np.nan_to_num(np.array(ends), nan=1e3)
         right.plot(RATES, np.minimum(shown, 1e3), "o-", color=PALETTE[0])

@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
     swings : float
         Share of the epochs whose mean loss is larger than the one before.
     growth : float
-        Mean loss of the last epoch over that of the first.
+        Largest loss of a minibatch over the first one.
     """
 
     first_gradient: float
@@ -111,7 +111,8 @@ class Setup:
             loss = trainer.evaluate(data.X_test, data.y_test) if held_out else means[-1]
         peak = max([*found.losses, 0.0])
         largest = max([*found.total_gradient_norm, 0.0])
-        moved = float(np.linalg.norm(model.params[first] - before) / np.linalg.norm(before))
+        after = model.params[first].astype(np.float64)
+        moved = float(np.linalg.norm(after - before) / np.linalg.norm(before))
         swings = float(np.mean(np.diff(means) > 0)) if len(means) > 1 else 0.0
         return Outcome(
             float(start),
@@ -123,7 +124,7 @@ class Setup:
             peak,
             largest,
             swings,
-            means[-1] / means[0] if means else math.nan,
+            peak / found.losses[0] if len(found) else math.nan,
         )
 
 
@@ -211,12 +212,15 @@ def _overfitted(dropout: float = 0.0) -> Setup:
 
 
 SIGMOID = _deep("sigmoid", "xavier_normal")
+SIX = replace(_deep("sigmoid", "xavier_normal", 6), optimizer=lambda: fg.SGD(0.1), epochs=60)
+XAVIER = replace(_deep("relu", "xavier_normal", 30), optimizer=lambda: fg.SGD(0.002, momentum=0.9))
 SMALL_TANH = _deep("tanh", normal(0.04))
-LARGE_RELU = replace(_deep("relu", scaled(5.0, "fan_in", "normal"), 20))
-LARGE_TANH = _deep("tanh", scaled(25.0, "fan_in", "normal"))
+LARGE_RELU = replace(_deep("relu", scaled(4.0, "fan_in", "normal"), 20), epochs=40)
+FAST = replace(_deep("tanh", "xavier_normal", 3), optimizer=lambda: fg.SGD(8.0))
+LARGE_TANH = _deep("tanh", scaled(25.0, "fan_in", "normal"), 20)
 LARGE_INPUTS = replace(_deep("relu", "he_normal", 3), data=_raw(255.0))
 PLAIN_RNN = _recurrent(lambda: fg.RNN(5, 32, recurrent_init=normal(0.1)))
-WILD_RNN = _recurrent(lambda: fg.RNN(5, 32, "relu", recurrent_init=fg.initializers.irnn(1.4)))
+WILD_RNN = _recurrent(lambda: fg.RNN(5, 32, recurrent_init=normal(3 / 32**0.5)))
 LSTM = _recurrent(lambda: fg.LSTM(5, 32, bias_init=fg.initializers.chrono(longest=40)))
 GRU = _recurrent(lambda: fg.GRU(5, 32, bias_init=fg.initializers.chrono(40, cell="gru")))
 
@@ -226,15 +230,15 @@ VANISHING = (
     Patient("Xavier", "small weights, tanh", SMALL_TANH, _deep("tanh", "xavier_normal")),
     Patient(
         "He",
-        "Xavier, 20 x relu",
-        _deep("relu", "xavier_normal", 20),
-        _deep("relu", "he_normal", 20),
+        "Xavier, 30 relu",
+        XAVIER,
+        replace(XAVIER, build=lambda: stack(30, 64, "relu", "he_normal")),
     ),
     Patient(
         "BatchNorm", "sigmoid", SIGMOID, _between(lambda: fg.BatchNorm(64), "sigmoid", None, 10)
     ),
     Patient("residual", "small weights, tanh", SMALL_TANH, _residual("tanh", normal(0.04), 5, 1.0)),
-    Patient("gradient floor", "sigmoid", SIGMOID, replace(SIGMOID, clip=fg.GradFloor(0.3))),
+    Patient("gradient floor", "6 sigmoid", SIX, replace(SIX, clip=fg.GradFloor(0.3))),
     Patient(
         "normalized inputs",
         "0 to 255, tanh",
@@ -252,19 +256,14 @@ EXPLODING = (
     Patient(
         "clip by value", "large weights", LARGE_RELU, replace(LARGE_RELU, clip=fg.ClipValue(0.01))
     ),
-    Patient(
-        "smaller rate",
-        "large weights",
-        LARGE_RELU,
-        replace(LARGE_RELU, optimizer=lambda: fg.SGD(1e-8)),
-    ),
+    Patient("smaller rate", "rate of 8, tanh", FAST, replace(FAST, optimizer=lambda: fg.SGD(0.3))),
     Patient("He", "large weights", LARGE_RELU, _deep("relu", "he_normal", 20)),
-    Patient("Xavier", "large weights, tanh", LARGE_TANH, _deep("tanh", "xavier_normal")),
+    Patient("Xavier", "large weights, tanh", LARGE_TANH, _deep("tanh", "xavier_normal", 20)),
     Patient(
         "BatchNorm",
         "large weights",
         LARGE_RELU,
-        _between(lambda: fg.BatchNorm(64), "relu", scaled(5.0, "fan_in", "normal"), 20),
+        _between(lambda: fg.BatchNorm(64), "relu", scaled(4.0, "fan_in", "normal"), 20),
     ),
     Patient(
         "residual, small scale",
@@ -275,8 +274,8 @@ EXPLODING = (
     Patient(
         "normalized inputs", "0 to 255, relu", LARGE_INPUTS, replace(LARGE_INPUTS, data=digits)
     ),
-    Patient("LSTM", "RNN, weights of 1.4", WILD_RNN, LSTM),
-    Patient("GRU", "RNN, weights of 1.4", WILD_RNN, GRU),
+    Patient("LSTM", "RNN, gain of 3", WILD_RNN, LSTM),
+    Patient("GRU", "RNN, gain of 3", WILD_RNN, GRU),
     Patient("L2", "100 rows", _overfitted(), replace(_overfitted(), regularizers=fg.L2(3e-3))),
     Patient("dropout", "100 rows", _overfitted(), _overfitted(0.5)),
 )
