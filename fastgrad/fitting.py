@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import checks
+from fastgrad import checks, optimizers
 from fastgrad.errors import GradientError
 from fastgrad.health.report.terminal import worst
 from fastgrad.model import Sequential
@@ -120,6 +120,7 @@ def fit(
         X = Batches(X, steps_per_epoch, settings.epochs)
     elif steps_per_epoch is not None:
         raise ValueError("steps_per_epoch is for batches; batch_size divides rows into steps")
+    optimizer = optimizers.get(optimizer)
     trainer = Trainer(
         model,
         loss,

@@ -67,7 +67,8 @@ class Health:
             if samples.x.ndim == 2 and trainer.model.indices is None:
                 self._box = samples.x.min(axis=0), samples.x.max(axis=0)
             first = samples.some(np.arange(min(batch_size, len(samples.x))))
-        facts = Facts.of(trainer, *given, batch_size=batch_size)
+        with np.errstate(all="ignore"):  # of data that nothing can be trained on
+            facts = Facts.of(trainer, *given, batch_size=batch_size)
         self._monitor = Monitor(facts)
         self._start = copy.deepcopy(trainer.model), first
 
