@@ -140,21 +140,39 @@ def _as(kind: Any, values: Array) -> Array:
         return np.ascontiguousarray(values, kind)
 
 
-def row_shape(name: str, shape: tuple[int, ...], features: int | None) -> None:
-    """(N, features) or (N, T, features), with no axis of length 0."""
+def row_shape(
+    name: str,
+    shape: tuple[int, ...],
+    features: int | None,
+    sequences: bool = False,
+    kind: np.dtype[Any] | None = None,
+) -> None:
+    """(N, features) or (N, T, features), with no axis of length 0.
+
+    With `sequences` only the latter will do, which is left to those who know of steps, but errors
+    say so; and where integers, of which `kind` tells, could be meant as indices.
+    """
     if len(shape) < 2 or (features is not None and shape[-1] != features):
         wanted = "features" if features is None else str(features)
-        raise ValueError(f"{name} has shape {shape}, needs (N, {wanted})")
+        steps = "T, " * sequences
+        by_index = sequences and len(shape) == 2 and kind is not None and kind.kind in "iu"
+        hint = "; integers (N, T) need one_hot=True in the first layer" * by_index
+        raise ValueError(f"{name} has shape {shape}, needs (N, {steps}{wanted}){hint}")
     if 0 in shape:
         raise ValueError(f"{name} has shape {shape}, needs no axis of length 0")
 
 
 def rows(
-    name: str, value: Any, features: int | None, kind: Any, check_finite: bool = True
+    name: str,
+    value: Any,
+    features: int | None,
+    kind: Any,
+    check_finite: bool = True,
+    sequences: bool = False,
 ) -> Array:
     """A batch: (N, features) or (N, T, features), at least one row, finite, of dtype `kind`."""
     found = real_array(name, value)
-    row_shape(name, found.shape, features)
+    row_shape(name, found.shape, features, sequences, found.dtype)
     found = _as(kind, found)
     if check_finite:
         finite(name, found)

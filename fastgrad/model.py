@@ -15,9 +15,11 @@ from fastgrad.arena import Arena, Array, Part, Views
 from fastgrad.containers import buffers_of, features_of, own, parameters_of, record_all
 from fastgrad.data.file_rows import FileRows
 from fastgrad.data.windows import parts, without_padding
+from fastgrad.initializers import InitFunction
 from fastgrad.layers import Backward, Layer
 from fastgrad.predicting import predict
 from fastgrad.program import Memory, State, Tape, Workspace
+from fastgrad.recurrent.models import recurrent_layers
 from fastgrad.recurrent.time_gradients import TimeGradients, time_gradients
 from fastgrad.summary import Summary, summarize
 
@@ -76,17 +78,18 @@ class Sequential:
         self._param_arena = Arena(shapes, self.dtype)
         self._grad_arena = Arena(shapes, self.dtype)
         for name, (shape, init) in specs.items():
-            values = np.asarray(init(shape, generator, self.dtype))
+            values = _drawn(name, init, shape, generator, self.dtype)
             self.params[name] = values  # says so when an initializer returns another shape
         buffers = buffers_of(self.layers)
         self._buffer_arena = Arena({n: shape for n, (shape, _) in buffers.items()}, self.dtype)
         for name, (shape, init) in buffers.items():
-            self.buffers[name] = np.asarray(init(shape, generator, self.dtype))
+            self.buffers[name] = _drawn(name, init, shape, generator, self.dtype)
         self._drawn = None if rng is not None else zlib.crc32(self.flat_params.data)
         self._seed = checks.seed_of(generator)
         self._count = np.zeros(1, np.int64)  # of the forward passes in training
         self.metadata: dict[str, str] = {}
-        self._sequences = 0  # of the last pass
+        self._sequential = bool(recurrent_layers(self.layers))
+        self._memory = Memory()
         self._forget()
 
     def values(self) -> dict[str, Array] | None:
@@ -101,13 +104,12 @@ class Sequential:
         # apart, so that a look at other data between forward and backward does no harm
         self._workspaces = {train: Workspace() for train in (False, True)}
         self._passes: dict[Any, Pass] = {}
-        self._memory = Memory()
         self._flow: Mapping[str, Array] = {}  # of the last backward pass, here or in a Trainer
         self._last: Pass | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # points into the memory of this model
-        recorded = ("_workspaces", "_passes", "_memory", "_flow", "_last")
+        recorded = ("_workspaces", "_passes", "_flow", "_last")
         return {name: value for name, value in vars(self).items() if name not in recorded}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -185,7 +187,7 @@ class Sequential:
         """
         if self.indices is not None:
             return checks.indices(name, x, self.indices)
-        return checks.rows(name, x, self.inputs, self.dtype, check_finite)
+        return checks.rows(name, x, self.inputs, self.dtype, check_finite, self._sequential)
 
     def are_sequences(self, shape: tuple[int, ...]) -> bool:
         """Whether an input of that shape is sequences: (N, T, inputs), or of indices (N, T)."""
@@ -237,7 +239,7 @@ class Sequential:
         """Rows that the first layer takes; those in files are checked when they are read."""
         if not isinstance(X, FileRows):
             return self.checked("X", X)
-        X.check(self.inputs, self.indices)
+        X.check(self.inputs, self.indices, self._sequential)
         return X
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
@@ -271,8 +273,8 @@ class Sequential:
         lengths : array-like (N,), optional
             How many steps of each sequence count; what comes after them is padding.
         states : mapping of str to array-like (N, units), optional
-            What recurrent layers start from, by the names in `states`; those that are not named
-            start from zeros.
+            What recurrent layers start from, by the names in `states`, ``"0.h_l0"`` and for an LSTM
+            ``"0.c_l0"``; those that are not named start from zeros.
 
         Returns
         -------
@@ -283,7 +285,7 @@ class Sequential:
         ------
         ValueError, TypeError
             If x has another shape or kind, no rows, values that are not finite, or indices that
-            are out of range.
+            are out of range; likewise for lengths and states.
         RuntimeError
             If `Standardize` has no statistics yet.
         """
@@ -302,7 +304,7 @@ class Sequential:
         known.forward.run([1], backends.num_threads())
         known.spent = False
         self._last = known if train else None
-        self._sequences = len(rows)
+        self._memory.sequences = len(rows)
         return known.y.copy()
 
     def backward(self, dy: Any, input_grad: bool = True, d_states: Any = None) -> Array | None:
@@ -341,7 +343,7 @@ class Sequential:
             )
         gradient = checks.array("dy", dy, known.y.shape, self.dtype)
         if known.tape.start == "given":
-            given = d_states or {}
+            given = {} if d_states is None else d_states
             _fill(self._states_of(len(known.x)), "d_states", given, "d_final", self.dtype)
         elif d_states is not None:
             raise ValueError("d_states needs a forward pass with states")
@@ -361,13 +363,19 @@ class Sequential:
 
     @property
     def states(self) -> dict[str, Array]:
-        """The states of recurrent layers after the last `forward` or `predict`, (N, units) each.
+        """The states of recurrent layers, (N, units) each, as copies.
 
-        Those of the last rows, where `predict` has not taken all at once.
-        ``"0.h_l0"`` is that of layer 0, of its lowest level.
+        Those after the last `forward`, `predict` or training step, for the rows that it had: the
+        last rows where `predict` has not taken all at once, the last minibatch of an epoch. Of a
+        stateful layer they are what the next batch of as many rows goes on from: after a step that
+        has failed those before it, after `reset_states` zeros; validation leaves them alone, and
+        copies of the model have them, too. ``"0.h_l0"`` is that of layer 0, of its lowest level.
+        Empty before the first pass.
         """
-        known = self._states_of(self._sequences)
-        return {name: state.final.copy() for name, state in known.items()}
+        return {
+            name: (state.initial if state.lasting else state.final).copy()
+            for name, state in self._states_of(self._memory.sequences).items()
+        }
 
     @property
     def state_grads(self) -> dict[str, Array]:
@@ -479,10 +487,27 @@ class Sequential:
         return self._passes[key]
 
 
+def _drawn(
+    name: str,
+    init: InitFunction,
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    dtype: np.dtype[Any],
+) -> Array:
+    """What an array starts with; errors name it."""
+    try:
+        return np.asarray(init(shape, rng, dtype))
+    except ValueError as why:
+        raise ValueError(f"{name}: {why}") from why
+
+
 def _fill(
     states: Mapping[str, State], what: str, given: Mapping[str, Any], name: str, dtype: Any
 ) -> None:
     """Write what is given into the states' arrays of that name, and zeros into the others'."""
+    if not isinstance(given, Mapping):
+        names = ", ".join(f"{key!r}: ..." for key in states)
+        raise TypeError(f"{what} must map names to arrays, {{{names}}}, got {type(given).__name__}")
     unknown = given.keys() - states.keys()
     if unknown:
         raise ValueError(f"there is no state {min(unknown)!r}, only {', '.join(states) or 'none'}")
@@ -490,5 +515,7 @@ def _fill(
         key: checks.array(f"{what}[{key!r}]", value, states[key].final.shape, dtype)
         for key, value in given.items()
     }
+    for key, value in values.items():
+        checks.finite(f"{what}[{key!r}]", value)
     for key, state in states.items():
         getattr(state, name)[...] = values.get(key, 0)

@@ -58,9 +58,16 @@ MOST_COUNTS = 16  # of sequences, of which states that do not last are kept; rec
 
 
 class Memory:
-    """The states of a model's recurrent layers; recordings for as many sequences share them."""
+    """The states of a model's recurrent layers; recordings for as many sequences share them.
+
+    Attributes
+    ----------
+    sequences : int
+        How many the last pass had, 0 before the first one.
+    """
 
     def __init__(self) -> None:
+        self.sequences = 0
         self._states: dict[tuple[str, tuple[int, int]], State] = {}
 
     def state(self, name: str, shape: tuple[int, int], dtype: Any, lasting: bool = False) -> State:
@@ -95,18 +102,21 @@ class Memory:
         for key, value in values.items():
             rows, units = value.shape
             name = key.partition(".")[2]
+            self.sequences = self.sequences or rows
             self.state(name, (rows, units), value.dtype, True).initial[...] = value
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Start from zeros within the block, and after it from what there was before."""
         kept = {name: array.copy() for name, array in self.lasting().items()}
+        sequences = self.sequences
         self.reset()
         try:
             yield
         finally:
             self.reset()
             self.put_lasting(kept)
+            self.sequences = sequences
 
     def of(self, sequences: int) -> dict[str, State]:
         """All states for as many sequences, by name."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import numpy as np
 
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
 from fastgrad.containers import Specs
+from fastgrad.initializers.recurrent import for_cell
 from fastgrad.layers import Backward, Layer
 from fastgrad.program import Tape
 from fastgrad.recurrent.steps import Steps
 from fastgrad.recurrent.way import INITIAL, Way
 from fastgrad.regularization import Dropout
+
+Kind = TypeVar("Kind", bound=type)
 
 
 class Options(TypedDict, total=False):
@@ -26,7 +30,9 @@ class Options(TypedDict, total=False):
     num_layers : int
         Layers on top of each other, each reading what the one below gives.
     bidirectional : bool
-        Whether a second pass reads the sequence in reverse; its outputs come behind the others.
+        Whether a second pass reads the sequence in reverse; its outputs come behind the others. The
+        last one of the reverse pass, which is what counts without `return_sequences`, is that of
+        the first step, as in PyTorch's ``h_n``; its ``y[:, -1]`` has that of the last step.
     reverse : bool
         Whether the sequence is read from its last step to its first. Outputs stay where their
         inputs are.
@@ -35,8 +41,8 @@ class Options(TypedDict, total=False):
     return_sequences : bool
         Whether the output of every step is wanted, (N, T, units), or the last one, (N, units).
     stateful : bool
-        Whether each batch starts from the state with which the one before it ended, row by row,
-        until `Sequential.reset_states`.
+        Whether each batch starts from the state with which the one before it of as many rows ended,
+        row by row, until `Sequential.reset_states`.
     learn_initial : bool
         Whether the initial state is a parameter: ``initial_h_l0`` (units,), for all rows.
     one_hot : bool
@@ -46,7 +52,8 @@ class Options(TypedDict, total=False):
         Whether there are biases.
     weight_init, recurrent_init, bias_init : str, initializer or ndarray
         Of ``weight_ih`` (Xavier), of each square block of ``weight_hh`` (orthogonal; an array is
-        that of all of them), and of ``bias_ih`` (zeros); ``bias_hh`` starts as zeros.
+        that of all of them), and of ``bias_ih`` (zeros, with the forget gates of an LSTM at its
+        `forget_bias`); ``bias_hh`` starts as zeros. An array is that of every level.
     """
 
     num_layers: int
@@ -61,6 +68,15 @@ class Options(TypedDict, total=False):
     weight_init: Any
     recurrent_init: Any
     bias_init: Any
+
+
+def lists_options(layer: Kind) -> Kind:
+    """Have the documentation of a layer list what it calls `Options`."""
+    own, options = inspect.getdoc(layer), inspect.getdoc(Options)
+    if own and options:  # python -OO leaves none
+        listed = options.partition("----------\n")[2]
+        layer.__doc__ = own.replace("**options\n    See `Options`.", listed)
+    return layer
 
 
 Inputs = tuple[Array | None, Array | None, Array | None]
@@ -122,12 +138,19 @@ class Recurrent(Layer):
             raise ValueError("a stateful layer starts from its last state: it cannot learn one")
         if self.stateful and (self.bidirectional or self.reverse):
             raise ValueError("a stateful layer goes on where it stopped: it cannot run in reverse")
-        self.weight_init = initializers.get(given["weight_init"])
-        recurrent = initializers.get(given["recurrent_init"])
+        if not self.bias and options.get("bias_init") is not None:
+            raise ValueError(f"bias_init is {given['bias_init']!r}, but bias=False leaves no bias")
+        self.weight_init, recurrent, bias = (
+            initializers.get(given[name], f"{name} of {type(self).__name__}")
+            for name in ("weight_init", "recurrent_init", "bias_init")
+        )
         if isinstance(recurrent, initializers.Initializer):  # no array, and no function of others
             recurrent = initializers.per_gate(recurrent)
         self.recurrent_init = recurrent
-        self.bias_init = initializers.get(given["bias_init"])
+        try:
+            self.bias_init = for_cell(bias, self.kernel)
+        except ValueError as why:
+            raise ValueError(f"bias_init: {why}") from None
 
     @property
     def directions(self) -> tuple[bool, ...]:
