@@ -50,6 +50,18 @@ def count(name: str, value: Any, minimum: int = 1) -> int:
     return int(value)
 
 
+def shape(name: str, value: Any) -> tuple[int, ...]:
+    """A tuple of integers of at least 1."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be a tuple of integers, got {value!r}")
+    for axis in value:
+        if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
+            raise TypeError(f"{name} must be integers alone, got {value!r}")
+        if axis < 1:
+            raise ValueError(f"{name} must be at least 1 along each axis, got {value!r}")
+    return tuple(map(int, value))
+
+
 def number(
     name: str,
     value: Any,
