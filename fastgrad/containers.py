@@ -107,6 +107,7 @@ def record_all(
     for i, layer in enumerate(layers):
         with tape.met(is_foreign(layer)), tape.inside(str(i)):
             y, backward = layer.record(tape, y, own(params, i), own(grads, i), train)
+            tape.see_output(y)
         backwards.append(backward)
         outputs.append(y)
 
@@ -116,6 +117,7 @@ def record_all(
             assert gradient is not None
             below = any(layer.parameters() for layer in layers[:i])
             with tape.met(is_foreign(layers[i])), tape.inside(str(i)):
+                tape.see_gradient(gradient)
                 gradient = backwards[i](gradient, input_grad or below)
             if gradient is None:
                 break

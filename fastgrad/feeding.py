@@ -24,6 +24,7 @@ class Batch:
     calls: list[Any]  # forward, loss, backward
     closing: list[Any]  # what a good minibatch leaves behind: running statistics, counts
     tape: Tape
+    single: Any = None  # the program of this minibatch alone, once it is asked for
     starts: Array | None = None  # of a window of longer sequences: the times of its first step
 
     def fill(self, samples: Samples) -> None:

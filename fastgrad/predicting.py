@@ -12,7 +12,8 @@ from fastgrad.data.windows import parts
 from fastgrad.recurrent.models import stateful_layer
 
 if TYPE_CHECKING:
-    from fastgrad.model import Pass, Sequential
+    from fastgrad.model import Sequential
+    from fastgrad.passes import Pass
 
 _ROWS = 1024  # at a time, unless told otherwise
 _STEPS = 32 * _ROWS  # of sequences, that is

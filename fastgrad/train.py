@@ -106,6 +106,7 @@ class Trainer:
         total_steps: int | None = None,
         regularizers: Any = None,
         constraints: Any = None,
+        health: bool = False,
     ) -> None:
         if not isinstance(model, Sequential):
             raise TypeError(f"model must be a fastgrad.Sequential, got {type(model).__name__}")
@@ -120,7 +121,9 @@ class Trainer:
         self.rng = checks.generator(rng)
         # of both, so that a second trainer of the same model does not drop the same again
         seed = model._seed ^ checks.seed_of(self.rng)
-        self._recorder = Recorder(model, self._update, self.accumulate, seed, self._penalties)
+        watched = checks.flag("health", health)
+        own = model, self._update, self.accumulate, seed, self._penalties
+        self._recorder = Recorder(*own, watched=watched)
         total = None if total_steps is None else checks.count("total_steps", total_steps)
         self._stepper = Stepper(model, self._update, self._recorder, policy, total)
         self._held = Held()
