@@ -102,8 +102,10 @@ class Sequential(Parameters):
             shape = layer.output_shape(shape)
         return shape
 
-    def checked(self, name: str, x: Any, check_finite: bool = True) -> Array:
+    def checked(self, name: str, x: Any, check_finite: bool = True, lengths: Any = None) -> Array:
         """A batch as the first layer takes it, C-contiguous and of `input_dtype`.
+
+        With `lengths` padding may be anything, and is 0 in what is returned.
 
         Raises
         ------
@@ -112,8 +114,10 @@ class Sequential(Parameters):
             `check_finite`), or indices that are out of range; the error calls it `name`.
         """
         if self.indices is not None:
-            return checks.indices(name, x, self.indices)
-        return checks.rows(name, x, self.inputs, self.dtype, check_finite, self._sequential)
+            return checks.indices(name, x, self.indices, lengths)
+        return checks.rows(
+            name, x, self.inputs, self.dtype, check_finite, lengths, self._sequential
+        )
 
     def are_sequences(self, shape: tuple[int, ...]) -> bool:
         """Whether an input of that shape is sequences: (N, T, inputs), or of indices (N, T)."""
@@ -150,21 +154,21 @@ class Sequential(Parameters):
         ValueError, TypeError
             As `forward`.
         """
-        given = self._given(X)
+        given = self._given(X, lengths)
         steps = None if lengths is None else self.checked_lengths("lengths", lengths, given.shape)
         if steps is not None and not steps.any():
             raise ValueError("lengths are all 0: no step counts")
 
         def rows() -> Iterator[Array]:
-            with parts(given, self.input_dtype, 1, self.indices) as (_, windows):
+            with parts(given, self.input_dtype, 1, self.indices, steps) as (_, windows):
                 yield from windows if steps is None else without_padding(windows, steps)
 
         self.layers[0].fit_input(rows, own(self.buffers, 0), again)
 
-    def _given(self, X: Any) -> Array | FileRows:
+    def _given(self, X: Any, lengths: Any = None) -> Array | FileRows:
         """Rows that the first layer takes; those in files are checked when they are read."""
         if not isinstance(X, FileRows):
-            return self.checked("X", X)
+            return self.checked("X", X, lengths=lengths)
         X.check(self.inputs, self.indices, self._sequential)
         return X
 
@@ -197,7 +201,8 @@ class Sequential(Parameters):
         train : bool
             Whether a backward pass follows.
         lengths : array-like (N,), optional
-            How many steps of each sequence count; what comes after them is padding.
+            How many steps of each sequence count; what comes after them is padding, and may be
+            anything, in outputs too.
         states : mapping of str to array-like (N, units), optional
             What recurrent layers start from, by the names in `states`, ``"0.h_l0"`` and for an LSTM
             ``"0.c_l0"``; those that are not named start from zeros.
@@ -223,6 +228,7 @@ class Sequential(Parameters):
         Parameters
         ----------
         dy : array-like, the shape of y
+            In padding it may be anything, and counts as 0.
         input_grad : bool
             Whether the gradient of the input is wanted as well; indices have none.
         d_states : mapping of str to array-like (N, units), optional

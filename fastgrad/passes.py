@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastgrad import backends, checks
+from fastgrad import backends, checks, padding
 from fastgrad.arena import Array
 from fastgrad.layers import Backward
 from fastgrad.program import Tape
@@ -60,7 +60,7 @@ def record_pass(
 
 def run_forward(model: Sequential, x: Any, train: bool, lengths: Any, states: Any) -> Array:
     """See `Sequential.forward`."""
-    rows = model.checked("x", x)
+    rows = model.checked("x", x, lengths=lengths)
     steps = None if lengths is None else model.checked_lengths("lengths", lengths, rows.shape)
     start = "own" if states is None else "given"
     known = model._pass(rows.shape, train, steps is not None, start)
@@ -91,6 +91,8 @@ def run_backward(model: Sequential, dy: Any, input_grad: bool, d_states: Any) ->
             "backward overwrites what recurrent layers have kept: it needs another forward pass"
         )
     gradient = checks.array("dy", dy, known.y.shape, model.dtype)
+    if gradient.ndim > 2 and gradient.shape[1] == known.x.shape[1]:
+        gradient = padding.cleared(gradient, known.tape.lengths)
     if known.tape.start == "given":
         given = {} if d_states is None else d_states
         _fill(model._states_of(len(known.x)), "d_states", given, "d_final", model.dtype)
