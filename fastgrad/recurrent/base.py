@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -15,86 +14,12 @@ from fastgrad.containers import Specs
 from fastgrad.initializers.recurrent import for_cell
 from fastgrad.layers import Backward, Layer
 from fastgrad.program import Tape
+from fastgrad.recurrent.options import DEFAULTS, Options
 from fastgrad.recurrent.steps import Steps
 from fastgrad.recurrent.way import INITIAL, Way
 from fastgrad.regularization import Dropout
 
-Kind = TypeVar("Kind", bound=type)
-
-
-class Options(TypedDict, total=False):
-    """Options of all recurrent layers.
-
-    Attributes
-    ----------
-    num_layers : int
-        Layers on top of each other, each reading what the one below gives.
-    bidirectional : bool
-        Whether a second pass reads the sequence in reverse; its outputs come behind the others. The
-        last one of the reverse pass, which is what counts without `return_sequences`, is that of
-        the first step, as in PyTorch's ``h_n``; its ``y[:, -1]`` has that of the last step.
-    reverse : bool
-        Whether the sequence is read from its last step to its first. Outputs stay where their
-        inputs are.
-    dropout : float
-        Fraction of the outputs that is dropped between layers in training.
-    return_sequences : bool
-        Whether the output of every step is wanted, (N, T, units), or the last one, (N, units).
-    stateful : bool
-        Whether each batch starts from the state with which the one before it of as many rows ended,
-        row by row, until `Sequential.reset_states`.
-    learn_initial : bool
-        Whether the initial state is a parameter: ``initial_h_l0`` (units,), for all rows.
-    one_hot : bool
-        Whether the input is integers (N, T) in [0, inputs), each of them standing for its one-hot
-        vector, which is never built.
-    bias : bool
-        Whether there are biases.
-    weight_init, recurrent_init, bias_init : str, initializer or ndarray
-        Of ``weight_ih`` (Xavier), of each square block of ``weight_hh`` (orthogonal; an array is
-        that of all of them), and of ``bias_ih`` (zeros, with the forget gates of an LSTM at its
-        `forget_bias`); ``bias_hh`` starts as zeros. An array is that of every level.
-    """
-
-    num_layers: int
-    bidirectional: bool
-    reverse: bool
-    dropout: float
-    return_sequences: bool
-    stateful: bool
-    learn_initial: bool
-    one_hot: bool
-    bias: bool
-    weight_init: Any
-    recurrent_init: Any
-    bias_init: Any
-
-
-def lists_options(layer: Kind) -> Kind:
-    """Have the documentation of a layer list what it calls `Options`."""
-    own, options = inspect.getdoc(layer), inspect.getdoc(Options)
-    if own and options:  # python -OO leaves none
-        listed = options.partition("----------\n")[2]
-        layer.__doc__ = own.replace("**options\n    See `Options`.", listed)
-    return layer
-
-
 Inputs = tuple[Array | None, Array | None, Array | None]
-
-_DEFAULTS: dict[str, Any] = {
-    "num_layers": 1,
-    "bidirectional": False,
-    "reverse": False,
-    "dropout": 0.0,
-    "return_sequences": False,
-    "stateful": False,
-    "learn_initial": False,
-    "one_hot": False,
-    "bias": True,
-    "weight_init": "xavier_uniform",
-    "recurrent_init": "orthogonal",
-    "bias_init": "zeros",
-}
 
 
 class Recurrent(Layer):
@@ -110,10 +35,10 @@ class Recurrent(Layer):
     way: type[Way] = Way
 
     def __init__(self, inputs: int, units: int, **options: Unpack[Options]) -> None:
-        given = {**_DEFAULTS, **options}
-        unknown = given.keys() - _DEFAULTS.keys()
+        given = {**DEFAULTS, **options}
+        unknown = given.keys() - DEFAULTS.keys()
         if unknown:
-            known = ", ".join(_DEFAULTS)
+            known = ", ".join(DEFAULTS)
             raise TypeError(f"{type(self).__name__}: no option {min(unknown)!r}; there are {known}")
         features = checks.count("inputs", inputs)
         self.one_hot = checks.flag("one_hot", given["one_hot"])
@@ -320,7 +245,7 @@ class Recurrent(Layer):
     def config(self) -> dict[str, Any]:
         """The arguments that make this layer again; initial values are not part of it."""
         found: dict[str, Any] = {"inputs": self.features, "units": self.units}
-        for name, usual in _DEFAULTS.items():
+        for name, usual in DEFAULTS.items():
             if not name.endswith("_init") and getattr(self, name) != usual:
                 found[name] = getattr(self, name)
         return found

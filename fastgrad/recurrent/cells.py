@@ -12,8 +12,9 @@ from fastgrad.arena import Array
 from fastgrad.containers import Specs
 from fastgrad.layer_norm import norm_flops
 from fastgrad.layers import ACTIVATIONS, checked_activation
-from fastgrad.recurrent.base import Options, Recurrent, lists_options
+from fastgrad.recurrent.base import Recurrent
 from fastgrad.recurrent.norm_way import NormWay
+from fastgrad.recurrent.options import Options, lists_options
 
 
 @lists_options
