@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from fastgrad.train import Trainer
     from fastgrad.health.prediction import Prediction
     from fastgrad.model import Sequential
+    from fastgrad.train import Trainer
 
 _SHARE = 0.02  # of the time, at most, that looks on the way may take
 

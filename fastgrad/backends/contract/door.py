@@ -20,6 +20,7 @@ _NAMES = {"activation": ACTIVATIONS, "function": FUNCTIONS}
 
 MOST_WATCHED = 4096  # elements of a block of an update that is watched
 
+
 def room(blocks: int, units: int, sequences: int, inputs: int = 0) -> int:
     """Elements that `panels` needs: both weights in whole vectors, and rows that threads share."""
     wide = -(-units // 16) * 16
