@@ -1,6 +1,6 @@
 """fastgrad: fast and honest training of dense and recurrent networks on a CPU."""
 
-from fastgrad import callbacks, initializers, schedules
+from fastgrad import callbacks, health, initializers, schedules
 from fastgrad.backends import num_threads, set_num_threads, use_backend
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.callbacks import EarlyStopping
@@ -131,6 +131,7 @@ __all__ = [
     "callbacks",
     "fit",
     "gradcheck",
+    "health",
     "info",
     "initializers",
     "load",

@@ -1,0 +1,5 @@
+"""Gradient health: predicted before training."""
+
+from fastgrad.health.prediction import predict
+
+__all__ = ["predict"]
