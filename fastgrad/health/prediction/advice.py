@@ -49,7 +49,9 @@ def _change(walk: Walk, depth: int, log_gain: float, depth_scale: float, dead: f
     if log_gain > 0 and walk.normalized:
         return "put the blocks between normalizations into fastgrad.Residual"
     # what the layer that is furthest from 1 asks for
-    worst = max(walk.critical, key=lambda name: abs(math.log(max(walk.chi[name], 1e-300))), default="")
+    worst = max(
+        walk.critical, key=lambda name: abs(math.log(max(walk.chi[name], 1e-300))), default=""
+    )
     if not worst:
         return "put fastgrad.Residual around the layers"
     phi, sigma_w = walk.critical[worst]

@@ -8,9 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from fastgrad.containers import Chain, Residual
+from fastgrad.health.prediction.elementwise import log
 from fastgrad.health.prediction.signal import Back, Flow, Signal
-from fastgrad.health.prediction.walk import Walk, follow, follow_all, through
+from fastgrad.health.prediction.walk import Walk, follow, follow_all, sum_moment, through
 from fastgrad.parallel import Parallel
+
+_SINGLE = 1.5752  # twice by how much the log of a squared normal number lies below 0 in the median
 
 
 @through.register
@@ -31,7 +34,11 @@ def _(layer: Residual, name: str, signal: Signal, walk: Walk) -> tuple[Signal, B
 
     def back(flow: Flow) -> Flow:
         power = branch.power * (1 + flow.cross) - flow.cross * branch.apart
-        walk.sums(f"{name}.scale", replace(flow, cross=0.0), power)
+        walk.parameter(
+            f"{name}.scale",
+            flow.log_power + log(power),
+            sum_moment(flow, branch.alike) + _SINGLE,
+        )
         if not scale:
             back_of_branch(replace(flow, log_power=-math.inf))
             return flow
@@ -61,12 +68,15 @@ def _(layer: Parallel, name: str, signal: Signal, walk: Walk) -> tuple[Signal, B
 
         def mixed(quantity: str) -> float:
             pairs = zip(shares, ups, strict=True)
-            return sum(share * getattr(up, quantity) for share, up in pairs)
+            return float(sum(share * getattr(up, quantity) for share, up in pairs))
 
         up = replace(
             ups[0],
             features=total,
-            **{each: mixed(each) for each in ("power", "apart", "mean", "alike")},
+            power=mixed("power"),
+            apart=mixed("apart"),
+            mean=mixed("mean"),
+            alike=mixed("alike"),
         )
 
     def down(flow: Flow) -> Flow:
@@ -124,4 +134,5 @@ def added(flows: list[Flow]) -> Flow:
         pair=second("pair") + beat / first.features,
         overlap=second("overlap"),
         radial=float(shares @ [flow.radial for flow in flows]),
+        aligned=1.0,
     )

@@ -162,6 +162,7 @@ def through_slopes(flow: Flow, found: Moments) -> Flow:
         pair=flow.pair + (found.slope4_pair - 1) * twice,
         overlap=coherent * flow.overlap + (found.slope4_pair - coherent) * twice,
         radial=min(along / kept, 1.0) if kept else 0.0,
+        aligned=(found.along + found.across) / found.slope2 if found.slope2 else 1.0,
     )
 
 

@@ -44,9 +44,9 @@ def norm_axes(prediction: Prediction, measured: Mapping[str, float], axes: Axes 
         axes.plot(*zip(*seen, strict=True), "o", color=PALETTE[1], markersize=4, label="measured")
     label_axes(axes, title="Gradient norms at birth", xlabel="weight", ylabel="gradient norm")
     axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    if high < 10 * low:  # less than a decade has no labelled ticks
-        axes.set_ylim(low / 3, high * 3)
+    bottom, top = axes.get_ylim()
+    if top < 10 * bottom:  # less than a decade has no labelled ticks
+        axes.set_ylim(bottom / 3, top * 3)
     every = -(-len(names) // 12)
     axes.set_xticks(list(places)[::every], [n.removesuffix(".weight") for n in names[::every]])
     axes.legend(frameon=False)

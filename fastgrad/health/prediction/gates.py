@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from fastgrad.backends.reference.activations import sigmoid
 
 _Z, _WEIGHTS = np.polynomial.hermite_e.hermegauss(40)  # all functions here are smooth
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+_EPS = 1e-5  # of a layer norm
 
 
 @dataclass(frozen=True)
@@ -31,73 +31,103 @@ class State:
 
 @dataclass(frozen=True)
 class Gate:
-    """Means of a gate's value, its square, and its slope's square, over inputs."""
+    """Means over inputs of a gate's value and slope, and of their squares."""
 
     mean: Array
     square: Array
     slope: Array
+    slope_square: Array
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step does to gradients on the way back, each an array over units.
+
+    Attributes
+    ----------
+    back : callable
+        ``back(h, c)`` for squares of the gradients of h and of the memory from the step above:
+        those of all gates, of the memory as a whole, and of the memory one step before.
+    keep : ndarray
+        Mean of the gate that keeps the memory.
+    through : ndarray
+        Mean square of what n sees its part of h through, in a GRU.
+    lasting : tuple of (int, ndarray, int)
+        Gates whose gradients at two steps point in one direction: which, the square of the mean of
+        what the memory's gradient is multiplied with, and how often `keep` is in that.
+    output : float
+        Squared mean over mean square of what h is multiplied with.
+    """
+
+    back: Callable[[Array, Array], tuple[list[Array], Array, Array]]
+    keep: Array
+    through: Array
+    lasting: tuple[tuple[int, Array, int], ...]
+    output: float
 
 
 def gate(bias: Array, variance: float, tanh: bool = False) -> Gate:
     """Of a sigmoid or a tanh of a normal variable with that mean."""
     u = bias[:, None] + np.sqrt(variance) * _Z
-    f = np.tanh(u) if tanh else sigmoid(u)
-    slope = 1 - f * f if tanh else f * (1 - f)
-    return Gate(f @ _WEIGHTS, (f * f) @ _WEIGHTS, (slope * slope) @ _WEIGHTS)
+    return _means(np.tanh(u), True) if tanh else _means(sigmoid(u), False)
 
 
-
-
-def lstm_step(biases: list[Array], variances: list[float], before: State) -> tuple[State, Any]:
-    """The next state, and what a gradient does on the way back.
-
-    The latter takes powers of the gradients of h and c; it returns those of i, f, g, o, that of
-    c one step before, and the mean of the forget gate.
-    """
+def lstm_step(
+    biases: list[Array], variances: list[float], before: State, normed: bool = False
+) -> tuple[State, Step]:
+    """The next state, and the way back, for gates i, f, g, o; `normed` is what h sees of c."""
     i, f, o = (gate(biases[k], variances[k]) for k in (0, 1, 3))
     g = gate(biases[2], variances[2], tanh=True)
     mean = f.mean * before.mean + i.mean * g.mean
     both = 2 * f.mean * i.mean * before.mean * g.mean
     square = f.square * before.square + i.square * g.square + both
-    seen = _tanh(mean, square - mean**2)
+    centre, scale = 0.0, 1.0
+    if normed:
+        centre = float(mean.mean())
+        scale = 1 / np.sqrt(float(square.mean()) - centre**2 + _EPS)
+    spread = np.sqrt(np.maximum(square - mean**2, 0))
+    seen = _means(np.tanh(((mean - centre)[:, None] + spread[:, None] * _Z) * scale), True)
+    steepness = seen.slope_square * scale**2
 
     def back(h: Array, c: Array) -> tuple[list[Array], Array, Array]:
-        c = c + h * o.square * seen.slope
+        c = c + h * o.square * steepness
         gates = [
-            c * g.square * i.slope,
-            c * before.square * f.slope,
-            c * i.square * g.slope,
-            h * seen.square * o.slope,
+            c * g.square * i.slope_square,
+            c * before.square * f.slope_square,
+            c * i.square * g.slope_square,
+            h * seen.square * o.slope_square,
         ]
-        return gates, c * f.square, np.zeros_like(c)
+        return gates, c, c * f.square
 
-    return State(o.square * seen.square, mean, square), (back, f.mean)
+    lasting = (2, (i.mean * g.slope) ** 2, 0), (1, before.square * f.slope**2, 1)
+    output = float((o.mean**2).mean() / o.square.mean())
+    return State(o.square * seen.square, mean, square), Step(
+        back, f.mean, np.ones_like(mean), lasting, output
+    )
 
 
-def gru_step(biases: list[Array], variances: list[float], before: State) -> tuple[State, Any]:
-    """The same for a GRU, whose memory is h: gates r, z, n, and r times what n sees of h.
-
-    `variances` has that of n's part from h behind it; the part that r lets through reaches h with
-    the mean square of r, which is the third result's share.
-    """
+def gru_step(biases: list[Array], variances: list[float], before: State) -> tuple[State, Step]:
+    """The same for gates r, z, n; the last of the four variances is of what n sees of h."""
     r, z = (gate(biases[k], variances[k]) for k in (0, 1))
     inner = variances[3]
-    n = gate(biases[2], variances[2] + r.square.mean() * inner, tanh=True)
-    keep, new = z.square, 1 - 2 * z.mean + z.square
+    n = gate(biases[2], variances[2] + float(r.square.mean()) * inner, tanh=True)
+    new = 1 - 2 * z.mean + z.square
     mean = z.mean * before.mean + (1 - z.mean) * n.mean
     both = 2 * (z.mean - z.square) * before.mean * n.mean
-    square = keep * before.square + new * n.square + both
+    square = z.square * before.square + new * n.square + both
 
     def back(h: Array, c: Array) -> tuple[list[Array], Array, Array]:
         total = h + c
-        of_n = total * new * n.slope
-        of_z = total * (before.square + n.square - 2 * before.mean * n.mean) * z.slope
-        return [of_n * inner * r.slope, of_z, of_n], total * keep, r.square
+        of_n = total * new * n.slope_square
+        apart = before.square + n.square - 2 * before.mean * n.mean
+        gates = [of_n * inner * r.slope_square, total * apart * z.slope_square, of_n]
+        return gates, total, total * z.square
 
-    return State(square, mean, square), (back, z.mean)
+    lasting = (2, ((1 - z.mean) * n.slope) ** 2, 0), (1, before.square * z.slope**2, 1)
+    return State(square, mean, square), Step(back, z.mean, r.square, lasting, 1.0)
 
 
-def _tanh(mean: Array, variance: Array) -> Gate:
-    u = mean[:, None] + np.sqrt(np.maximum(variance, 0))[:, None] * _Z
-    f = np.tanh(u)
-    return Gate(f @ _WEIGHTS, (f * f) @ _WEIGHTS, np.square(1 - f * f) @ _WEIGHTS)
+def _means(f: Array, tanh: bool) -> Gate:
+    """Of values of a tanh, or of a sigmoid."""
+    slope = 1 - f * f if tanh else f * (1 - f)
+    return Gate(f @ _WEIGHTS, (f * f) @ _WEIGHTS, slope @ _WEIGHTS, (slope * slope) @ _WEIGHTS)

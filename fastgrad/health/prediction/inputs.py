@@ -24,7 +24,12 @@ def signal_of(values: Array) -> Signal:
     else:
         apart, alike = 0.0, 1.0
     return Signal(
-        features, n, power, apart, float(x.mean()), min(max(alike, 0.0), 1.0),
+        features,
+        n,
+        power,
+        apart,
+        float(x.mean()),
+        min(max(alike, 0.0), 1.0),
         steps=values.shape[1] if values.ndim == 3 else 1,
     )
 
@@ -45,9 +50,9 @@ def looked_up(table: Array, rows: int, steps: int) -> Signal:
     return Signal(features, rows, power, power - product, float(w.mean()), alike, steps=steps)
 
 
-def rescaled(x: Array | None, signal: Signal, mean: Array, scale: Array) -> tuple[
-    Array | None, Signal, float
-]:
+def rescaled(
+    x: Array | None, signal: Signal, mean: Array, scale: Array
+) -> tuple[Array | None, Signal, float]:
     """What Standardize makes of x, and by how much it multiplies a gradient's squared norm.
 
     Without statistics of its own it is taken to get those of x.

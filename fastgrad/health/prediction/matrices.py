@@ -54,7 +54,7 @@ def matrix(weight: Array) -> Matrix:
     outputs, inputs = w.shape
     top = float(np.abs(w).max(initial=0.0))
     if not top or not np.isfinite(top):
-        return Matrix(outputs, inputs, 0.0 if not top else top, 1.0, 0.0)
+        return Matrix(outputs, inputs, top, 1.0, 0.0)
     w = w / top
     squares = float(np.square(w).sum())
     gram = w @ w.T if outputs <= inputs else w.T @ w
@@ -111,6 +111,7 @@ def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
         pair=x * flow.pair + y * flow.overlap,
         overlap=across * flow.pair + along * flow.overlap,
         radial=min(radial / gain, 1.0) if gain else 0.0,
+        aligned=1.0,
     )
 
 

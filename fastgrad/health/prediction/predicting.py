@@ -164,7 +164,9 @@ def _reads_sequences(model: Sequential) -> bool:
     from fastgrad.embedding import Flatten
     from fastgrad.recurrent import Recurrent
 
-    return any(isinstance(each, Flatten | Recurrent) for each in named_layers(model.layers).values())
+    return any(
+        isinstance(each, Flatten | Recurrent) for each in named_layers(model.layers).values()
+    )
 
 
 def _exp(log_norm: float) -> float:

@@ -10,12 +10,13 @@ import numpy as np
 
 from fastgrad.arena import Array
 from fastgrad.health.prediction.blocks import added
-from fastgrad.health.prediction.elementwise import applied, log, moments, through_slopes
-from fastgrad.health.prediction.gates import State, gru_step, lstm_step
-from fastgrad.health.prediction.matrices import Matrix, matrix, mean_square, multiplied, turned
+from fastgrad.health.prediction.elementwise import Moments, applied, log, moments, through_slopes
+from fastgrad.health.prediction.gates import State, Step, gru_step, lstm_step
+from fastgrad.health.prediction.matrices import Matrix, matrix, multiplied, turned
 from fastgrad.health.prediction.signal import Back, Flow, Signal
 from fastgrad.health.prediction.walk import Memory, Walk, sum_moment, through
 from fastgrad.initializers.functions import of_layer
+from fastgrad.layers import ACTIVATIONS, Activation
 from fastgrad.recurrent import LSTM, RNN, Recurrent
 
 _LONGEST = 10_000  # steps that a memory is followed over
@@ -52,8 +53,10 @@ def _(layer: Recurrent, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
         cells = []
         for reverse in layer.directions:
             end = layer.suffix(level, reverse)
-            make = _rnn if isinstance(layer, RNN) else _gated
-            cells.append(make(layer, name, end, up, walk))
+            if isinstance(layer, RNN):
+                cells.append(_rnn(layer, name, end, up, walk))
+            else:
+                cells.append(_gated(layer, name, end, up, walk))
         levels.append(cells)
         sequences = layer.return_sequences or level < layer.num_layers - 1
         h = cells[0].h
@@ -73,13 +76,15 @@ def _(layer: Recurrent, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
 
 
 def _rnn(layer: RNN, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
-    phi = of_layer(layer)
+    phi = of_layer(Activation(layer.activation, alpha=_own_alpha(layer)))
     w_ih, w_hh = (matrix(walk.weight(name, f"{each}{end}")) for each in ("weight_ih", "weight_hh"))
     steps, x = signal.steps, replace(signal, rows=signal.rows // signal.steps, steps=1)
     bias = _biases(layer, name, end, walk)
     driven = multiplied(x, w_ih, bias)
     h = replace(driven, power=0.0, apart=0.0, mean=0.0)
-    hs, pres, found = [h], [], []
+    hs = [h]
+    pres: list[Signal] = []
+    found: list[Moments] = []
     for _ in range(steps):
         fed = multiplied(h, w_hh, None)
         pre = replace(driven, power=driven.power + fed.power, apart=driven.apart + fed.apart)
@@ -114,107 +119,163 @@ def _rnn(layer: RNN, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
 
 def _gated(layer: Recurrent, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
     steps, x = signal.steps, replace(signal, rows=signal.rows // signal.steps, steps=1)
-    blocks, units = layer.blocks, layer.units
-    parts = [
-        [matrix(block) for block in np.split(walk.weight(name, f"{each}{end}"), blocks)]
-        for each in ("weight_ih", "weight_hh")
-    ]
-    of_x, of_h = parts
-    whole = _biases(layer, name, end, walk)
-    biases = np.split(np.zeros(blocks * units) if whole is None else whole, blocks)
-    lstm = isinstance(layer, LSTM)
-    step = lstm_step if lstm else gru_step
-    normed = lstm and layer.layer_norm
+    unit = _Gates.of(layer, name, end, x, walk)
+    states, backs = unit.forward(steps)
+    power = float(states[-1].h2.mean())
+    walk.q[name] = power
+    walk.memory[f"{name}.{end[1:]}"] = _followed(unit, backs[-1], power, steps)
+    product = x.product / x.power if x.power else 1.0
+    up = replace(x, features=layer.units, power=power, apart=power * (1 - product**2), mean=0.0)
     for parameter in layer.cell_parameters(x.features):
         if not parameter.startswith(("weight_ih", "weight_hh", "bias_")):
             walk.parameter(f"{name}.{parameter}{end}", math.nan, math.nan)
             walk.notes.append(f"{name}.{parameter}{end}: no gradient is predicted for it")
 
-    def scales(q: float) -> tuple[list[float], list[float]]:
-        """sigma_w^2 of inputs and of states, which a layer norm divides by what they make."""
-        found = [[w.square for w in ws] for ws in parts]
-        if normed:
-            found = [[s / (w * p) if w * p else 0.0 for s, w, p in zip(squares, squares, [power] *
-                     blocks, strict=True)] for squares, power in zip(found, (x.power, q),
-                                                                     strict=True)]
-        return found[0], found[1]
-
-    def variances(q: float) -> list[float]:
-        ih, hh = scales(q)
-        both = [a * x.power + b * q for a, b in zip(ih, hh, strict=True)]
-        return both if lstm else [*both[:2], ih[2] * x.power, hh[2] * q]
-
-    zeros = np.zeros(units)
-    states, backs = [State(zeros, zeros, zeros)], []
-    for _ in range(steps):
-        if backs and _same(states[-1], states[-2]):
-            backs.append(backs[-1])
-            states.append(states[-1])
-            continue
-        state, back_of_step = step(biases, variances(float(states[-1].h2.mean())), states[-1])
-        states.append(state)
-        backs.append(back_of_step)
-    power = float(states[-1].h2.mean())
-    walk.q[name] = power
-    _, hh = scales(power)
-    forget = float(backs[-1][1].mean())
-
-    def one_step(back, h: Array, c: Array) -> tuple[list[Array], Array, Array]:
-        """Powers of gates, and of what h and c get one step before."""
-        gates, kept, through_r = back[0](h, c)
-        sums = [float(g.sum()) for g in gates]
-        if not lstm:
-            sums[2] = float((gates[2] * through_r).sum())
-        down = sum(s * w for s, w in zip(sums, hh, strict=True)) / units
-        return gates, np.full(units, down), kept
-
-    walk.memory[f"{name}.{end[1:]}"] = _followed(one_step, backs[-1], units, steps, forget, lstm)
-    product = x.product / x.power if x.power else 1.0
-    up = replace(x, features=units, power=power, apart=power * (1 - product**2), mean=0.0)
-
     def back(flow: Flow, each: bool) -> Flow:
-        share = 1 / steps if each else 1.0
-        given = np.full(units, share / units)
-        h, c = given, zeros
-        sums = []
-        for t in reversed(range(steps)):
-            gates, h, c = one_step(backs[t], h, c)
-            sums.append([float(g.sum()) for g in gates])
-            h = h + given if each else h
-        powers = np.array(sums[::-1])  # (steps, gates)
-        base = flow.log_power
-        once = replace(flow, rows=x.rows, features=units)
-        variance = sum_moment(once, x.alike)
-        of_gates = powers.sum(axis=1)
-        h2 = np.array([s.h2.mean() for s in states[:-1]])
-        if not lstm:
-            r2 = 0.25  # of a gate at birth
-            of_hh = powers[:, :2].sum(axis=1) + r2 * powers[:, 2]
-        else:
-            of_hh = of_gates
+        sums = _summed(unit, states, backs, each)
+        variance = sum_moment(replace(flow, rows=x.rows, features=layer.units), x.alike)
         rows = 1 + flow.cross
-        quantities = {
-            "weight_ih": float(of_gates.sum()) * x.features * x.power,
-            "weight_hh": float((of_hh * h2).sum()) * units,
-            "bias_ih": float(of_gates.sum()) * rows,
-            "bias_hh": float(of_hh.sum()) * rows,
+        found = {
+            "weight_ih": sums.gates.sum() * x.features * x.power,
+            "weight_hh": sums.hidden * layer.units,
+            "bias_ih": sums.biases * rows,
+            "bias_hh": sums.biases_hh * rows,
         }
-        for parameter, quantity in quantities.items():
-            walk.parameter(f"{name}.{parameter}{end}", base + log(quantity), variance)
-        to_x = sum(float(p) * w.square for p, w in zip(powers.sum(axis=0), of_x, strict=True))
+        for parameter, quantity in found.items():
+            log_square = flow.log_power + log(float(quantity))
+            walk.parameter(f"{name}.{parameter}{end}", log_square, variance)
+        to_x = sum(float(p) * w.square for p, w in zip(sums.gates, unit.of_x, strict=True))
         return replace(
-            flow, features=x.features, rows=signal.rows, log_power=base + log(to_x),
+            flow,
+            features=x.features,
+            rows=signal.rows,
+            log_power=flow.log_power + log(to_x),
             radial=1 / x.features,
         )
 
     return Cell(signal, up, back)
 
 
+@dataclass(frozen=True)
+class _Gates:
+    """The weights and biases of one direction of an LSTM or GRU, gate by gate, and its inputs."""
+
+    lstm: bool
+    normed: bool
+    units: int
+    x: Signal
+    of_x: list[Matrix]
+    of_h: list[Matrix]
+    biases: list[Array]
+
+    @classmethod
+    def of(cls, layer: Recurrent, name: str, end: str, x: Signal, walk: Walk) -> _Gates:
+        of_x, of_h = (
+            [matrix(block) for block in np.split(walk.weight(name, f"{each}{end}"), layer.blocks)]
+            for each in ("weight_ih", "weight_hh")
+        )
+        whole = _biases(layer, name, end, walk)
+        if whole is None:
+            whole = np.zeros(layer.blocks * layer.units)
+        lstm = isinstance(layer, LSTM)
+        normed = isinstance(layer, LSTM) and layer.layer_norm
+        biases = np.split(whole, layer.blocks)
+        return cls(lstm, normed, layer.units, x, of_x, of_h, biases)
+
+    def forward(self, steps: int) -> tuple[list[State], list[Step]]:
+        zeros = np.zeros(self.units)
+        states = [State(zeros, zeros, zeros)]
+        backs: list[Step] = []
+        for _ in range(steps):
+            if backs and _same(states[-1], states[-2]):
+                states.append(states[-1])
+                backs.append(backs[-1])
+                continue
+            q = float(states[-1].h2.mean())
+            x, h = self.shares(self.x.power, self.of_x), self.shares(q, self.of_h)
+            variances = [a + b for a, b in zip(x, h, strict=True)]
+            if self.lstm:
+                state, back = lstm_step(self.biases, variances, states[-1], self.normed)
+            else:
+                split = [*variances[:2], x[2], h[2]]
+                state, back = gru_step(self.biases, split, states[-1])
+            states.append(state)
+            backs.append(back)
+        return states, backs
+
+    def shares(self, power: float, weights: list[Matrix]) -> list[float]:
+        """Variance of each gate from a signal of that power: 1 behind a layer norm."""
+        if self.normed:
+            return [float(power > 0)] * len(weights)
+        return [w.square * power for w in weights]
+
+    def before(
+        self, step: Step, h: Array, c: Array, q: float
+    ) -> tuple[list[Array], Array, Array, Array]:
+        """Squares of gradients: of gates, of the memory, and of h and memory one step before."""
+        gates, total, kept = step.back(h, c)
+        down = 0.0
+        for k, (power, w) in enumerate(zip(gates, self.of_h, strict=True)):
+            seen = power * step.through if not self.lstm and k == 2 else power
+            gain = w.square
+            if self.normed:
+                gain = 1 / q if q else 0.0
+            down += float(seen.sum()) * gain
+        return gates, total, np.full(self.units, down / self.units), kept
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Squared norms of sums over steps, of a gradient of norm 1: of each gate's own gradients, and
+    of their products with h and with 1."""
+
+    gates: Array
+    hidden: float
+    biases: float
+    biases_hh: float
+
+
+def _summed(unit: _Gates, states: list[State], backs: list[Step], each: bool) -> _Sums:
+    steps, zeros = len(backs), np.zeros(unit.units)
+    given = np.full(unit.units, 1 / unit.units / (steps if each else 1))
+    h, c = given, zeros
+    of_gates = np.zeros(len(unit.of_h))
+    hidden = biases = biases_hh = 0.0
+    # products of the memory's gradient with those of all later steps, which `keep` makes smaller
+    lasting = [zeros, zeros, zeros]
+    for t in reversed(range(steps)):
+        step, q = backs[t], float(states[t].h2.mean())
+        gates, total, h, c = unit.before(step, h, c, q)
+        sums = np.array([float(g.sum()) for g in gates])
+        seen = sums.copy()
+        if not unit.lstm:
+            seen[2] = float((gates[2] * step.through).sum())
+        of_gates += sums
+        hidden += float(seen.sum()) * q
+        biases += float(sums.sum())
+        biases_hh += float(seen.sum())
+        for k, square, often in step.lasting:
+            both = 2 * float((square * lasting[often]).sum())
+            biases += both
+            biases_hh += both * (float(step.through.mean()) if k == 2 else 1.0)
+            hidden += 2 * float((square * lasting[often + 1]).sum()) * q * step.output
+        keep = backs[t - 1].keep if t else step.keep
+        lasting = [keep ** (often + 1) * (before + total) for often, before in enumerate(lasting)]
+        if each:
+            h = h + given
+    return _Sums(of_gates, hidden, biases, biases_hh)
+
+
+def _own_alpha(layer: RNN) -> float | None:
+    return None if layer.alpha == ACTIVATIONS[layer.activation] else layer.alpha
+
+
 def _biases(layer: Recurrent, name: str, end: str, walk: Walk) -> Array | None:
     if not layer.bias:
         return None
     both = (walk.weight(name, f"{each}{end}") for each in ("bias_ih", "bias_hh"))
-    return np.sum([np.asarray(b, np.float64) for b in both], axis=0)
+    first, second = (np.asarray(b, np.float64) for b in both)
+    return first + second
 
 
 def _note(walk: Walk, name: str, flows: list[Flow], signals: list[Signal] | None) -> None:
@@ -246,28 +307,33 @@ def _same(a: State, b: State) -> bool:
 def _memory(gain: float, steps: int) -> Memory:
     rate = -math.log(gain) if gain > 0 else math.inf
     horizon = 1 / rate if rate > 0 else math.inf
-    return Memory(gain, horizon, horizon * math.log(1e3), tuple(gain**k for k in range(steps)[::-1]))
+    return Memory(
+        gain, horizon, horizon * math.log(1e3), tuple(gain**k for k in range(steps)[::-1])
+    )
 
 
-def _followed(one_step, back, units: int, steps: int, forget: float, lstm: bool) -> Memory:
-    """The gradient that starts at h of the last step, on its way back through equal steps."""
-    h, c = np.full(units, 1 / units), np.zeros(units)
+def _followed(unit: _Gates, step: Step, q: float, steps: int) -> Memory:
+    """The gradient of h at the last step, on its way back through steps like that one."""
+    h, c = np.full(unit.units, 1 / unit.units), np.zeros(unit.units)
     norms = [1.0]
-    while len(norms) <= _LONGEST and (norms[-1] > 1e-3 or len(norms) < steps):
-        _, h, c = one_step(back, h, c)
+    while len(norms) <= _LONGEST and (1e-3 < norms[-1] < 1e6 or len(norms) < steps):
+        _, _, h, c = unit.before(step, h, c, q)
         norms.append(math.sqrt(float((h + c).sum())))
-        if norms[-1] > 1e6:
-            break
+    shown = norms[:steps]
+    gain = norms[-1] / norms[-2] if norms[-2] else 0.0
+    keep = float(step.keep.mean())
+    half = -1 / math.log(keep) if 0 < keep < 1 else math.inf
+    return Memory(
+        gain, _fallen(norms, math.exp(-1)), _fallen(norms, 1e-3), tuple(shown[::-1]), keep, half
+    )
 
-    def fallen(to: float) -> float:
-        below = [k for k, norm in enumerate(norms) if norm <= to]
-        if not below or not below[0]:
-            return math.inf
-        k = below[0]
-        a, b = math.log(norms[k - 1]), math.log(max(norms[k], 1e-300))
-        return k - 1 + (a - math.log(to)) / (a - b)
 
-    shown = [*norms, *[norms[-1]] * steps][:steps]
-    gain = norms[min(len(norms) - 1, 50)] / norms[min(len(norms) - 2, 49)]
-    half = -1 / math.log(forget) if 0 < forget < 1 else math.inf
-    return Memory(gain, fallen(math.exp(-1)), fallen(1e-3), tuple(shown[::-1]), forget, half)
+def _fallen(norms: list[float], to: float) -> float:
+    """Steps until the norm is that, between two of them by its logarithm."""
+    k = next((k for k, norm in enumerate(norms) if norm <= to), 0)
+    if not k:
+        return math.inf
+    if not norms[k]:
+        return float(k)
+    a, b = math.log(norms[k - 1]), math.log(norms[k])
+    return k - 1 + (a - math.log(to)) / (a - b)

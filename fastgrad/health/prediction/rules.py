@@ -35,12 +35,13 @@ def _(layer: BatchNorm, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
     def back(flow: Flow) -> Flow:
         _affine_gradients(name, flow, centred, walk)
         common = (1 + flow.cross) / n
-        left = max(1 - common - 1 / n, 0.0)
+        left = max(1 - common - flow.aligned / n, 0.0)
         return replace(
             flow,
             log_power=flow.log_power + log(weight2 * scale * heavy * left),
             cross=-1.0,
             radial=1 / signal.features,
+            aligned=1.0,
         )
 
     return up, back
@@ -71,7 +72,7 @@ def _(layer: LayerNorm | RMSNorm, name: str, signal: Signal, walk: Walk) -> tupl
         _affine_gradients(name, flow, normal, walk)
         left = max(1 - lost * flow.radial - centre / n, 0.0)
         return replace(
-            flow, log_power=flow.log_power + log(weight2 * scale * left), radial=0.0
+            flow, log_power=flow.log_power + log(weight2 * scale * left), radial=0.0, aligned=1.0
         )
 
     return up, back
@@ -145,9 +146,7 @@ def _affine(signal: Signal, name: str, walk: Walk) -> tuple[Signal, float]:
     more = mean_square(bias)
     mean = signal.mean * (1.0 if weight is None else float(weight.mean()))
     mean += 0.0 if bias is None else float(bias.mean())
-    up = replace(
-        signal, power=signal.power * square + more, apart=signal.apart * square, mean=mean
-    )
+    up = replace(signal, power=signal.power * square + more, apart=signal.apart * square, mean=mean)
     cosine = up.product / up.power if up.power else 1.0
     return replace(up, alike=max(cosine**2, 1 / signal.features)), square
 
@@ -155,5 +154,5 @@ def _affine(signal: Signal, name: str, walk: Walk) -> tuple[Signal, float]:
 def _affine_gradients(name: str, flow: Flow, signal: Signal, walk: Walk) -> None:
     """``sum(delta y)`` over the rows, feature by feature, and ``sum(delta)``."""
     power = signal.power * (1 + flow.cross) - flow.cross * signal.apart
-    walk.sums(f"{name}.weight", replace(flow, cross=0.0), power)
+    walk.sums(f"{name}.weight", replace(flow, cross=0.0), power * flow.aligned)
     walk.sums(f"{name}.bias", flow)

@@ -76,6 +76,8 @@ class Flow:
         Mean squared cosine between a row's gradient and the row of the signal itself. Weights take
         both up and down, so that the gradient along the signal grows as the signal's own size
         does, which for gelu and silu is faster than in all other directions.
+    aligned : float
+        Mean product of squares of the gradient and of the signal, over that of their means.
     """
 
     features: int
@@ -86,6 +88,7 @@ class Flow:
     pair: float
     overlap: float
     radial: float
+    aligned: float = 1.0
 
     @property
     def log_moment(self) -> float:

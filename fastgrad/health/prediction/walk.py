@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from fastgrad.arena import Array
 from fastgrad.health.prediction.elementwise import Moments, applied, log, moments, through_slopes
-from fastgrad.health.prediction.matrices import matrix, mean_square, multiplied, turned
+from fastgrad.health.prediction.matrices import matrix, multiplied, turned
 from fastgrad.health.prediction.signal import DECADE, Back, Flow, Signal
 from fastgrad.initializers.functions import Elementwise, Function, function, of_layer
 from fastgrad.layers import Activation, Dense, Layer
@@ -115,16 +115,18 @@ class Walk:
 
     def products(self, name: str, flow: Flow, signal: Signal) -> None:
         """Note the gradient of a weight: ``sum(delta a')`` over all rows."""
-        power = signal.features * (
-            signal.power * (1 + flow.cross) - flow.cross * signal.apart
+        power = signal.features * (signal.power * (1 + flow.cross) - flow.cross * signal.apart)
+        self.parameter(
+            name,
+            flow.log_power + log(power),
+            sum_moment(flow, signal.alike) + math.log1p(max(signal.fluctuation, 0.0)),
         )
-        self.parameter(name, flow.log_power + log(power), sum_moment(flow, signal.alike)
-                       + math.log1p(max(signal.fluctuation, 0.0)))
 
     def sums(self, name: str, flow: Flow, scale: float = 1.0) -> None:
         """Note the gradient of a bias: ``sum(delta)`` over all rows."""
-        self.parameter(name, flow.log_power + log(max(1 + flow.cross, 0.0)) + log(scale),
-                       sum_moment(flow, 1.0))
+        self.parameter(
+            name, flow.log_power + log(max(1 + flow.cross, 0.0)) + log(scale), sum_moment(flow, 1.0)
+        )
 
     def passed(self, name: str, found: Moments, features: int) -> None:
         """Note how many units of an activation are dead."""
@@ -133,7 +135,7 @@ class Walk:
 
 
 def sum_moment(flow: Flow, alike: float) -> float:
-    """Log of the second moment of a sum over rows, each times a vector with that mean squared cosine.
+    """Log of the second moment of ``sum(delta a')``, for rows a with that mean squared cosine.
 
     Products of different rows vanish in the mean, and not in the mean square.
     """
