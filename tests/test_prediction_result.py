@@ -89,7 +89,7 @@ def test_losses(model, x, name):
 @pytest.mark.parametrize("optimizer", ["adam", "muon", "lamb", "lars", "adadelta", "rprop"])
 def test_every_optimizer_has_a_first_step(model, x, optimizer):
     ratios = predict(model, x, optimizer=optimizer).update_ratios
-    assert all(0 < ratio for ratio in ratios.values())
+    assert all(ratio > 0 for ratio in ratios.values())
 
 
 def test_line_search_is_unknown(model, x):
@@ -161,7 +161,9 @@ def test_lengths_count_by_their_mean():
 
 
 def test_lost_to_the_type_is_said():
-    layers = [fg.Dense(16, 16, "sigmoid", weight_init=fg.initializers.normal(0.01)) for _ in range(40)]
+    layers = [
+        fg.Dense(16, 16, "sigmoid", weight_init=fg.initializers.normal(0.01)) for _ in range(40)
+    ]
     prediction = predict(fg.Sequential(*layers, rng=0))
     assert any("float32 cannot hold" in note and "0.weight" in note for note in prediction.notes)
     assert prediction.gradient_norms["0.weight"] > 0

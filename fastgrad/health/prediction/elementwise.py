@@ -68,6 +68,7 @@ def moments(function: Function, signal: Signal) -> Moments:
     """Of a function of units that are normal, with the mean, power and apart of the signal."""
     m = signal.mean
     variance = min(max(signal.power - m * m, _LEAST), _MOST)
+    given = variance + m * m
     mean = expectation(lambda u, _: (function.value(m + u), 0.0), variance)
     power = expectation(lambda u, _: (np.square(function.value(m + u)), 0.0), variance)
 
@@ -99,7 +100,7 @@ def moments(function: Function, signal: Signal) -> Moments:
         half_squares = float(weights @ (np.square(f - level[:, None]) @ inner_weights))
     else:
         half_squares = max(power - pair(f), 0.0)
-    along = single(u * slope * f) ** 2 / (signal.power * power) if power else 0.0
+    along = single(u * slope * f) ** 2 / (given * power) if power else 0.0
     flat = (slope == 0).astype(np.float64)
     f2, s2 = (np.square(f) / power if power else f), np.square(slope)
     base = single(s2)  # of this grid, so that its error at jumps cancels
@@ -117,7 +118,7 @@ def moments(function: Function, signal: Signal) -> Moments:
         slope4=single(s2 * s2),
         slope4_pair=pair(s2),
         along=along,
-        across=max(single(np.square(u * slope)) / signal.power - along, 0.0),
+        across=max(single(np.square(u * slope)) / given - along, 0.0),
         slope_signal=single(s2 * f2),
         flat=single(flat),
         flat_everywhere=float(weights @ dead) if dead.size > 1 else 0.0,

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from fastgrad.arena import Array
 from fastgrad.health.prediction.elementwise import Moments, applied, log, moments, through_slopes
 from fastgrad.health.prediction.matrices import matrix, multiplied, turned
@@ -258,6 +260,10 @@ def _values(layer: Layer, name: str, signal: Signal, walk: Walk) -> Elementwise:
         return y[:, 0]
 
     values.__name__ = type(layer).__name__
+    # units that differ, as those of one value would not show a layer that mixes them
+    u = np.linspace(-2.0, 2.0, 3 * signal.features).reshape(3, -1)
+    if not np.allclose(layer.forward(u, params, False), values(u.ravel()).reshape(u.shape)):
+        raise ValueError("it mixes units")
     return values
 
 
