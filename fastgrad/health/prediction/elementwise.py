@@ -28,8 +28,8 @@ class Moments:
         E[f(u)], E[f(u)^2], E[f'(u)^2].
     apart : float
         ``E[(f(u) - f(v))^2] / 2``.
-    growth : float
-        ``d log E[f^2] / d log q``.
+    growth, slope_growth : float
+        ``d log E[f^2] / d log q`` and ``d log E[f'^2] / d log q``.
     fourth, fourth_pair : float
         ``E[f(u)^4]`` and ``E[f(u)^2 f(v)^2]``, over ``E[f^2]^2``.
     slope_pair : float
@@ -52,6 +52,7 @@ class Moments:
     slope2: float
     apart: float
     growth: float
+    slope_growth: float
     fourth: float
     fourth_pair: float
     slope_pair: float
@@ -112,6 +113,7 @@ def moments(function: Function, signal: Signal) -> Moments:
         slope2=slope2,
         apart=half_squares,
         growth=growth / (2 * power) if power else 1.0,
+        slope_growth=single((np.square(u - m) / variance - 1) * s2) / 2,
         fourth=single(f2 * f2),
         fourth_pair=pair(f2),
         slope_pair=pair(s1),
@@ -128,9 +130,7 @@ def moments(function: Function, signal: Signal) -> Moments:
 def applied(signal: Signal, found: Moments) -> Signal:
     """The signal behind an elementwise function of normal, independent units."""
     n, grown = signal.features, found.growth**2
-    # of the function at units of one given norm, beside what the norm itself does
-    own = found.fourth - 1 - 2 * grown
-    shared = found.fourth_pair - 1 - 2 * grown * signal.alike
+    own, both = _noise(signal, found)
     product = found.power - found.apart
     cosine = product / found.power if found.power else 1.0
     return replace(
@@ -139,13 +139,24 @@ def applied(signal: Signal, found: Moments) -> Signal:
         apart=found.apart,
         mean=found.mean,
         alike=min(1.0, cosine * cosine + (1 - cosine * cosine) / n),
-        spread=grown * signal.spread + max(own, 0.0) / n,
-        shared=grown * signal.shared + max(shared, 0.0) / n,
+        spread=grown * signal.spread + own,
+        shared=grown * signal.shared + both,
     )
 
 
-def through_slopes(flow: Flow, found: Moments) -> Flow:
-    """The gradient below an elementwise function; above it, it points anywhere.
+def _noise(signal: Signal, found: Moments) -> tuple[float, float]:
+    """Relative variance of a squared norm, and of two, that the function adds to what it is given.
+
+    What units of one given norm do, beside what the norm itself does.
+    """
+    grown = found.growth**2
+    own = found.fourth - 1 - 2 * grown
+    both = found.fourth_pair - 1 - 2 * grown * signal.alike
+    return max(own, 0.0) / signal.features, max(min(both, own), 0.0) / signal.features
+
+
+def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
+    """The gradient below an elementwise function of that signal; above it, it points anywhere.
 
     The sums over units are split into one unit twice, and two different ones.
     """
@@ -153,6 +164,7 @@ def through_slopes(flow: Flow, found: Moments) -> Flow:
     aside = 1 - flow.radial
     kept = found.slope2 * (aside + found.slope_signal * flow.radial)
     along = found.along * flow.radial + found.across * aside / max(n - 1, 1)
+    own, both = _noise(signal, found)
     twice, twice_same = (flow.pair + 2 * flow.overlap) / (n + 2), 3 * flow.same / (n + 2)
     coherent = found.slope_pair**2
     return replace(
@@ -163,8 +175,19 @@ def through_slopes(flow: Flow, found: Moments) -> Flow:
         pair=flow.pair + (found.slope4_pair - 1) * twice,
         overlap=coherent * flow.overlap + (found.slope4_pair - coherent) * twice,
         radial=min(along / kept, 1.0) if kept else 0.0,
+        steer=found.growth * flow.steer + found.slope_growth,
+        wander=flow.wander + flow.steer**2 * both,
+        shift=flow.shift + drift(flow.steer, own, both),
         aligned=(found.along + found.across) / found.slope2 if found.slope2 else 1.0,
     )
+
+
+def drift(steer: float, own: float, both: float) -> float:
+    """What a relative variance `own` of the signal's squared norm adds to the log of a gradient's.
+
+    `both` of it is the same in all rows, and wanders; see `Flow`.
+    """
+    return (steer**2 * max(own - both, 0.0) - steer * own) / 2
 
 
 def log(x: float) -> float:

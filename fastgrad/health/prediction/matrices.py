@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastgrad.arena import Array
-from fastgrad.health.prediction.elementwise import log
+from fastgrad.health.prediction.elementwise import drift, log
 from fastgrad.health.prediction.signal import Flow, Signal
 
 
@@ -74,8 +74,9 @@ def multiplied(signal: Signal, w: Matrix, biases: Array | None) -> Signal:
     """
     power, apart = w.square * signal.power, w.square * signal.apart
     bias = mean_square(biases)
-    x, y, across, along = w.stretch(w.inputs)
+    _, _, across, along = w.stretch(w.inputs)
     kept = power / (power + bias) if power + bias else 1.0
+    own, both = _noise(signal, w, kept)
     product = power - apart
     cosine = (product + bias) / (power + bias) if power + bias else 1.0
     return replace(
@@ -85,9 +86,17 @@ def multiplied(signal: Signal, w: Matrix, biases: Array | None) -> Signal:
         apart=apart,
         mean=0.0 if biases is None else float(biases.mean(dtype=np.float64)),
         alike=min(1.0, max(cosine**2, kept**2 * (across + along * signal.alike))),
-        spread=kept**2 * ((x + y) * (1 + signal.spread) - 1),
-        shared=kept**2 * (x * (1 + signal.shared) + y * signal.alike - 1),
+        spread=own,
+        shared=both,
     )
+
+
+def _noise(signal: Signal, w: Matrix, kept: float) -> tuple[float, float]:
+    """Relative variance of a row's squared norm behind the weights, and covariance of two rows'."""
+    x, y, _, _ = w.stretch(w.inputs)
+    own = (x + y) * (1 + signal.spread) - 1
+    both = x * (1 + signal.shared) + y * signal.alike - 1
+    return kept**2 * own, kept**2 * both
 
 
 def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
@@ -103,6 +112,7 @@ def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
     uneven = min(1.0, (w.evenness * w.outputs - 1) * w.inputs / w.outputs)
     rest = uneven * (1 - 1 / w.inputs) + (1 - uneven) * (1 - kept * flow.radial)
     gain = w.square * rest + radial
+    own, both = _noise(replace(below, spread=0.0, shared=0.0), w, kept)
     return replace(
         flow,
         features=w.inputs,
@@ -111,6 +121,9 @@ def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
         pair=x * flow.pair + y * flow.overlap,
         overlap=across * flow.pair + along * flow.overlap,
         radial=min(radial / gain, 1.0) if gain else 0.0,
+        steer=kept * flow.steer,
+        wander=flow.wander + flow.steer**2 * both,
+        shift=flow.shift + drift(flow.steer, own, both),
         aligned=1.0,
     )
 

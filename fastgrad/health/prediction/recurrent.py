@@ -98,7 +98,7 @@ def _rnn(layer: RNN, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
         given = replace(flow, rows=x.rows, log_power=flow.log_power + share)
         total, below = given, []
         for t in reversed(range(steps)):
-            below.append(through_slopes(total, found[t]))
+            below.append(through_slopes(total, found[t], pres[t]))
             carried = turned(below[-1], w_hh, hs[t], pres[t])
             total = added([given, carried]) if each else carried
         below.reverse()

@@ -78,6 +78,13 @@ class Flow:
         does, which for gelu and silu is faster than in all other directions.
     aligned : float
         Mean product of squares of the gradient and of the signal, over that of their means.
+    steer : float
+        Derivative of the log of its squared norm by that of the signal's here.
+    wander : float
+        Variance of that log from draw to draw, by what the norms of all signals above do.
+    shift : float
+        Its mean by the same: norms are smaller in the median than in the mean, and of rows that
+        differ those with the largest gradient count most.
     """
 
     features: int
@@ -89,6 +96,9 @@ class Flow:
     overlap: float
     radial: float
     aligned: float = 1.0
+    steer: float = 0.0
+    wander: float = 0.0
+    shift: float = 0.0
 
     @property
     def log_moment(self) -> float:
@@ -99,7 +109,7 @@ class Flow:
     @property
     def log_norm(self) -> float:
         """Log of the norm, in the median."""
-        return (self.log_power - self.log_moment / 2) / 2
+        return (self.log_power + self.shift - self.log_moment / 2) / 2
 
 
 Back: TypeAlias = Callable[[Flow], Flow]

@@ -109,25 +109,32 @@ class Walk:
         """The same, for one that is there."""
         return self.arrays[".".join(names)]
 
-    def parameter(self, name: str, log_square: float, variance: float) -> None:
-        """Note a gradient: log of its squared norm in the mean, and that log's variance."""
+    def parameter(self, name: str, log_square: float, variance: float, wander: float = 0.0) -> None:
+        """Note a gradient: log of its squared norm in the mean, and that log's variance.
+
+        `wander` is a variance around the median.
+        """
         if name in self.arrays:
             self.norms[name] = (log_square - variance / 2) / 2
-            self.spread[name] = math.sqrt(max(variance, 0.0)) / 2 / DECADE
+            self.spread[name] = math.sqrt(max(variance + wander, 0.0)) / 2 / DECADE
 
     def products(self, name: str, flow: Flow, signal: Signal) -> None:
         """Note the gradient of a weight: ``sum(delta a')`` over all rows."""
         power = signal.features * (signal.power * (1 + flow.cross) - flow.cross * signal.apart)
         self.parameter(
             name,
-            flow.log_power + log(power),
+            flow.log_power + flow.shift + log(power),
             sum_moment(flow, signal.alike) + math.log1p(max(signal.fluctuation, 0.0)),
+            flow.wander,
         )
 
     def sums(self, name: str, flow: Flow, scale: float = 1.0) -> None:
         """Note the gradient of a bias: ``sum(delta)`` over all rows."""
         self.parameter(
-            name, flow.log_power + log(max(1 + flow.cross, 0.0)) + log(scale), sum_moment(flow, 1.0)
+            name,
+            flow.log_power + flow.shift + log(max(1 + flow.cross, 0.0)) + log(scale),
+            sum_moment(flow, 1.0),
+            flow.wander,
         )
 
     def passed(self, name: str, found: Moments, features: int) -> None:
@@ -221,7 +228,7 @@ def _(layer: Dense, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Back
         walk.critical[name] = phi, math.sqrt(w.square)
 
     def back(flow: Flow) -> Flow:
-        below = flow if found is None else through_slopes(flow, found)
+        below = flow if found is None else through_slopes(flow, found, pre)
         walk.products(f"{name}.weight", below, signal)
         walk.sums(f"{name}.bias", below)
         return turned(below, w, signal, pre)
@@ -241,7 +248,7 @@ def _elementwise(
     def back(flow: Flow) -> Flow:
         for parameter in parameters:
             walk.parameter(f"{name}.{parameter}", math.nan, math.nan)
-        return through_slopes(flow, found)
+        return through_slopes(flow, found, signal)
 
     return applied(signal, found), back
 
