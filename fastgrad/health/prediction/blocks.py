@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastgrad.containers import Chain, Residual
+from fastgrad.containers import Chain
 from fastgrad.health.prediction.elementwise import log
 from fastgrad.health.prediction.signal import Back, Flow, Signal
 from fastgrad.health.prediction.walk import Walk, follow, follow_all, sum_moment, through
 from fastgrad.parallel import Parallel
+from fastgrad.residual import Residual
 
 _SINGLE = 1.5752  # twice by how much the log of a squared normal number lies below 0 in the median
 
