@@ -1,4 +1,4 @@
-"""Statistics of training steps against those that are computed by hand, and what is made of them."""
+"""Statistics of training steps against those computed by hand, and what is made of them."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_windows_of_truncated_sequences():
 
 
 def test_verdict_on_a_step_that_is_not_finite():
-    X, y = data()
+    X, _ = data()
     model = fg.Sequential(fg.Dense(5, 4), fg.Dense(4, 1), rng=0)
     with pytest.raises(GradientError) as raised:
         fg.fit(model, X, np.full((len(X), 1), 3e38), loss="mse", epochs=2, rng=0)
