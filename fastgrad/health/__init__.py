@@ -4,6 +4,7 @@ from fastgrad.health.budget import Budget, BudgetRow, budget
 from fastgrad.health.health import Health
 from fastgrad.health.measurements import Measurements
 from fastgrad.health.per_sample import PerSample, per_sample
+from fastgrad.health.prediction import Comparison, Memory, Prediction, predict
 from fastgrad.health.verdicts import FAMILIES, SEVERITIES, Verdict
 
 __all__ = [
@@ -11,10 +12,14 @@ __all__ = [
     "SEVERITIES",
     "Budget",
     "BudgetRow",
+    "Comparison",
     "Health",
     "Measurements",
+    "Memory",
     "PerSample",
+    "Prediction",
     "Verdict",
     "budget",
     "per_sample",
+    "predict",
 ]
