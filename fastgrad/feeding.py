@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.arena import Array, aligned
+from fastgrad.losses import Loss
 from fastgrad.program import Tape
 from fastgrad.samples import Samples
 
@@ -24,6 +25,7 @@ class Batch:
     calls: list[Any]  # forward, loss, backward
     closing: list[Any]  # what a good minibatch leaves behind: running statistics, counts
     tape: Tape
+    loss: Loss
     starts: Array | None = None  # of a window of longer sequences: the times of its first step
 
     def fill(self, samples: Samples) -> None:
@@ -59,6 +61,7 @@ class Feed:
     order: Array
     program: Any
     segments: list[Segment]
+    whole: bool = True  # whether the rows are all there are, and not those of a window of files
 
     @property
     def steps(self) -> int:

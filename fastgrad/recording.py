@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from fastgrad import backends
-from fastgrad.arena import aligned
+from fastgrad.arena import Array, aligned
 from fastgrad.backends import Backend
 from fastgrad.feeding import Batch, Feed, Segment, gather
 from fastgrad.model import Sequential
 from fastgrad.penalties import Penalty
 from fastgrad.program import Tape, Workspace
 from fastgrad.samples import Samples
+from fastgrad.snapshot import Snapshot, of_step
 from fastgrad.updates import Update
 
 
@@ -49,6 +50,8 @@ class Recorder:
         The gradient of the minibatches of a step so far.
     before, total_before : ndarray
         The model's buffers, and `total`, at the start of a step of several minibatches.
+    failure : Snapshot or None
+        Of the last minibatch that failed, unless the model cannot be copied.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Recorder:
         several = accumulate > 1
         self.sum = aligned(model.flat_grads.size if several else 0, model.dtype)
         self.before = aligned(model.flat_buffers.size if several else 0, model.dtype)
+        self.failure: Snapshot | None = None
         self._workspace = Workspace()
         self._batches: dict[Any, Batch] = {}
         self._singles: dict[Any, Any] = {}
@@ -127,7 +131,17 @@ class Recorder:
                 counted = np.full(rows, z.shape[1])
         totals = self.total, self.cursor, self.batches
         tape.call("end_batch", self.loss, rows, counted, *totals)
-        return Batch(x, target, own_weight, lengths, outputs, calls, tape.take(), tape)
+        passes = calls, tape.take(), tape, samples.loss
+        return Batch(x, target, own_weight, lengths, outputs, *passes)
+
+    def failed(
+        self, batch: Batch, rows: Array | None = None, recent: Sequence[tuple[int, Array]] = ()
+    ) -> None:
+        """Keep what the failed minibatch began with; `rows` and `recent` are those of `Snapshot`."""
+        try:
+            self.failure = of_step(self, batch, rows, recent)
+        except Exception:  # of a layer of somebody else, that no copy can be made of
+            self.failure = None
 
     def feed(self, samples: Samples, size: int) -> Feed:
         """The program of an epoch over these arrays; that of the last epoch, if it still fits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,6 +38,9 @@ from fastgrad.samples import Samples
 from fastgrad.schedules import Schedule
 from fastgrad.stepping import Stepper
 from fastgrad.updates import Update
+
+if TYPE_CHECKING:
+    from fastgrad.health import Measurements, Provenance
 
 
 class Trainer:
@@ -373,6 +376,27 @@ class Trainer:
         program = tape.backend.program([tape.take()], np.zeros(1, np.int64), tape.keep)
         program.run([1], backends.num_threads())
         return float(value[0])
+
+    def provenance(self, history: Measurements | None = None) -> Provenance | None:
+        """Where the last step that failed, or was left out, first met a number that is not finite.
+
+        Its minibatch is run once more, from what the step began with; nothing that outlives it
+        changes.
+
+        Parameters
+        ----------
+        history : Measurements, optional
+            Of the steps before, to be shown with it.
+
+        Returns
+        -------
+        Provenance or None
+            None where no step has failed, or where its passes are finite now.
+        """
+        from fastgrad.health.provenance import of_snapshot  # which looks at training from above
+
+        failure = self._recorder.failure
+        return None if failure is None else of_snapshot(failure, history)
 
     def gradient_norm(self) -> float:
         """Norm of the whole gradient of the last step, in float64, after clipping.

@@ -86,7 +86,7 @@ def _each_window(trainer: Trainer, samples: Samples, rows: Array, steps: int) ->
             window = replace(
                 samples, x=x, target=samples.target[rows, part], weight=weight, lengths=lengths
             )
-            _step(trainer, window, np.full(len(rows), start))
+            _step(trainer, window, np.full(len(rows), start), rows)
         else:
             run(trainer.model, x, lengths, start="carried")
 
@@ -109,7 +109,7 @@ def _last_steps(trainer: Trainer, samples: Samples, rows: Array, steps: int) -> 
         weight=None if samples.weight is None else samples.weight[rows],
         lengths=None if samples.lengths is None else lengths - starts,
     )
-    _step(trainer, window, starts)
+    _step(trainer, window, starts, rows)
 
 
 def _within(lengths: Array | None, rows: Array | None, start: int, count: int) -> Array | None:
@@ -128,7 +128,7 @@ def _counts(weight: Array | None, lengths: Array | None) -> bool:
     return bool((live if lengths is None else live & (lengths > 0)).any())
 
 
-def _step(trainer: Trainer, window: Samples, starts: Array) -> None:
+def _step(trainer: Trainer, window: Samples, starts: Array, rows: Array) -> None:
     batch = trainer.filled(window, start="carried")
     batch.starts = starts
-    trainer.stepper.single(batch)
+    trainer.stepper.single(batch, rows)

@@ -1,0 +1,280 @@
+"""What the origin of a number that is not finite says: operation, place, cause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastgrad.arena import Array
+from fastgrad.containers import named_layers
+from fastgrad.health.provenance_places import Place, Places
+from fastgrad.health.provenance_trace import Call, Origin, Trace
+from fastgrad.health.ranges import Range
+
+# by what the names of kernels start with; the first that fits
+_OPERATIONS = (
+    ("activation", "activation"),
+    ("elementwise", "activation"),
+    ("standardize", "normalization"),
+    ("batch_norm", "normalization"),
+    ("layer_norm", "normalization"),
+    ("rnn", "recurrent step"),
+    ("lstm", "recurrent step"),
+    ("gru", "recurrent step"),
+    ("dropout", "dropout"),
+    ("penalty", "penalty"),
+    ("residual", "sum"),
+    ("add", "sum"),
+    ("mse", "loss"),
+    ("mae", "loss"),
+    ("huber", "loss"),
+    ("binary_cross_entropy", "loss"),
+    ("cross_entropy", "loss"),
+    ("soft_cross_entropy", "loss"),
+)
+
+# arguments of kernels, by what a user calls them
+_NAMES = {
+    "x": "input",
+    "y": "output",
+    "z": "output",
+    "f": "output of the branch",
+    "h": "state",
+    "c": "cell state",
+    "dy": "incoming gradient",
+    "dx": "gradient of the input",
+    "dz": "gradient of the output",
+    "df": "gradient of the branch",
+    "rows": "loss",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What there is to say about an origin, but for whom it was passed on by."""
+
+    kind: str
+    operation: str
+    layer: str | None
+    tensor: str
+    place: Place
+    inputs: dict[str, Range]
+    cause: str
+
+
+class Reader:
+    """Reads origins in a trace."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.places = Places(trace)
+        self.layers = named_layers(trace.model.layers)
+
+    def read(self, origin: Origin) -> Reading:
+        """What this origin says."""
+        if origin.argument is not None:
+            return self._given(origin.call, origin.argument)
+        return self._made(origin.call)
+
+    # What the step was given.
+
+    def _given(self, i: int, argument: str) -> Reading:
+        call = self.trace.calls[i]
+        array = call.arrays[argument]
+        operation, tensor = self._source(array, argument)
+        place = self.places.first_bad(i, argument)
+        inputs = {tensor: call.before[argument]}
+        if operation == "weights":
+            return self._weights(i, tensor, place, inputs)
+        kind = _kind(place.value)
+        cause = f"the {operation} {tensor} is {kind} at {list(place.index)}"
+        layer = call.layer or None if operation in ("statistics", "initial state") else None
+        return Reading(kind, operation, layer, tensor, place, inputs, cause)
+
+    def _source(self, array: Array, argument: str) -> tuple[str, str]:
+        """What kind of given array that is, and its name."""
+        trace, model = self.trace, self.trace.model
+        given = {"x": trace.x, "y": trace.target, "sample_weight": trace.weight}
+        for name, known in given.items():
+            if known is not None and np.may_share_memory(known, array):
+                return "input data", name
+        parameter = self._parameter(array)
+        if parameter is not None:
+            return "weights", parameter
+        for name, known in model.buffers.items():
+            if np.may_share_memory(known, array):
+                return "statistics", name
+        for name, state in trace.tape.memory.of(len(trace.snapshot.x)).items():
+            if np.may_share_memory(state.initial, array):
+                return "initial state", name
+        return "input data", "dy" if argument == "dz" else argument
+
+    def _weights(self, i: int, tensor: str, place: Place, inputs: dict[str, Range]) -> Reading:
+        """A parameter; where the optimizer is to blame for it, that is said."""
+        snapshot, call = self.trace.snapshot, self.trace.calls[i]
+        operation, cause = "weights", f"parameter {tensor} is {_kind(place.value)}"
+        cause += f" at {list(place.index)}"
+        part = next(part for part in snapshot.model.parts if part.name == tensor)
+        element = part.start + int(np.ravel_multi_index(place.index, part.shape))
+        bad = self._bad_state(element)
+        gradient = float(snapshot.model.flat_grads[element])  # of the last step
+        rate = snapshot.rate or 0.0
+        most = float(np.finfo(snapshot.model.dtype).max)
+        if bad:
+            operation = "optimizer state"
+            inputs |= bad
+            cause += f", and so is the optimizer's {', '.join(bad)} for it"
+        elif snapshot.steps and not call.backward and max(rate * abs(gradient), rate) > most:
+            operation = "optimizer update"
+            cause += f" after the update of step {snapshot.steps - 1}, with a learning rate of "
+            cause += f"{rate:.3g} and a gradient of {gradient:.3g}"
+        sample = time = None
+        # where it came into the step
+        for name in call.bad_after:
+            if not self.places.is_everywhere(i, name):
+                entered = self.places.first_bad(i, name)
+                sample, time = entered.sample, entered.time_step
+                break
+        where = Place(place.index, sample, time, place.value)
+        layer = tensor.rpartition(".")[0]
+        return Reading(_kind(place.value), operation, layer, tensor, where, inputs, cause)
+
+    def _bad_state(self, element: int) -> dict[str, Range]:
+        """The optimizer's vectors that are not finite at an element of the parameters."""
+        found = {}
+        for start, vectors in self.trace.snapshot.optimizer_state:
+            for name, vector in vectors.items():
+                at = element - start
+                if 0 <= at < len(vector) and not np.isfinite(vector[at]):
+                    found[name] = Range.of(vector)
+        return found
+
+    # What a call made of finite numbers.
+
+    def _made(self, i: int) -> Reading:
+        call = self.trace.calls[i]
+        operation, argument = self._operation(call)
+        place = self._place(i, argument)
+        tensor = self._tensor(call, argument)
+        if operation == "product" or operation == "activation":
+            operation = self._product_or_activation(call, operation, argument)
+        inputs = {
+            self._tensor(call, name, read=True): seen
+            for name, seen in call.before.items()
+            if not self._is_output(call, name)
+        }
+        kind = _kind(place.value)
+        told = ", ".join(f"{name} up to {seen.largest:.3g}" for name, seen in inputs.items())
+        cause = f"{self._actor(call, operation)} makes {kind} of finite numbers"
+        cause += f" ({told})" if told else ""
+        cause += _when(place)
+        return Reading(kind, operation, call.layer or None, tensor, place, inputs, cause)
+
+    def _operation(self, call: Call) -> tuple[str, str]:
+        """The operation, and which of the arrays shows it."""
+        bad = call.bad_after
+        if not call.kernel:
+            return "Python layer", bad[0]
+        if call.kernel == "dense_forward":
+            return "product", bad[0]
+        if call.kernel == "dense_backward":
+            return ("activation", "dy") if "dy" in bad else ("gradient product", bad[0])
+        for start, operation in _OPERATIONS:
+            if call.kernel.startswith(start):
+                return operation, bad[0]
+        return ("gradient product" if call.backward else "product"), bad[0]
+
+    def _product_or_activation(self, call: Call, operation: str, argument: str) -> str:
+        """Whether it was the sum of a dense layer that left the dtype, or f of it."""
+        if call.kernel != "dense_forward":
+            return operation
+        array = call.after[argument]
+        n, o = divmod(int((~np.isfinite(array)).argmax()), array.shape[1])
+        with np.errstate(over="ignore"):
+            terms = abs(call.after["x"][n].astype(np.float64)) * abs(call.after["w"][o])
+            size = terms.sum() + (abs(call.after["b"][o]) if "b" in call.after else 0)
+        return "activation" if size <= np.finfo(array.dtype).max else "product"
+
+    def _place(self, i: int, argument: str) -> Place:
+        call = self.trace.calls[i]
+        if call.kernel and call.kernel.startswith(("rnn", "lstm", "gru")) and not call.backward:
+            places = [self.places.first_bad(i, name) for name in call.bad_after]
+            return min(places, key=lambda place: place.index[1] if len(place.index) > 2 else -1)
+        place = self.places.first_bad(i, argument)
+        if call.kernel.startswith("batch_norm") and not call.backward:
+            # statistics of all samples are of none
+            if self.places.is_everywhere(i, argument):
+                return Place(place.index, None, None, place.value)
+        if place.sample is None:
+            return self._of_sum(i, argument, place)
+        return place
+
+    def _of_sum(self, i: int, argument: str, place: Place) -> Place:
+        """That of a sum over samples, with the sample and the time of its largest term."""
+        call = self.trace.calls[i]
+        dz = next((name for name in ("gates", "dz", "dy") if name in call.after), None)
+        if dz is None or not call.backward:
+            return place
+        terms = abs(call.after[dz].astype(np.float64))
+        if call.kernel == "dense_backward":
+            terms = terms[:, place.index[0]]
+            if argument == "dw":
+                terms = terms * abs(call.after["x"][:, place.index[1]])
+        else:
+            terms = terms.reshape(len(terms), -1).max(axis=1)
+        sample, time = self.places.of_row(i, dz, int(terms.argmax()))
+        return Place(place.index, sample, time, place.value)
+
+    # Names.
+
+    def _parameter(self, array: Array) -> str | None:
+        params = self.trace.model.params.items()
+        return next((name for name, own in params if np.may_share_memory(own, array)), None)
+
+    def _tensor(self, call: Call, name: str, read: bool = False) -> str:
+        array = call.arrays[name]
+        if array is self.trace.target or (call.kernel and name == "target"):
+            return "target"
+        parameter = self._parameter(array)
+        if parameter is not None:
+            return parameter
+        for own, gradient in self.trace.model.grads.items():
+            if np.may_share_memory(gradient, array):
+                return f"gradient of {own}" if read else own
+        if name == "z" and call.layer:
+            return "sum"
+        return _NAMES.get(name, name)
+
+    def _is_output(self, call: Call, name: str) -> bool:
+        """Whether it is only written; what is read and then written has numbers before."""
+        written = call.written is None or name in call.written
+        return written and call.before[name].largest == 0
+
+    def _actor(self, call: Call, operation: str) -> str:
+        if not call.layer:
+            name = call.kernel if operation == "loss" else operation
+            return f"the loss {name}" if operation == "loss" else f"the {operation}"
+        kind = type(self.layers[call.layer]).__name__ if call.layer in self.layers else "layer"
+        which = f"layer {call.layer} ({kind})"
+        if operation == "Python layer":
+            return f"{which}, written in Python,"
+        told = call.settings.get("activation")
+        if operation == "activation" and isinstance(told, str):
+            operation = f"{'derivative of ' if call.backward else ''}{told}"
+        elif call.backward and operation != "gradient product":
+            operation = f"gradient of the {operation}"
+        return f"the {operation} in {which}"
+
+
+def _kind(value: float) -> str:
+    return "nan" if np.isnan(value) else "inf"
+
+
+def _when(place: Place) -> str:
+    told = []
+    if place.sample is not None:
+        told.append(f"sample {place.sample}")
+    if place.time_step is not None:
+        told.append(f"time step {place.time_step}")
+    return f" at {', '.join(told)}" if told else ""
