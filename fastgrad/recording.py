@@ -137,7 +137,7 @@ class Recorder:
     def failed(
         self, batch: Batch, rows: Array | None = None, recent: Sequence[tuple[int, Array]] = ()
     ) -> None:
-        """Keep what the failed minibatch began with; `rows` and `recent` are those of `Snapshot`."""
+        """Keep what this minibatch began with; `rows` and `recent` are those of `Snapshot`."""
         try:
             self.failure = of_step(self, batch, rows, recent)
         except Exception:  # of a layer of somebody else, that no copy can be made of

@@ -198,10 +198,7 @@ def of_snapshot(snapshot: Snapshot, history: Measurements | None = None) -> Prov
     if origin is None:
         return None
     read = Reader(trace).read(origin)
-    own = (
-        read.layer if read.operation in ("weights", "optimizer state", "optimizer update") else None
-    )
-    passed = tuple(name for name in trace.passed_on(origin) if name != own)
+    passed = tuple(name for name in trace.passed_on(origin) if name != read.layer)
     place, rows = read.place, snapshot.rows
     cause = read.cause + (f"; passed on by {_listed(passed)}" if passed else "")
     return Provenance(

@@ -23,12 +23,15 @@ class Place:
     sample, time_step : int or None
         Its row of the minibatch, and its time in that.
     value : float
+    row : int or None
+        Where the kernel's array is in steps.
     """
 
     index: tuple[int, ...]
     sample: int | None
     time_step: int | None
     value: float
+    row: int | None = None
 
 
 class Places:
@@ -50,9 +53,10 @@ class Places:
         if rows is not None and rows.size:
             row = self._first_in_steps(i, rows)
             return self._in_steps(i, name, array, row, int(bad[self._skip(i, name) + row].argmax()))
+        if np.may_share_memory(array, self.trace.x):  # what is no padding comes first
+            counted = ~np.isfinite(self.trace.counted()).reshape(bad.shape)
+            bad = counted if counted.any() else bad
         at = int(bad.argmax())
-        if call.arrays[name] is self.trace.x:
-            at = self._counted(bad, at)
         return self.of_element(call.arrays[name], at, float(array.reshape(-1)[at]))
 
     def is_everywhere(self, i: int, name: str) -> bool:
@@ -90,15 +94,6 @@ class Places:
             index = sample, time, *index[1:]
         return Place(index, sample, self._later(sample, time), value)
 
-    def _counted(self, bad: Array, at: int) -> int:
-        """The first bad element of the input that is no padding, if there is one."""
-        lengths = self.trace.snapshot.lengths
-        if lengths is None or self.times is None:
-            return at
-        counts = np.arange(self.times) < lengths[:, None]
-        within = bad & counts.reshape(*counts.shape, *[1] * (bad.ndim - 2))
-        return int(within.argmax()) if within.any() else at
-
     def _skip(self, i: int, name: str) -> int:
         """Rows of the initial state, which come before the steps."""
         specs = {a.name: a for a in contract.arguments(self.trace.calls[i].kernel)}
@@ -132,7 +127,7 @@ class Places:
         sample, time = place_in_steps(steps, row)
         flat = array[self._skip(i, name) + row].reshape(-1)
         when = self._later(sample, time)
-        return Place((sample, time, column), sample, when, float(flat[column]))
+        return Place((sample, time, column), sample, when, float(flat[column]), row)
 
     def _later(self, sample: int | None, time: int | None) -> int | None:
         """The time in the whole sequence, of which this is a window."""

@@ -157,8 +157,16 @@ class Reader:
         operation, argument = self._operation(call)
         place = self._place(i, argument)
         tensor = self._tensor(call, argument)
-        if operation == "product" or operation == "activation":
-            operation = self._product_or_activation(call, operation, argument)
+        if operation == "penalty" and argument == "g":
+            tensor, place = self._penalized(place)
+        if operation == "loss" and argument != "dz":
+            place = self._of_loss(call, place)
+        if call.kernel == "dense_forward":
+            n, o = divmod(int((~np.isfinite(call.after[argument])).argmax()), len(call.after["w"]))
+            fits = _fits(call.after["x"][n], call.after["w"][o], call.after.get("b", _NO_BIAS)[o:])
+            operation = "activation" if fits else "product"
+        elif place.row is not None and "w_ih" in call.after:  # inputs have their product here, too
+            operation = self._of_inputs(call, place.row, operation)
         inputs = {
             self._tensor(call, name, read=True): seen
             for name, seen in call.before.items()
@@ -185,16 +193,10 @@ class Reader:
                 return operation, bad[0]
         return ("gradient product" if call.backward else "product"), bad[0]
 
-    def _product_or_activation(self, call: Call, operation: str, argument: str) -> str:
-        """Whether it was the sum of a dense layer that left the dtype, or f of it."""
-        if call.kernel != "dense_forward":
-            return operation
-        array = call.after[argument]
-        n, o = divmod(int((~np.isfinite(array)).argmax()), array.shape[1])
-        with np.errstate(over="ignore"):
-            terms = abs(call.after["x"][n].astype(np.float64)) * abs(call.after["w"][o])
-            size = terms.sum() + (abs(call.after["b"][o]) if "b" in call.after else 0)
-        return "activation" if size <= np.finfo(array.dtype).max else "product"
+    def _of_inputs(self, call: Call, row: int, operation: str) -> str:
+        """Whether it was the product of the inputs of that row of steps that left the dtype."""
+        x, w = call.after["x"][row], call.after["w_ih"]
+        return operation if all(_fits(x, of_gate, _NO_BIAS) for of_gate in w) else "product"
 
     def _place(self, i: int, argument: str) -> Place:
         call = self.trace.calls[i]
@@ -202,10 +204,9 @@ class Reader:
             places = [self.places.first_bad(i, name) for name in call.bad_after]
             return min(places, key=lambda place: place.index[1] if len(place.index) > 2 else -1)
         place = self.places.first_bad(i, argument)
-        if call.kernel.startswith("batch_norm") and not call.backward:
-            # statistics of all samples are of none
-            if self.places.is_everywhere(i, argument):
-                return Place(place.index, None, None, place.value)
+        of_all = call.kernel == "batch_norm_forward" and self.places.is_everywhere(i, argument)
+        if of_all:  # statistics of all samples are of none
+            return Place(place.index, None, None, place.value)
         if place.sample is None:
             return self._of_sum(i, argument, place)
         return place
@@ -225,6 +226,23 @@ class Reader:
             terms = terms.reshape(len(terms), -1).max(axis=1)
         sample, time = self.places.of_row(i, dz, int(terms.argmax()))
         return Place(place.index, sample, time, place.value)
+
+    def _penalized(self, place: Place) -> tuple[str, Place]:
+        """Which parameter's gradient that is, of those of all in one vector."""
+        parts = self.trace.model.parts
+        part = next(part for part in parts if part.start <= place.index[0] < part.stop)
+        index = np.unravel_index(place.index[0] - part.start, part.shape)
+        return part.name, Place(tuple(map(int, index)), None, None, place.value)
+
+    def _of_loss(self, call: Call, place: Place) -> Place:
+        """The sample of a loss, and of its outputs the one farthest from its target."""
+        if place.sample is None:  # a sum of finite terms
+            return place
+        z, target = (call.arrays[name] for name in ("z", "target"))
+        row = int((~np.isfinite(call.after["rows"])).argmax())
+        away = z[row] - target[row] if z.shape == target.shape else z[row]
+        index = (*place.index, int(abs(away.astype(np.float64)).argmax()))
+        return Place(index, place.sample, place.time_step, place.value)
 
     # Names.
 
@@ -265,6 +283,16 @@ class Reader:
         elif call.backward and operation != "gradient product":
             operation = f"gradient of the {operation}"
         return f"the {operation} in {which}"
+
+
+_NO_BIAS = np.zeros(0)
+
+
+def _fits(x: Array, w: Array, bias: Array) -> bool:
+    """Whether no partial sum of ``x . w + bias[0]`` can leave the dtype."""
+    with np.errstate(over="ignore"):
+        size = (abs(x.astype(np.float64)) * abs(w)).sum() + abs(bias[:1]).sum()
+    return bool(size <= np.finfo(x.dtype).max)
 
 
 def _kind(value: float) -> str:

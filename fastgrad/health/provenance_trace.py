@@ -246,10 +246,14 @@ class Trace:
                     break
 
     def origin(self) -> Origin | None:
-        """The first of all origins of the numbers at which the step failed; None if it did not."""
+        """The first of all origins of the numbers at which the step failed.
+
+        If it did not, that of numbers which it was given and which had no effect; None without
+        such.
+        """
         failed = self._failed()
         if failed is None:
-            return None
+            return self._without_effect()
         seen, waiting, found = set(), [failed], []
         while waiting:
             i = waiting.pop()
@@ -274,6 +278,22 @@ class Trace:
             return len(self.calls) - 1 if last.bad_before or last.bad_after else None
         bad = [i for i, call in enumerate(self.calls) if call.bad_after]
         return bad[-1] if bad else None
+
+    def _without_effect(self) -> Origin | None:
+        for i, call in enumerate(self.calls):
+            for name in call.bad_before:
+                if call.arrays[name] is not self.x or not np.isfinite(self.counted()).all():
+                    return Origin(i, name)
+        return None
+
+    def counted(self) -> Array:
+        """The input, with zeros for padding."""
+        assert self.x is not None
+        lengths = self.snapshot.lengths
+        if lengths is None:
+            return self.x
+        counts = np.arange(self.x.shape[1]) < lengths[:, None]
+        return np.where(counts.reshape(*counts.shape, *[1] * (self.x.ndim - 2)), self.x, 0)
 
     def _writer(self, array: Array, before: int) -> int | None:
         """The last call that wrote such numbers into it."""
