@@ -28,6 +28,41 @@ def explosive(**options):
     return fg.Sequential(layer, fg.Dense(1, 1), rng=0)
 
 
+KINDS = {
+    "rnn": lambda: [fg.RNN(3, 4, bidirectional=True, num_layers=2), fg.Dense(8, 2)],
+    "reverse": lambda: [fg.GRU(3, 4, reverse=True, return_sequences=True), fg.Dense(4, 2)],
+    "gru": lambda: [fg.GRU(3, 4, reset_after=False, learn_initial=True), fg.Dense(4, 2)],
+    "lstm": lambda: [fg.LSTM(3, 4, peepholes=True, num_layers=2, dropout=0.2), fg.Dense(4, 2)],
+    "norm": lambda: [fg.LSTM(3, 4, layer_norm=True), fg.LayerNorm(4), fg.Dense(4, 2)],
+    "one hot": lambda: [fg.LSTM(3, 4, one_hot=True), fg.Residual(fg.Dense(4, 4), learn_scale=True)],
+    "norm one hot": lambda: [fg.LSTM(3, 4, one_hot=True, layer_norm=True), fg.Dense(4, 2)],
+    "table": lambda: [fg.Embedding(3, 4), fg.Parallel(fg.GRU(4, 2), fg.LSTM(4, 3)), fg.Dense(5, 2)],
+}
+
+
+@pytest.mark.parametrize("sequences", [5, 1])
+@pytest.mark.parametrize("with_lengths", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_is_found(kind, with_lengths, sequences, recurrent):
+    """A NaN at a random place of each of them in turn; and none in the healthy model."""
+    rng = np.random.default_rng(0)
+    model = fg.Sequential(*KINDS[kind](), rng=0)
+    shape = (sequences, 6) if model.indices else (sequences, 6, 3)
+    x = rng.integers(3, size=shape) if model.indices else rng.standard_normal(shape)
+    x.reshape(-1)[:3] = range(3)  # all indices are used
+    lengths = np.array([6, 3, 4, 6, 1])[:sequences] if with_lengths else None
+    y = np.zeros(model.output_shape(shape))
+    assert fg.health.provenance(model, x, y, "mse", lengths=lengths) is None
+    for name, view in model.params.items():
+        place = tuple(int(rng.integers(size)) for size in view.shape)
+        before = view[place]
+        view[place] = np.nan
+        found = fg.health.provenance(model, x, y, "mse", lengths=lengths)
+        assert (found.operation, found.tensor, found.index) == ("weights", name, place)
+        assert name.startswith(f"{found.layer}.")
+        view[place] = before
+
+
 def found_in(model, x, **more):
     found = fg.health.provenance(model, x, **more)
     trainer = fg.Trainer(model, "mse")
@@ -57,6 +92,7 @@ def test_an_explosion_in_time(sequences, return_sequences, reverse, recurrent):
     assert found.index[:2] == (found.sample, found.time_step)
     assert found.passed_on == ("1",)
     assert f"sample {BAD}, time step {found.time_step}" in found.cause
+    np.testing.assert_allclose(found.inputs["state"].largest, 1e30, rtol=1e-5)
 
 
 @pytest.mark.parametrize("sequences", [MANY, FEW])
@@ -160,6 +196,8 @@ def test_a_weight_that_is_nan(cell, name, recurrent):
     found = found_in(model, inputs(MANY))
     assert (found.operation, found.tensor, found.layer) == ("weights", f"0.{name}", "0")
     assert np.ravel_multi_index(found.index, model.params[f"0.{name}"].shape) == 1
+    # a bias becomes part of the gates of all steps at once
+    assert (found.sample, found.time_step) == (None, None if "bias" in name else 0)
     assert found.passed_on == ("1",)
 
 

@@ -46,7 +46,8 @@ class Provenance:
         The row of the minibatch; of a sum over rows the one with the largest term. None where all
         have the same part in it.
     row : int or None
-        The row of X, where the minibatch was one of an epoch over arrays.
+        The row of X, where the minibatch was one of an epoch over arrays; with a `validation`
+        fraction X is what is left to train on.
     index : tuple of int
         Of the element in its tensor.
     inputs : mapping of str to Range

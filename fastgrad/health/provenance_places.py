@@ -60,10 +60,20 @@ class Places:
         return self.of_element(call.arrays[name], at, float(array.reshape(-1)[at]))
 
     def is_everywhere(self, i: int, name: str) -> bool:
-        """Whether every sample has such numbers in call i's array, so that none is to blame."""
+        """Whether every sample has such numbers in call i's array, so that none is to blame.
+
+        In steps those of the step that came first count.
+        """
         call = self.trace.calls[i]
         array = call.after.get(name, call.arrays[name])
-        bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+        bad = np.asarray(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+        rows = self._rows_in_steps(i, name, bad)
+        if rows is not None and rows.size:
+            steps = self.trace.steps_of(i)
+            assert steps is not None
+            step = int(steps.offsets.searchsorted(self._first_in_steps(i, rows), "right")) - 1
+            start, stop = (int(edge) for edge in steps.offsets[step : step + 2])
+            bad = np.isin(np.arange(start, stop), rows)
         return bool(bad.all()) and self.samples > 1
 
     def of_row(self, i: int, name: str, row: int) -> tuple[int | None, int | None]:

@@ -9,7 +9,8 @@ import numpy as np
 from fastgrad.arena import Array
 from fastgrad.containers import named_layers
 from fastgrad.health.provenance_places import Place, Places
-from fastgrad.health.provenance_trace import Call, Origin, Trace
+from fastgrad.health.provenance_tape import Call
+from fastgrad.health.provenance_trace import Origin, Trace
 from fastgrad.health.ranges import Range
 
 # by what the names of kernels start with; the first that fits
@@ -130,12 +131,12 @@ class Reader:
             cause += f" after the update of step {snapshot.steps - 1}, with a learning rate of "
             cause += f"{rate:.3g} and a gradient of {gradient:.3g}"
         sample = time = None
-        # where it came into the step
-        for name in call.bad_after:
-            if not self.places.is_everywhere(i, name):
-                entered = self.places.first_bad(i, name)
+        if call.bad_after:  # where it came into the step
+            entered = self.places.first_bad(i, call.bad_after[0])
+            if not self.places.is_everywhere(i, call.bad_after[0]):
                 sample, time = entered.sample, entered.time_step
-                break
+            elif entered.row is not None:
+                time = entered.time_step
         where = Place(place.index, sample, time, place.value)
         layer = tensor.rpartition(".")[0]
         return Reading(_kind(place.value), operation, layer, tensor, where, inputs, cause)
@@ -172,6 +173,8 @@ class Reader:
             for name, seen in call.before.items()
             if not self._is_output(call, name)
         }
+        if operation == "recurrent step" and place.row is not None and not call.backward:
+            inputs |= self._states_before(i, place.row)
         kind = _kind(place.value)
         told = ", ".join(f"{name} up to {seen.largest:.3g}" for name, seen in inputs.items())
         cause = f"{self._actor(call, operation)} makes {kind} of finite numbers"
@@ -198,11 +201,19 @@ class Reader:
         x, w = call.after["x"][row], call.after["w_ih"]
         return operation if all(_fits(x, of_gate, _NO_BIAS) for of_gate in w) else "product"
 
+    def _states_before(self, i: int, row: int) -> dict[str, Range]:
+        """How large states were in the steps before that row's."""
+        call, steps = self.trace.calls[i], self.trace.steps_of(i)
+        assert steps is not None
+        step = int(steps.offsets.searchsorted(row, "right")) - 1
+        end = self.places.samples + int(steps.offsets[step])
+        return {_NAMES[n]: Range.of(call.after[n][:end]) for n in ("h", "c") if n in call.after}
+
     def _place(self, i: int, argument: str) -> Place:
         call = self.trace.calls[i]
         if call.kernel and call.kernel.startswith(("rnn", "lstm", "gru")) and not call.backward:
             places = [self.places.first_bad(i, name) for name in call.bad_after]
-            return min(places, key=lambda place: place.index[1] if len(place.index) > 2 else -1)
+            return min(places, key=lambda place: -1 if place.row is None else place.row)
         place = self.places.first_bad(i, argument)
         of_all = call.kernel == "batch_norm_forward" and self.places.is_everywhere(i, argument)
         if of_all:  # statistics of all samples are of none
@@ -218,7 +229,7 @@ class Reader:
         if dz is None or not call.backward:
             return place
         terms = abs(call.after[dz].astype(np.float64))
-        if call.kernel == "dense_backward":
+        if call.kernel == "dense_backward" and argument in ("dw", "db"):
             terms = terms[:, place.index[0]]
             if argument == "dw":
                 terms = terms * abs(call.after["x"][:, place.index[1]])
