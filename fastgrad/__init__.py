@@ -18,7 +18,6 @@ from fastgrad.clipping import (
     ZClip,
 )
 from fastgrad.constraints import MaxNorm, NonNegative, UnitNorm
-from fastgrad.containers import Residual
 from fastgrad.embedding import Embedding, Flatten
 from fastgrad.errors import GradientError
 from fastgrad.fitting import fit
@@ -58,6 +57,7 @@ from fastgrad.policies import RollBack, Skip
 from fastgrad.range_test import RangeTest, lr_range_test
 from fastgrad.recurrent import GRU, LSTM, RNN, TimeGradients
 from fastgrad.regularization import Dropout
+from fastgrad.residual import Residual
 from fastgrad.run import Run
 from fastgrad.session import Session
 from fastgrad.standardize import Standardize

@@ -10,33 +10,27 @@ import copy
 import json
 import math
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastgrad import (
-    checks,
-    clipping,
-    constraints,
-    fitting,
-    io,
-    losses,
-    optimizers,
-    penalties,
-    policies,
-    schedules,
-)
+from fastgrad import checks, fitting, io
 from fastgrad.arena import Array
 from fastgrad.callbacks.early_stopping import one_of_modes, rises
-from fastgrad.data.file_rows import FileRows
+from fastgrad.descriptions import (
+    described,
+    fingerprint,
+    random_generator,
+    random_state,
+    rebuilt,
+    remade,
+)
 from fastgrad.layers import Layer
-from fastgrad.model import Sequential
 from fastgrad.run import Callback, Run, Settings
+from fastgrad.run_data import prepared
 from fastgrad.stepping import STATE
-from fastgrad.streaming import Batches
 from fastgrad.train import Trainer
 
 _FORMAT = 1
@@ -108,7 +102,7 @@ class Checkpoint:
                 "resumed: every_epochs can"
             )
         fingerprint(run)
-        _remade(described(run.trainer))  # what cannot be made again is better known now
+        remade(described(run.trainer))  # what cannot be made again is better known now
         if run.epoch == 0 and run.trainer.steps == 0:
             self.best_value = None
         if self.every_steps is not None:
@@ -256,7 +250,7 @@ def resume(
         given = "needs" if settings.validation == "given" else "takes no"
         raise ValueError(f"resume {given} validation=(X, y): fit had {settings.validation!r}")
     held_out = validation if settings.validation == "given" else settings.validation
-    data = fitting.prepared(trainer, X, y, sample_weight, lengths, held_out, settings, split)
+    data = prepared(trainer, X, y, sample_weight, lengths, held_out, settings, split)
     run = Run(model, trainer, settings)
     run.data = data
     if fingerprint(run) != note["data"]:
@@ -297,86 +291,3 @@ def _hand_back(
         arrays = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
         if note["state"] or arrays:
             callback.set_state({**note["state"], **arrays})  # type: ignore[attr-defined]
-
-
-def described(trainer: Trainer) -> dict[str, Any]:
-    """What a trainer was made with, ready for JSON."""
-    return {
-        "loss": trainer.loss.config(),
-        "optimizer": trainer.optimizer.config(),
-        "clips": [clip.config() for clip in trainer.clips],
-        "schedule": None if trainer.schedule is None else trainer.schedule.config(),
-        "per_layer": trainer.per_layer,
-        "accumulate": trainer.accumulate,
-        "average": trainer.average_decay,
-        "on_nonfinite": trainer.guard.policy.config(),
-        "regularizers": [penalty.config() for penalty in trainer.regularizers],
-        "constraints": [constraint.config() for constraint in trainer.constraints],
-    }
-
-
-def rebuilt(model: Sequential, found: dict[str, Any], rng: np.random.Generator) -> Trainer:
-    """The trainer that `described` described, as it was before its first step."""
-    return Trainer(model, rng=rng, **_remade(found))
-
-
-def _remade(found: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of a trainer; an error for what is of a user's own class."""
-    schedule = found["schedule"]
-    return {
-        "loss": losses.from_config(found["loss"]),
-        "optimizer": optimizers.from_config(found["optimizer"]),
-        "clip": [clipping.from_config(config) for config in found["clips"]],
-        "schedule": None if schedule is None else schedules.from_config(schedule),
-        "per_layer": found["per_layer"],
-        "accumulate": found["accumulate"],
-        "average": found["average"],
-        "on_nonfinite": policies.from_config(found["on_nonfinite"]),
-        "regularizers": [penalties.from_config(config) for config in found["regularizers"]],
-        "constraints": [constraints.from_config(config) for config in found["constraints"]],
-    }
-
-
-def fingerprint(run: Run) -> list[Any]:
-    """What tells data from others: shapes, and of arrays a checksum over all numbers."""
-    if run.fingerprint is None:
-        assert run.data is not None
-        X = run.data.X
-        if isinstance(X, Batches):
-            raise ValueError("Checkpoint needs data that can be read again: arrays, or FileRows")
-        if isinstance(X, FileRows):
-            files = [X.X] if X.y is None else [X.X, X.y]
-            run.fingerprint = [[list(file.shape), str(file.dtype)] for file in files]
-        else:
-            own = (X, run.data.y, run.data.weight, run.data.lengths)
-            arrays = (*own, *(run.data.held_out or ()))
-            run.fingerprint = [_checksum(array) for array in arrays if array is not None]
-    return run.fingerprint
-
-
-def _checksum(array: Array) -> list[Any]:
-    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return [list(array.shape), zlib.crc32(flat.data)]
-
-
-def random_state(rng: np.random.Generator) -> dict[str, Any]:
-    """The state of a generator; `_jsonable` makes lists of its arrays."""
-    return {"state": rng.bit_generator.state}
-
-
-def random_generator(found: dict[str, Any]) -> np.random.Generator:
-    """The generator with this state."""
-    state = found["state"]
-    kind = getattr(np.random, state["bit_generator"], None)
-    if kind is None:
-        raise ValueError(f"NumPy has no bit generator {state['bit_generator']!r}")
-    bits = kind()
-    bits.state = _arrays(state)
-    return np.random.Generator(bits)
-
-
-def _arrays(value: Any) -> Any:
-    """The same with arrays for lists, as the bit generators need them."""
-    if isinstance(value, dict):
-        return {key: _arrays(inner) for key, inner in value.items()}
-    return np.array(value, np.uint64) if isinstance(value, list) else value

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import frames
+from fastgrad import frames, padding
 from fastgrad.arena import Array
 
 
@@ -150,21 +150,36 @@ def row_shape(name: str, shape: tuple[int, ...], features: int | None) -> None:
 
 
 def rows(
-    name: str, value: Any, features: int | None, kind: Any, check_finite: bool = True
+    name: str,
+    value: Any,
+    features: int | None,
+    kind: Any,
+    check_finite: bool = True,
+    given_lengths: Any = None,
 ) -> Array:
-    """A batch: (N, features) or (N, T, features), at least one row, finite, of dtype `kind`."""
+    """A batch: (N, features) or (N, T, features), at least one row, finite, of dtype `kind`.
+
+    Where lengths are given padding may be anything, and becomes 0.
+    """
     found = real_array(name, value)
     row_shape(name, found.shape, features)
+    if given_lengths is not None:
+        found = padding.cleared(found, lengths("lengths", given_lengths, found.shape, 3))
     found = _as(kind, found)
     if check_finite:
         finite(name, found)
     return found
 
 
-def indices(name: str, value: Any, count: int) -> Array:
-    """Integers (N,) or (N, T), at least one of them, all in [0, count), as int64."""
+def indices(name: str, value: Any, count: int, given_lengths: Any = None) -> Array:
+    """Integers (N,) or (N, T), at least one of them, all in [0, count), as int64.
+
+    Padding is that of `rows`.
+    """
     found = real_array(name, value)
     index_kind(name, found.shape, found.dtype)
+    if given_lengths is not None:
+        found = padding.cleared(found, lengths("lengths", given_lengths, found.shape, 2))
     index_range(name, found, count)
     return np.ascontiguousarray(found, np.int64)
 
@@ -207,8 +222,17 @@ def lengths(name: str, value: Any, shape: tuple[int, ...], axes: int) -> Array:
     return np.ascontiguousarray(found, np.int64)
 
 
-def weights(name: str, value: Any, shapes: tuple[tuple[int, ...], ...] | None, kind: Any) -> Array:
-    """Weights, finite, none negative, not all 0: of one of these shapes, or of one axis."""
+def weights(
+    name: str,
+    value: Any,
+    shapes: tuple[tuple[int, ...], ...] | None,
+    kind: Any,
+    all_zero: bool = False,
+) -> Array:
+    """Weights, finite, none negative: of one of these shapes, or of one axis.
+
+    Not all may be 0, unless `all_zero`.
+    """
     found = real_array(name, value)
     if found.ndim != 1 if shapes is None else found.shape not in shapes:
         wanted = "one dimension" if shapes is None else " or ".join(map(str, shapes))
@@ -216,7 +240,7 @@ def weights(name: str, value: Any, shapes: tuple[tuple[int, ...], ...] | None, k
     found = _as(kind, found)
     finite(name, found)
     low, high = found.min(initial=0), found.max(initial=0)
-    if low < 0 or high == 0:
+    if low < 0 or (high == 0 and not all_zero):
         raise ValueError(f"{name} must not be negative and not all 0, got {low:g} to {high:g}")
     return found
 

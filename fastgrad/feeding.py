@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad import checks
 from fastgrad.arena import Array, aligned
 from fastgrad.losses import Loss
 from fastgrad.program import Tape
@@ -26,6 +27,7 @@ class Batch:
     closing: list[Any]  # what a good minibatch leaves behind: running statistics, counts
     tape: Tape
     loss: Loss
+    single: Any = None  # the program of this minibatch alone, once it is asked for
     starts: Array | None = None  # of a window of longer sequences: the times of its first step
 
     def fill(self, samples: Samples) -> None:
@@ -107,12 +109,35 @@ class Feed:
 
 
 class Held:
-    """Copies, each in a place of its own, of data that a program cannot point to as it is."""
+    """Data of epochs: copies, each in a place of its own, and what has been looked at."""
 
     def __init__(self) -> None:
         self._copies: dict[str, Array] = {}
+        self._finite: tuple[Any, ...] = ()
 
-    def hold(self, name: str, given: object, converted: Array) -> Array:
+    def check_finite(self, name: str, given: object, converted: Array) -> None:
+        """Look for values that are not finite, but not again in the array of the epoch before.
+
+        Training itself would notice.
+        """
+        own = given is converted
+        seen = (id(given), converted.shape, converted.ctypes.data if own else None)
+        if seen != self._finite or not own:
+            checks.finite(name, converted)
+            self._finite = seen
+
+    def samples(self, found: Samples, X: object, y: object, weight: object) -> Samples:
+        """The same in places that a program can point to."""
+        # what indexes memory nobody may change once it has been checked
+        return Samples(
+            self._hold("X", None if found.x.dtype == np.int64 else X, found.x),
+            self._hold("y", None if found.loss.labels else y, found.target),
+            found.loss,
+            None if found.weight is None else self._hold("sample_weight", weight, found.weight),
+            None if found.lengths is None else self._hold("lengths", None, found.lengths),
+        )
+
+    def _hold(self, name: str, given: object, converted: Array) -> Array:
         """The user's own array where nothing had to be converted; else the copy, made anew."""
         if given is converted:
             return converted

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import checks
+from fastgrad import checks, padding
 from fastgrad.arena import Array
 from fastgrad.model import Sequential
 from fastgrad.samples import Samples
@@ -122,7 +122,7 @@ def _check_model(
 ) -> GradCheck:
     if model.dtype != np.float64:
         raise TypeError(f"gradcheck needs a float64 model, got {model.dtype}")
-    x = np.array(model.checked("x", x))
+    x = np.array(model.checked("x", x, lengths=lengths))
     has_dx = model.indices is None
     buffers = model.flat_buffers.copy()  # which a look at the model must not move
     count = model._count.copy()
@@ -137,6 +137,8 @@ def _check_model(
     out = forward()
     if loss is None:
         dy = rng.standard_normal(out.shape)
+        if lengths is not None and out.ndim > 2:  # outputs mean nothing in the padding
+            dy = padding.cleared(dy, model.checked_lengths("lengths", lengths, x.shape))
 
         def value() -> float:
             return float((dy * forward()).sum())

@@ -19,13 +19,15 @@ class Groups:
     ----------
     edges : sequence of int
         Where each group starts, and at last where the last one ends.
+    block : int
+        Elements of a block at most.
     """
 
-    def __init__(self, edges: Sequence[int]) -> None:
+    def __init__(self, edges: Sequence[int], block: int = BLOCK) -> None:
         blocks: list[int] = []
         groups = [0]
         for start, stop in itertools.pairwise(edges):
-            blocks.extend(range(start, stop, BLOCK))
+            blocks.extend(range(start, stop, block))
             groups.append(len(blocks))
         blocks.append(edges[-1])
         self.blocks = np.array(blocks, np.int64)

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastgrad.arena import Array
 from fastgrad.batch_norm import BatchNorm
-from fastgrad.containers import Chain, Residual, buffers_of, parameters_of
+from fastgrad.containers import Chain, buffers_of, parameters_of
 from fastgrad.embedding import Embedding, Flatten
 from fastgrad.layer_norm import LayerNorm, RMSNorm
 from fastgrad.layers import Activation, Dense, Layer
@@ -22,6 +22,7 @@ from fastgrad.model import Sequential
 from fastgrad.parallel import Parallel
 from fastgrad.recurrent import GRU, LSTM, RNN
 from fastgrad.regularization import Dropout
+from fastgrad.residual import Residual
 from fastgrad.standardize import Standardize
 
 _FORMAT = 1

@@ -55,9 +55,10 @@ def _record(
     return y, backward
 
 
-def _flops(
+def norm_flops(
     shape: tuple[int, ...], input_grad: bool, center: bool, affine: bool, bias: bool
 ) -> tuple[int, int]:
+    """Operations of the two passes over rows of that shape; see `Layer.flops`."""
     size = math.prod(shape)
     # mean 1, mean of squares 2, and 1 less the mean; normalized 1
     forward = 3 + 2 * center + affine + bias
@@ -117,7 +118,7 @@ class LayerNorm(Layer):
 
     def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
         """The statistics of each row, and what each element takes."""
-        return _flops(shape, input_grad, True, self.affine, self.affine and self.bias)
+        return norm_flops(shape, input_grad, True, self.affine, self.affine and self.bias)
 
     def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
         """y, and two numbers for each row."""
@@ -174,7 +175,7 @@ class RMSNorm(Layer):
 
     def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
         """The statistics of each row, and what each element takes."""
-        return _flops(shape, input_grad, False, self.affine, False)
+        return norm_flops(shape, input_grad, False, self.affine, False)
 
     def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
         """y, and two numbers for each row."""

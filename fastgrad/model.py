@@ -1,45 +1,31 @@
-"""`Sequential`: layers in a row, their parameters in one arena, their passes recorded once."""
+"""`Sequential`: layers in a row, whose passes are recorded once."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastgrad import backends, checks
-from fastgrad.arena import Arena, Array, Part, Views
-from fastgrad.containers import buffers_of, features_of, own, parameters_of, record_all
+from fastgrad.arena import Array
+from fastgrad.containers import features_of, own, record_all
 from fastgrad.data.file_rows import FileRows
 from fastgrad.data.windows import parts, without_padding
 from fastgrad.layers import Backward, Layer
+from fastgrad.parameters import Parameters
+from fastgrad.passes import Pass, record_pass, run_backward, run_forward
 from fastgrad.predicting import predict
-from fastgrad.program import Memory, State, Tape, Workspace
+from fastgrad.program import Tape, Workspace
+from fastgrad.recent import Recent
 from fastgrad.recurrent.time_gradients import TimeGradients, time_gradients
+from fastgrad.states import Memory, State
 from fastgrad.summary import Summary, summarize
 
 
-@dataclass
-class Pass:
-    """The recorded forward pass for one input shape, and its backward pass once asked for."""
-
-    tape: Tape
-    x: Array
-    y: Array
-    outputs: list[Array]  # of every layer, for the search for the first one that is not finite
-    record_backward: Backward
-    forward: Any
-    status: Array
-    train: bool
-    backwards: dict[bool, tuple[Array, Array | None, Any]]  # by input_grad: dy, dx, program
-    mark: Any  # of the tape, after the forward pass
-    spent: bool = False  # whether a backward pass has overwritten what the forward pass kept
-
-
-class Sequential:
+class Sequential(Parameters):
     """Layers applied one after the other.
 
     Parameters
@@ -71,17 +57,7 @@ class Sequential:
         generator = checks.generator(rng)
         self.inputs, self.outputs = features_of(self.layers)
         self.indices = self.layers[0].indices
-        specs = parameters_of(self.layers)
-        shapes = {name: shape for name, (shape, _) in specs.items()}
-        self._param_arena = Arena(shapes, self.dtype)
-        self._grad_arena = Arena(shapes, self.dtype)
-        for name, (shape, init) in specs.items():
-            values = np.asarray(init(shape, generator, self.dtype))
-            self.params[name] = values  # says so when an initializer returns another shape
-        buffers = buffers_of(self.layers)
-        self._buffer_arena = Arena({n: shape for n, (shape, _) in buffers.items()}, self.dtype)
-        for name, (shape, init) in buffers.items():
-            self.buffers[name] = np.asarray(init(shape, generator, self.dtype))
+        super().__init__(self.layers, generator, self.dtype)
         self._drawn = None if rng is not None else zlib.crc32(self.flat_params.data)
         self._seed = checks.seed_of(generator)
         self._count = np.zeros(1, np.int64)  # of the forward passes in training
@@ -100,7 +76,7 @@ class Sequential:
         """Have nothing recorded."""
         # apart, so that a look at other data between forward and backward does no harm
         self._workspaces = {train: Workspace() for train in (False, True)}
-        self._passes: dict[Any, Pass] = {}
+        self._passes: Recent[Pass] = Recent(4)
         self._memory = Memory()
         self._flow: Mapping[str, Array] = {}  # of the last backward pass, here or in a Trainer
         self._last: Pass | None = None
@@ -115,55 +91,6 @@ class Sequential:
         self._forget()
 
     @property
-    def params(self) -> Views:
-        """Views of the parameters, by name."""
-        return self._param_arena.views
-
-    @property
-    def grads(self) -> Views:
-        """Views of the gradients of the last backward pass or training step, by name."""
-        return self._grad_arena.views
-
-    @property
-    def buffers(self) -> Views:
-        """Views of what is kept and saved, but not trained, by name."""
-        return self._buffer_arena.views
-
-    @property
-    def flat_buffers(self) -> Array:
-        """All buffers as one vector, laid out as `flat_params`."""
-        return self._buffer_arena.flat
-
-    @property
-    def flat_params(self) -> Array:
-        """All parameters as one vector; between two arrays lie up to 15 zeros."""
-        return self._param_arena.flat
-
-    @property
-    def flat_grads(self) -> Array:
-        """All gradients as one vector, laid out as `flat_params`."""
-        return self._grad_arena.flat
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        """Where in the flat vectors each parameter lies."""
-        parts = self._param_arena.parts
-        matrices = [part.name for part in parts if len(part.shape) == 2]
-        return tuple(replace(part, hidden=part.name in matrices[1:-1]) for part in parts)
-
-    @property
-    def num_parameters(self) -> int:
-        """How many numbers training changes."""
-        return sum(view.size for view in self.params.values())
-
-    def layer_starts(self) -> list[int]:
-        """Where in the flat vectors each layer with parameters starts."""
-        starts: dict[str, int] = {}
-        for name, start in self._param_arena.starts.items():
-            starts.setdefault(name.rpartition(".")[0], start)
-        return list(starts.values())
-
-    @property
     def input_dtype(self) -> np.dtype[Any]:
         """The model's own, or int64 where it takes indices."""
         return self.dtype if self.indices is None else np.dtype(np.int64)
@@ -174,8 +101,10 @@ class Sequential:
             shape = layer.output_shape(shape)
         return shape
 
-    def checked(self, name: str, x: Any, check_finite: bool = True) -> Array:
+    def checked(self, name: str, x: Any, check_finite: bool = True, lengths: Any = None) -> Array:
         """A batch as the first layer takes it, C-contiguous and of `input_dtype`.
+
+        With `lengths` padding may be anything, and is 0 in what is returned.
 
         Raises
         ------
@@ -184,8 +113,8 @@ class Sequential:
             `check_finite`), or indices that are out of range; the error calls it `name`.
         """
         if self.indices is not None:
-            return checks.indices(name, x, self.indices)
-        return checks.rows(name, x, self.inputs, self.dtype, check_finite)
+            return checks.indices(name, x, self.indices, lengths)
+        return checks.rows(name, x, self.inputs, self.dtype, check_finite, lengths)
 
     def are_sequences(self, shape: tuple[int, ...]) -> bool:
         """Whether an input of that shape is sequences: (N, T, inputs), or of indices (N, T)."""
@@ -222,21 +151,21 @@ class Sequential:
         ValueError, TypeError
             As `forward`.
         """
-        given = self._given(X)
+        given = self._given(X, lengths)
         steps = None if lengths is None else self.checked_lengths("lengths", lengths, given.shape)
         if steps is not None and not steps.any():
             raise ValueError("lengths are all 0: no step counts")
 
         def rows() -> Iterator[Array]:
-            with parts(given, self.input_dtype, 1, self.indices) as (_, windows):
+            with parts(given, self.input_dtype, 1, self.indices, steps) as (_, windows):
                 yield from windows if steps is None else without_padding(windows, steps)
 
         self.layers[0].fit_input(rows, own(self.buffers, 0), again)
 
-    def _given(self, X: Any) -> Array | FileRows:
+    def _given(self, X: Any, lengths: Any = None) -> Array | FileRows:
         """Rows that the first layer takes; those in files are checked when they are read."""
         if not isinstance(X, FileRows):
-            return self.checked("X", X)
+            return self.checked("X", X, lengths=lengths)
         X.check(self.inputs, self.indices)
         return X
 
@@ -269,7 +198,8 @@ class Sequential:
         train : bool
             Whether a backward pass follows.
         lengths : array-like (N,), optional
-            How many steps of each sequence count; what comes after them is padding.
+            How many steps of each sequence count; what comes after them is padding, and may be
+            anything, in outputs too.
         states : mapping of str to array-like (N, units), optional
             What recurrent layers start from, by the names in `states`; those that are not named
             start from zeros.
@@ -287,23 +217,7 @@ class Sequential:
         RuntimeError
             If `Standardize` has no statistics yet.
         """
-        rows = self.checked("x", x)
-        steps = None if lengths is None else self.checked_lengths("lengths", lengths, rows.shape)
-        start = "own" if states is None else "given"
-        known = self._pass(rows.shape, train, steps is not None, start)
-        known.x[...] = rows
-        if known.tape.lengths is not None:
-            known.tape.lengths[...] = steps
-        if states is not None:
-            _fill(self._states_of(len(rows)), "states", states, "initial", self.dtype)
-        self._last = None  # in case a layer raises: what it leaves is no forward pass
-        if train:
-            self._count[0] += 1
-        known.forward.run([1], backends.num_threads())
-        known.spent = False
-        self._last = known if train else None
-        self._sequences = len(rows)
-        return known.y.copy()
+        return run_forward(self, x, train, lengths, states)
 
     def backward(self, dy: Any, input_grad: bool = True, d_states: Any = None) -> Array | None:
         """Gradients of ``sum(dy * y)`` for the batch of the last ``forward(x, train=True)``.
@@ -311,6 +225,7 @@ class Sequential:
         Parameters
         ----------
         dy : array-like, the shape of y
+            In padding it may be anything, and counts as 0.
         input_grad : bool
             Whether the gradient of the input is wanted as well; indices have none.
         d_states : mapping of str to array-like (N, units), optional
@@ -330,34 +245,7 @@ class Sequential:
         ValueError
             If dy has another shape, or there is no gradient of the input.
         """
-        if self._last is None:
-            raise RuntimeError("backward needs a forward(x, train=True) before it")
-        if input_grad and self.indices is not None:
-            raise ValueError("indices have no gradient: call backward(dy, input_grad=False)")
-        known = self._last
-        if known.spent:
-            raise RuntimeError(
-                "backward overwrites what recurrent layers have kept: it needs another forward pass"
-            )
-        gradient = checks.array("dy", dy, known.y.shape, self.dtype)
-        if known.tape.start == "given":
-            given = d_states or {}
-            _fill(self._states_of(len(known.x)), "d_states", given, "d_final", self.dtype)
-        elif d_states is not None:
-            raise ValueError("d_states needs a forward pass with states")
-        if input_grad not in known.backwards:
-            known.tape.back_to(known.mark)
-            buffer = known.tape.empty(known.y.shape)
-            dx = known.record_backward(buffer, input_grad)
-            calls = known.tape.take()
-            program = known.tape.backend.program([calls], known.status, known.tape.keep)
-            known.backwards[input_grad] = buffer, dx, program
-        buffer, dx, program = known.backwards[input_grad]
-        buffer[...] = gradient
-        program.run([1], backends.num_threads())
-        self._flow = known.tape.through_time
-        known.spent = bool(known.tape.in_steps)
-        return dx.copy() if input_grad and dx is not None else None
+        return run_backward(self, dy, input_grad, d_states)
 
     @property
     def states(self) -> dict[str, Array]:
@@ -452,43 +340,6 @@ class Sequential:
     def _pass(
         self, shape: tuple[int, ...], train: bool, lengths: bool = False, start: str = "own"
     ) -> Pass:
-        backend = backends.active()
-        key = (shape, train, lengths, start, backend.name)
-        if key not in self._passes:
-            if len(self._passes) >= 4:  # shapes of long ago need not be remembered
-                self._passes.pop(next(iter(self._passes)))
-            workspace = self._workspaces[train]
-            tape = Tape(
-                backend,
-                workspace,
-                self.dtype,
-                seed=self._seed,
-                count=self._count,
-                lengths=np.zeros(shape[0], np.int64) if lengths else None,
-                memory=self._memory,
-                start=start,
-            )
-            x = tape.empty(shape, self.input_dtype)
-            y, outputs, record_backward = self.record(tape, x, train)
-            tape.good()
-            status = np.zeros(1, np.int64)
-            program = backend.program([tape.take()], status, tape.keep)
-            self._passes[key] = Pass(
-                tape, x, y, outputs, record_backward, program, status, train, {}, tape.mark()
-            )
-        return self._passes[key]
-
-
-def _fill(
-    states: Mapping[str, State], what: str, given: Mapping[str, Any], name: str, dtype: Any
-) -> None:
-    """Write what is given into the states' arrays of that name, and zeros into the others'."""
-    unknown = given.keys() - states.keys()
-    if unknown:
-        raise ValueError(f"there is no state {min(unknown)!r}, only {', '.join(states) or 'none'}")
-    values = {
-        key: checks.array(f"{what}[{key!r}]", value, states[key].final.shape, dtype)
-        for key, value in given.items()
-    }
-    for key, state in states.items():
-        getattr(state, name)[...] = values.get(key, 0)
+        """The recording for inputs of that shape; one of the four used last, or a new one."""
+        key = (shape, train, lengths, start, backends.active().name)
+        return self._passes.get(key, lambda: record_pass(self, shape, train, lengths, start))

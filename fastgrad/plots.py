@@ -55,7 +55,7 @@ def training_figure(
     ValueError
         If a curve does not have one value per epoch.
     """
-    _need_matplotlib()
+    need_matplotlib()
     from matplotlib.ticker import MaxNLocator
 
     epochs = history["epoch"]
@@ -80,7 +80,7 @@ def new_figure(panels: int) -> tuple[Figure, list[Axes]]:
     ImportError
         If matplotlib is not installed.
     """
-    _need_matplotlib()
+    need_matplotlib()
     # A Figure made directly needs no display and leaves pyplot's global state alone.
     from matplotlib.figure import Figure
 
@@ -112,7 +112,7 @@ def run_axes(
     ValueError
         If there is no epoch, or a curve does not have one value per epoch.
     """
-    _need_matplotlib()
+    need_matplotlib()
     from matplotlib import pyplot
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -149,7 +149,7 @@ def schedule_axes(schedule: Schedule, total: int, axes: Axes | None = None) -> A
     axes : Axes, optional
         Of a new figure of pyplot by default.
     """
-    _need_matplotlib()
+    need_matplotlib()
     axes = axes or _new_axes()
     steps = np.arange(total)
     momenta = schedule.momentum(steps, total)
@@ -173,7 +173,7 @@ def range_axes(test: RangeTest, axes: Axes | None = None) -> Axes:
     axes : Axes, optional
         Of a new figure of pyplot by default.
     """
-    _need_matplotlib()
+    need_matplotlib()
     axes = axes or _new_axes()
     axes.plot(test.lrs, test.losses, color=PALETTE[5], linewidth=1, alpha=0.7, label="minibatches")
     axes.plot(test.lrs, test.smoothed, color=PALETTE[0], linewidth=1.8, label="smoothed")
@@ -194,7 +194,7 @@ def range_axes(test: RangeTest, axes: Axes | None = None) -> Axes:
     return axes
 
 
-def _need_matplotlib() -> None:
+def need_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:

@@ -12,7 +12,8 @@ from fastgrad.data.windows import parts
 from fastgrad.recurrent.models import stateful_layer
 
 if TYPE_CHECKING:
-    from fastgrad.model import Pass, Sequential
+    from fastgrad.model import Sequential
+    from fastgrad.passes import Pass
 
 _ROWS = 1024  # at a time, unless told otherwise
 _STEPS = 32 * _ROWS  # of sequences, that is
@@ -33,11 +34,11 @@ def predict(
     model: Sequential, X: Any, batch_size: int | None, out: Array | None, lengths: Any
 ) -> Array:
     """See `Sequential.predict`."""
-    given = model._given(X)
+    given = model._given(X, lengths)
     steps = None if lengths is None else model.checked_lengths("lengths", lengths, given.shape)
     size = _size(model, given.shape, batch_size)
     outputs, done = out, 0
-    with parts(given, model.input_dtype, size, model.indices) as (count, windows):
+    with parts(given, model.input_dtype, size, model.indices, steps) as (count, windows):
         for window in windows:
             for start in range(0, len(window), size):
                 part = window[start : start + size]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from fastgrad.arena import ALIGNMENT, Array, aligned
 from fastgrad.backends import Backend
+from fastgrad.states import Memory, State
 
 
 class Workspace:
@@ -34,91 +35,6 @@ class Workspace:
 
 
 @dataclass(frozen=True)
-class State:
-    """The state of a recurrent layer for as many sequences, in the order of the batch.
-
-    Attributes
-    ----------
-    initial, final : ndarray, (N, units)
-        Before the first step, if the recording starts from it, and after the last one.
-    d_final, d_initial : ndarray, (N, units)
-        Gradients with respect to them: given, and found.
-    lasting : bool
-        Whether each batch goes on from it, as in a stateful layer.
-    """
-
-    initial: Array
-    final: Array
-    d_final: Array
-    d_initial: Array
-    lasting: bool
-
-
-MOST_COUNTS = 16  # of sequences, of which states that do not last are kept; recordings are fewer
-
-
-class Memory:
-    """The states of a model's recurrent layers; recordings for as many sequences share them."""
-
-    def __init__(self) -> None:
-        self._states: dict[tuple[str, tuple[int, int]], State] = {}
-
-    def state(self, name: str, shape: tuple[int, int], dtype: Any, lasting: bool = False) -> State:
-        """The state of that name; zeros, when it is asked for first."""
-        key = name, shape
-        if key not in self._states:
-            self._forget(shape[0])
-            initial, final, d_final, d_initial = (np.zeros(shape, dtype) for _ in range(4))
-            self._states[key] = State(initial, final, d_final, d_initial, lasting)
-        return self._states[key]
-
-    def _forget(self, sequences: int) -> None:
-        """Drop states of numbers of sequences asked for long ago, if nothing goes on from them."""
-        counts = {shape[0] for (_, shape), state in self._states.items() if not state.lasting}
-        if sequences in counts or len(counts) < MOST_COUNTS:
-            return
-        first = next(s[0] for (_, s), state in self._states.items() if not state.lasting)
-        self._states = {
-            key: state for key, state in self._states.items() if key[1][0] != first or state.lasting
-        }
-
-    def lasting(self) -> dict[str, Array]:
-        """What the next batches go on from, as live arrays: ``"32.0.h_l0"`` for 32 sequences."""
-        return {
-            f"{shape[0]}.{name}": state.initial
-            for (name, shape), state in self._states.items()
-            if state.lasting
-        }
-
-    def put_lasting(self, values: Mapping[str, Array]) -> None:
-        """Go on from these."""
-        for key, value in values.items():
-            rows, units = value.shape
-            name = key.partition(".")[2]
-            self.state(name, (rows, units), value.dtype, True).initial[...] = value
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Start from zeros within the block, and after it from what there was before."""
-        kept = {name: array.copy() for name, array in self.lasting().items()}
-        self.reset()
-        try:
-            yield
-        finally:
-            self.reset()
-            self.put_lasting(kept)
-
-    def of(self, sequences: int) -> dict[str, State]:
-        """All states for as many sequences, by name."""
-        return {name: s for (name, shape), s in self._states.items() if shape[0] == sequences}
-
-    def reset(self) -> None:
-        """Have all start from zeros."""
-        for state in self._states.values():
-            state.initial[...] = 0
-
-
-@dataclass(frozen=True)
 class InSteps:
     """What a recurrent layer gives at each step; `fastgrad.recurrent.steps` says how it lies.
 
@@ -135,6 +51,22 @@ class InSteps:
     order: Array
     offsets: Array
     reverse: bool
+
+
+class Watcher(Protocol):
+    """Who is told what layers give, and the gradients of it, while they are recorded.
+
+    `Tape.path` says whose they are.
+    """
+
+    def output(self, tape: Tape, y: Array, known: tuple[str, float, Array | None] | None) -> None:
+        """What comes out of a layer; and the name, alpha and slopes of its activation."""
+
+    def gradient(self, tape: Tape, dy: Array) -> None:
+        """The gradient with respect to that."""
+
+    def inner_gradient(self, tape: Tape, dz: Array) -> None:
+        """The gradient with respect to what a layer's activation is given."""
 
 
 class Tape:
@@ -162,7 +94,10 @@ class Tape:
         memory; those carried are replaced by the final ones after each run. A stateful layer's
         always are.
     keep_weights : bool
-        Whether recurrent layers may go on with the weights that the first run has found.
+        Whether all runs have the same weights, so that what depends on them alone is made once: by
+        `on_weights`, and what kernels pack by the first run.
+    watcher : Watcher, optional
+        Whom layers show what they give.
 
     Attributes
     ----------
@@ -171,6 +106,11 @@ class Tape:
         `contract`.
     in_steps : dict of str to InSteps
         By the same names, their outputs.
+    plans : dict of int to (ndarray, ndarray)
+        By the number of steps, order and offsets of the sequences, which all layers share; see
+        "sequence_plan" in `contract`.
+    on_weights : list
+        With `keep_weights`, calls to run once before all others.
     """
 
     def __init__(
@@ -185,7 +125,9 @@ class Tape:
         memory: Memory | None = None,
         start: str = "own",
         keep_weights: bool = False,
+        watcher: Watcher | None = None,
     ) -> None:
+        self.watcher = watcher
         self.status = status
         self.seed = seed
         self.count = np.zeros(1, np.int64) if count is None else count
@@ -194,13 +136,16 @@ class Tape:
         self.calls: list[Any] = []
         self.keep: list[Any] = []
         self.when_good: list[Any] = []
+        self.on_weights: list[Any] = []
         self.lengths = lengths
         self.memory = Memory() if memory is None else memory
         self.start = start
         self.keep_weights = keep_weights
         self.through_time: dict[str, Array] = {}
         self.in_steps: dict[str, InSteps] = {}
+        self.plans: dict[int, tuple[Array, Array]] = {}
         self.path = ""
+        self._activation: tuple[Array, tuple[str, float, Array | None]] | None = None
         self._workspace = workspace
         self._random_layers = 0
         self._meets = False
@@ -224,6 +169,24 @@ class Tape:
         self._owner[result.ctypes.data] = i
         self.keep.append(result)
         return result
+
+    def state(self, name: str, shape: tuple[int, int], lasting: bool) -> State:
+        """The state of that name at this place of the model, kept as long as the recording."""
+        state = self.memory.state(f"{self.path}{name}", shape, self.dtype, lasting)
+        self.keep.append(state)
+        return state
+
+    def of_weights(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """As `empty`, for what depends on weights alone.
+
+        With `keep_weights` its content stays from run to run: its memory is never that of another
+        array, whatever is released.
+        """
+        if not self.keep_weights:
+            return self.empty(shape, dtype)
+        array = aligned(shape, dtype or self.dtype)
+        self.keep.append(array)
+        return array
 
     def release(self, array: Array) -> None:
         """Say that no later call needs this array's content; its memory may be given out again."""
@@ -277,6 +240,14 @@ class Tape:
         self.calls.append(self.backend.record(kernel, *values))
         self.keep.append(values)
 
+    def call_on_weights(self, kernel: str, *values: Any) -> None:
+        """Record a call that reads weights and arrays `of_weights`, and writes such arrays."""
+        if not self.keep_weights:
+            self.call(kernel, *values)
+            return
+        self.on_weights.append(self.backend.record(kernel, *values))
+        self.keep.append(values)
+
     def call_when_good(self, kernel: str, *values: Any) -> None:
         """Record a call that changes what outlives the step: it runs when nothing has failed."""
         self.when_good.append(self.backend.record(kernel, *values))
@@ -285,6 +256,27 @@ class Tape:
     def python(self, function: Callable[[], None]) -> None:
         """Record a call back into Python, for layers that are written in it."""
         self.calls.append(function)
+
+    def activated(self, y: Array, activation: str, alpha: float, slope: Array | None) -> None:
+        """Say what activation has given y, with its slopes where those are kept."""
+        self._activation = y, (activation, alpha, slope)
+
+    def see_output(self, y: Array) -> None:
+        """Show what the layer at `path` gives."""
+        known, self._activation = self._activation, None
+        if self.watcher is not None:
+            own = known is not None and known[0] is y
+            self.watcher.output(self, y, known[1] if known is not None and own else None)
+
+    def see_gradient(self, dy: Array) -> None:
+        """Show the gradient with respect to what the layer at `path` gives."""
+        if self.watcher is not None:
+            self.watcher.gradient(self, dy)
+
+    def see_inner_gradient(self, dz: Array) -> None:
+        """Show the gradient with respect to what its activation is given."""
+        if self.watcher is not None:
+            self.watcher.inner_gradient(self, dz)
 
     def good(self) -> None:
         """Here a step is known to be good; what waits for that runs next."""

@@ -146,7 +146,8 @@ def lr_range_test(
     if name is not None:
         raise ValueError(f"layer {name} is stateful: rows drawn at random do not go on from others")
     trainer.model.fit_input(X, again=False, lengths=lengths)
-    data = trainer.samples(trainer.model.checked("X", X), y, sample_weight, lengths)
+    rows = trainer.model.checked("X", X, lengths=lengths)
+    data = trainer.samples(rows, y, sample_weight, lengths)
     size = min(checks.count("batch_size", batch_size), len(data.x))
 
     losses: list[float] = []

@@ -11,9 +11,11 @@ from fastgrad import backends
 from fastgrad.arena import Array, aligned
 from fastgrad.backends import Backend
 from fastgrad.feeding import Batch, Feed, Segment, gather
+from fastgrad.health.probe import Probe
 from fastgrad.model import Sequential
 from fastgrad.penalties import Penalty
 from fastgrad.program import Tape, Workspace
+from fastgrad.recent import Recent
 from fastgrad.samples import Samples
 from fastgrad.snapshot import Snapshot, of_step
 from fastgrad.updates import Update
@@ -32,9 +34,13 @@ class Recorder:
         Of all that is random in the layers.
     penalties : sequence of Penalty
         Added to the loss of each minibatch.
+    watched : bool
+        Whether steps leave statistics behind.
 
     Attributes
     ----------
+    probe : Probe or None
+        Where they do.
     step, batches : int64[1]
         Steps and minibatches done.
     cursor : int64[1]
@@ -61,6 +67,7 @@ class Recorder:
         accumulate: int,
         seed: int,
         penalties: Sequence[Penalty] = (),
+        watched: bool = False,
     ) -> None:
         self.model = model
         self.penalties = penalties
@@ -74,29 +81,23 @@ class Recorder:
         self.loss = np.zeros(1)
         self.total = np.zeros(2)
         self.total_before = np.zeros(2)
+        self.probe = Probe(model, self.step, self.loss) if watched else None
         several = accumulate > 1
         self.sum = aligned(model.flat_grads.size if several else 0, model.dtype)
         self.before = aligned(model.flat_buffers.size if several else 0, model.dtype)
         self.failure: Snapshot | None = None
         self._workspace = Workspace()
-        self._batches: dict[Any, Batch] = {}
-        self._singles: dict[Any, Any] = {}
+        self._batches: Recent[Batch] = Recent(8)
         self._endings: dict[str, tuple[list[Any], list[Any], list[Any]]] = {}
         self._feed: Feed | None = None
 
     def batch(self, rows: int, samples: Samples, start: str = "own") -> Batch:
-        """The recording for minibatches of so many rows; one of the last eight, or a new one.
+        """The recording for minibatches of so many rows; one of the eight used last, or a new one.
 
         `start` is that of `Tape`.
         """
-        backend = backends.active()
-        key = (rows, samples.kind, start, backend.name)
-        if key not in self._batches:
-            if len(self._batches) >= 8:
-                self._batches.pop(next(iter(self._batches)))
-                self._singles.clear()
-            self._batches[key] = self._record(rows, samples, start)
-        return self._batches[key]
+        key = (rows, samples.kind, start, backends.active().name)
+        return self._batches.get(key, lambda: self._record(rows, samples, start))
 
     def _record(self, rows: int, samples: Samples, start: str) -> Batch:
         lengths = None if samples.lengths is None else np.zeros(rows, np.int64)
@@ -110,6 +111,7 @@ class Recorder:
             lengths,
             self.model._memory,
             start,
+            watcher=self.probe,
         )
         x, target, *weight = (
             tape.empty((rows, *given.shape[1:]), given.dtype)
@@ -121,6 +123,8 @@ class Recorder:
         backward(samples.loss.record(tape, z, target, own_weight, self.loss), False)
         for penalty in self.penalties:
             penalty.record(tape, self.model, self.loss)
+        if self.probe is not None:
+            self.probe.close(tape)
         calls = tape.take()
         tape.good()
         counted = None
@@ -175,7 +179,7 @@ class Recorder:
     def single(self, batch: Batch) -> Any:
         """The program of a minibatch that is not gathered: a step, or where several minibatches
         make one, its part of it."""
-        if id(batch) not in self._singles:
+        if batch.single is None:
             calls = list(batch.calls)
             commit = len(calls)
             if self.accumulate == 1:
@@ -183,9 +187,9 @@ class Recorder:
                 calls += clips + batch.closing + update
             else:
                 calls += batch.closing
-            program = backends.active().program([calls], self.status, batch.tape.keep, [commit])
-            self._singles[id(batch)] = program
-        return self._singles[id(batch)]
+            backend, keep = batch.tape.backend, batch.tape.keep
+            batch.single = backend.program([calls], self.status, keep, [commit])
+        return batch.single
 
     def ending(self) -> Any:
         """The program of the end of a step, for a gradient that is there already."""
@@ -220,9 +224,9 @@ class Recorder:
             tape = Tape(
                 backend, self._workspace, self.model.dtype, self.status, self.seed, self.step
             )
-            self.update.record_clips(tape)
+            self.update.record_clips(tape, self.probe)
             clips = tape.take()
-            self.update.record_step(tape, self.step)
+            self.update.record_step(tape, self.step, self.probe)
             self._endings[backend.name] = clips, tape.take(), tape.keep
         clips, update, _ = self._endings[backend.name]
         return clips, update

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from fastgrad.fitting import Data
+    from fastgrad.run_data import Data
 
 Callback: TypeAlias = "Callable[[Run], object]"
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from fastgrad import checks, losses
+from fastgrad import checks, losses, padding
 from fastgrad.arena import Array
 from fastgrad.losses import Loss
 
@@ -77,28 +75,27 @@ def checked(
     if sequences and lengths is not None:
         if outputs[1] != x.shape[1]:
             raise ValueError(f"lengths are of {x.shape[1]} steps, but outputs have {outputs[1]}")
-        y = _without_padding(checks.real_array("y", y), lengths)
+        y = padding.cleared(checks.real_array("y", y), lengths)
     own_loss = losses.for_targets(loss, y, outputs)
     target = own_loss.targets(y, outputs, dtype)
     weight = None
     if sample_weight is not None:
-        shapes = (outputs[:1], outputs[:2]) if sequences else (outputs[:1],)
-        weight = checks.weights("sample_weight", sample_weight, shapes, dtype)
-        if weight.ndim > 1 and lengths is not None:
-            weight = _without_padding(weight, lengths)
+        weight = _weights(sample_weight, outputs, dtype, lengths if sequences else None)
     return Samples(x, target, own_loss, weight, lengths)
 
 
-def _without_padding(values: Array, lengths: Array) -> Array:
-    """Values (N, T, ...) with zeros for what lies behind the lengths; themselves if they have them.
+def _weights(given: Any, outputs: tuple[int, ...], dtype: Any, lengths: Array | None) -> Array:
+    """Of rows, or of all steps, 0 in the padding; `lengths` are those of outputs."""
+    shapes = (outputs[:1], outputs[:2]) if len(outputs) > 2 else (outputs[:1],)
+    values = padding.cleared(checks.real_array("sample_weight", given), lengths)
+    none = lengths is not None and not lengths.any()
+    weight = checks.weights("sample_weight", values, shapes, dtype, all_zero=none)
+    if lengths is not None and not none and not weight[lengths > 0].any():
+        raise ValueError("sample_weight is 0 for all sequences that have steps")
+    return weight
 
-    Values of another shape are left to those who say so.
-    """
-    if values.ndim < 2 or len(values) != len(lengths):
-        return values
-    padding = np.arange(values.shape[1]) >= lengths[:, None]
-    if not values[padding].any():
-        return values
-    found = values.copy()
-    found[padding] = 0
-    return found
+
+def refuse_empty(outputs: tuple[int, ...], lengths: Array | None) -> None:
+    """Raise ValueError where outputs are sequences of which no step counts."""
+    if len(outputs) > 2 and lengths is not None and not lengths.any():
+        raise ValueError("lengths are all 0: no step counts")

@@ -9,8 +9,9 @@ import numpy as np
 from fastgrad import backends, checks
 from fastgrad.arena import Array
 from fastgrad.containers import record_all
-from fastgrad.program import Memory, Tape, Workspace
+from fastgrad.program import Tape, Workspace
 from fastgrad.recurrent.models import recurrent_layers
+from fastgrad.states import Memory
 
 if TYPE_CHECKING:
     from fastgrad.model import Sequential
@@ -62,7 +63,7 @@ class Session:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take the model's present weights; the state stays."""
+        """Take the model's present weights, and make what depends on them; the state stays."""
         backend, model = backends.active(), self.model
         tape = Tape(
             backend,
@@ -77,6 +78,9 @@ class Session:
         own = {name: array.copy() for name, array in {**model.params, **model.buffers}.items()}
         self._y, _, _ = record_all(model.layers, tape, self._x, own, {}, train=False)
         tape.good()
+        if tape.on_weights:
+            once = backend.program([tape.on_weights], np.zeros(1, np.int64), tape.keep)
+            once.run([1], self._threads)
         self._call = backend.program([tape.take()], np.zeros(1, np.int64), tape.keep).call
 
     def reset(self) -> None:

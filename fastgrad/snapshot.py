@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,9 @@ from fastgrad.feeding import Batch, Feed
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 from fastgrad.penalties import Penalty
-from fastgrad.program import Memory
 
 if TYPE_CHECKING:
+    from fastgrad.health import Measurements
     from fastgrad.recording import Recorder
 
 KEPT = 20  # steps before the failed one whose rows are remembered
@@ -42,8 +42,8 @@ class Snapshot:
         What recurrent layers start from; see `Tape`.
     starts : ndarray of int64, (N,), or None
         Of a window of longer sequences: the time of its first step.
-    states : list of (str, bool, ndarray)
-        Name, whether it lasts, and initial value of the states of recurrent layers.
+    states : dict of str to ndarray, (N, units)
+        What recurrent layers start from, as far as that is in the model's memory.
     steps : int
         Optimizer steps done before.
     rate : float or None
@@ -55,6 +55,8 @@ class Snapshot:
         The rows of X that the minibatch is made of.
     recent : list of (int, ndarray)
         Step and rows of good steps right before, the last one at the end.
+    history : Measurements or None
+        Of the steps before, where the trainer measures.
     """
 
     model: Sequential
@@ -70,20 +72,13 @@ class Snapshot:
     penalties: Sequence[Penalty] = ()
     start: str = "own"
     starts: Array | None = None
-    states: list[tuple[str, bool, Array]] = field(default_factory=list)
+    states: Mapping[str, Array] = field(default_factory=dict)
     steps: int = 0
     rate: float | None = None
     optimizer_state: list[tuple[int, dict[str, Array]]] = field(default_factory=list)
     rows: Array | None = None
     recent: list[tuple[int, Array]] = field(default_factory=list)
-
-    def memory(self) -> Memory:
-        """A memory with the states."""
-        found = Memory()
-        for name, lasting, initial in self.states:
-            shape = initial.shape[0], initial.shape[1]
-            found.state(name, shape, initial.dtype, lasting).initial[...] = initial
-        return found
+    history: Measurements | None = None
 
 
 def of_step(
@@ -113,6 +108,8 @@ def of_step(
         rows=_copied(rows),
         recent=[(step, own.copy()) for step, own in recent],
     )
+    if recorder.probe is not None:
+        found.history = recorder.probe.read(max(found.steps - KEPT, 0), found.steps)
     if not np.isfinite(model.flat_params).all():
         for group in update.groups:
             vectors = {
@@ -124,10 +121,10 @@ def of_step(
     return found
 
 
-def states_of(model: Sequential, sequences: int) -> list[tuple[str, bool, Array]]:
+def states_of(model: Sequential, sequences: int) -> dict[str, Array]:
     """What recurrent layers start from, for as many sequences."""
     known = model._memory.of(sequences).items()
-    return [(name, state.lasting, state.initial.copy()) for name, state in known]
+    return {name: state.initial.copy() for name, state in known}
 
 
 def rows_before(feed: Feed, done: int, steps: int, good: int) -> list[tuple[int, Array]]:

@@ -3,47 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from fastgrad import (
-    backends,
-    checks,
-    clipping,
-    full_batch,
-    losses,
-    penalties,
-    policies,
-    samples,
-    streaming,
-    truncated,
-)
+from fastgrad import backends, checks, full_batch, padding, samples, streaming, truncated
 from fastgrad.arena import Array
-from fastgrad.clipping import ClipReport
-from fastgrad.constraints import Constraint
+from fastgrad.assembly import Assembly
 from fastgrad.data.file_rows import FileRows
-from fastgrad.feeding import Batch, Feed, Held
-from fastgrad.losses import Loss
-from fastgrad.model import Sequential
-from fastgrad.optimizers import LBFGS, Optimizer
-from fastgrad.penalties import Penalty
-from fastgrad.policies import Guard
+from fastgrad.feeding import Batch, Feed
+from fastgrad.optimizers import LBFGS
 from fastgrad.program import Tape, Workspace
-from fastgrad.recording import Recorder
 from fastgrad.recurrent import models
 from fastgrad.samples import Samples
-from fastgrad.schedules import Schedule
-from fastgrad.stepping import Stepper
-from fastgrad.updates import Update
-
-if TYPE_CHECKING:
-    from fastgrad.health import Measurements, Provenance
 
 
-class Trainer:
+class Trainer(Assembly):
     """Trains a model, a minibatch or a whole epoch per call.
 
     Parameters
@@ -93,148 +69,12 @@ class Trainer:
         The account of steps that were not finite.
     """
 
-    def __init__(
-        self,
-        model: Sequential,
-        loss: Any,
-        optimizer: Any = "adam",
-        clip: Any = None,
-        rng: Any = None,
-        *,
-        schedule: Any = None,
-        per_layer: Any = None,
-        accumulate: int = 1,
-        average: float | None = None,
-        on_nonfinite: Any = "raise",
-        total_steps: int | None = None,
-        regularizers: Any = None,
-        constraints: Any = None,
-    ) -> None:
-        if not isinstance(model, Sequential):
-            raise TypeError(f"model must be a fastgrad.Sequential, got {type(model).__name__}")
-        self.model = model
-        self._loss_function: Loss = losses.get(loss)
-        self._update = Update(model, optimizer, clip, schedule, per_layer, average, constraints)
-        self._penalties = penalties.get(regularizers, model)
-        self.accumulate = checks.count("accumulate", accumulate)
-        policy = policies.get(on_nonfinite)
-        if isinstance(self.optimizer, LBFGS):
-            full_batch.refuse(self._update, policy, self.accumulate)
-        self.rng = checks.generator(rng)
-        # of both, so that a second trainer of the same model does not drop the same again
-        seed = model._seed ^ checks.seed_of(self.rng)
-        self._recorder = Recorder(model, self._update, self.accumulate, seed, self._penalties)
-        total = None if total_steps is None else checks.count("total_steps", total_steps)
-        self._stepper = Stepper(model, self._update, self._recorder, policy, total)
-        self._held = Held()
-        self._finite: tuple[Any, ...] = ()
-
-    # Recorded programs hold on to these: others need another trainer.
-
-    @property
-    def loss(self) -> Loss:
-        """What is minimized."""
-        return self._loss_function
-
-    @property
-    def optimizer(self) -> Optimizer:
-        """What makes the updates; its hyperparameters may be changed between steps."""
-        return self._update.optimizer
-
-    @property
-    def clips(self) -> tuple[clipping.Clip, ...]:
-        """What the gradient goes through before the update."""
-        return self._update.clips
-
-    @property
-    def regularizers(self) -> tuple[Penalty, ...]:
-        """What is added to the loss."""
-        return self._penalties
-
-    @property
-    def constraints(self) -> tuple[Constraint, ...]:
-        """What holds for the weights after each update."""
-        return self._update.constraints
-
-    @property
-    def schedule(self) -> Schedule | None:
-        """What the learning rate follows."""
-        return self._update.schedule
-
-    @property
-    def per_layer(self) -> Mapping[str, Any]:
-        """Settings of the optimizer for some parameters, by name."""
-        return self._update.per_layer
-
-    @property
-    def average_decay(self) -> float | None:
-        """Decay of the average of the parameters, if there is one."""
-        return self._update.decay
-
-    @property
-    def state(self) -> dict[str, Array]:
-        """The optimizer's state vectors, by name."""
-        return self._update.state
-
-    @property
-    def rate(self) -> float:
-        """The learning rate of the last step."""
-        return self._update.rate
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps done."""
-        return int(self._recorder.step[0])
-
-    def clip_reports(self, epoch: bool = False) -> list[ClipReport]:
-        """The account of every clip, in the order in which they act; see `ClipReport`.
-
-        Parameters
-        ----------
-        epoch : bool
-            Whether that of the present or last epoch alone is wanted.
-        """
-        pairs = zip(self.clips, self._update.clip_state, strict=True)
-        return [clip.read(state, epoch) for clip, state in pairs]
-
-    @property
-    def guard(self) -> Guard:
-        """The account of steps that were not finite."""
-        return self._stepper.guard
-
-    @property
-    def stepper(self) -> Stepper:
-        """What runs the steps, for callbacks that save or watch them."""
-        return self._stepper
-
-    def arrays(self) -> dict[str, Array]:
-        """Everything that good steps change, as live arrays by name."""
-        return self._stepper.arrays()
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Have the model's parameters be their average, if there is one, until the block ends."""
-        with self._update.swapped(self.steps > 0 and not self._update.averaged):
-            yield
-
-    @contextmanager
-    def raw(self) -> Iterator[None]:
-        """Within `averaged`, have the parameters be themselves until this block ends."""
-        with self._update.swapped(self._update.averaged):
-            yield
-
     def every(self, steps: int, function: Callable[[], object]) -> None:
         """Have a function called within epochs, after each so many steps of one.
 
         Not in those with `bptt`.
         """
         self._stepper.pauses.append((checks.count("steps", steps), function))
-
-    def keep_average(self) -> None:
-        """Have the parameters be their average, if there is one, from now on."""
-        mean = self._update.mean
-        if mean is not None and self.steps:
-            self.model.flat_params[...] = mean
 
     def step(self, x: Any, y: Any, sample_weight: Any = None, lengths: Any = None) -> float:
         """Train on one minibatch.
@@ -247,7 +87,8 @@ class Trainer:
         sample_weight : array-like (N,), optional
             Of rows; where outputs are sequences, (N, T) gives each step its own.
         lengths : array-like (N,), optional
-            How many steps of each sequence count; what x and y hold after them means nothing.
+            How many steps of each sequence count; what x, y and sample_weight hold after them may
+            be anything. The model gets zeros there, or the index 0.
 
         Returns
         -------
@@ -263,7 +104,8 @@ class Trainer:
             For a loss or gradient that is not finite; the parameters are those before the step.
         """
         self._refuse_averaged()
-        own = self.samples(self.model.checked("x", x), y, sample_weight, lengths)
+        rows = self.model.checked("x", x, lengths=lengths)
+        own = self.samples(rows, y, sample_weight, lengths, may_be_empty=True)
         self._refuse_parts()
         self._stepper.single(self.filled(own))
         return float(self._recorder.loss[0])
@@ -298,7 +140,9 @@ class Trainer:
             the one before it ended and makes an optimizer step, whose gradients end where it
             begins. Memory does not grow with T then. Where outputs are no sequences there is one
             step, for the last `bptt` steps of each sequence; the windows before them only run
-            forward, as in prediction. Windows in which nothing counts are left out.
+            forward, as in prediction. So do windows in which nothing counts, and those whose step
+            `on_nonfinite` leaves out: the next one goes on from where they end, unless that is not
+            finite, which ends the sequences of the minibatch.
 
         Returns
         -------
@@ -310,7 +154,8 @@ class Trainer:
         Raises
         ------
         ValueError, TypeError, GradientError
-            As `step`. KeyboardInterrupt stops between two steps and leaves a usable model.
+            As `step`, and where outputs are sequences of which no step counts. KeyboardInterrupt
+            stops between two steps and leaves a usable model.
         """
         self._refuse_averaged()
         size = checks.count("batch_size", batch_size)
@@ -319,13 +164,13 @@ class Trainer:
             checks.only("FileRows", y=y, **others)
             self.refuse_reordering(len(X), size, shuffle)
             return streaming.epoch(self, X, size, shuffle)
-        rows = self.model.checked("X", X, check_finite=False)
+        rows = self.model.checked("X", X, check_finite=False, lengths=lengths)
         given = self.samples(rows, y, sample_weight, lengths)
         self.refuse_reordering(len(rows), size, shuffle)
-        self._check_finite_once(X, rows)
+        self._held.check_finite("X", X, rows)
         if bptt is not None:
             return truncated.epoch(self, given, size, shuffle, bptt)
-        own = self._held_samples(given, X, y, sample_weight)
+        own = self._held.samples(given, X, y, sample_weight)
         if isinstance(self.optimizer, LBFGS):
             batch = self.filled(own)
             with self._stepper.epoch():
@@ -358,6 +203,11 @@ class Trainer:
         batch_size : int, optional
             As for `Sequential.predict`. Stateful layers start from zeros, and go on afterwards from
             where they were.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `epoch`.
         """
         with self.model._memory.aside():
             z = self.model.predict(X, batch_size, lengths=lengths)
@@ -368,6 +218,8 @@ class Trainer:
         steps = None
         if lengths is not None and z.ndim > 2:
             steps = checks.lengths("lengths", lengths, z.shape, z.ndim)
+            samples.refuse_empty(z.shape, steps)
+            z = padding.cleared(z, steps)
         dtype = self.model.dtype
         own = samples.checked(self.loss, z, z.shape, dtype, y, sample_weight, steps)
         tape = Tape(backends.active(), Workspace(), dtype, lengths=steps)
@@ -377,44 +229,24 @@ class Trainer:
         program.run([1], backends.num_threads())
         return float(value[0])
 
-    def provenance(self, history: Measurements | None = None) -> Provenance | None:
-        """Where the last step that failed, or was left out, first met a number that is not finite.
-
-        Its minibatch is run once more, from what the step began with; nothing that outlives it
-        changes.
-
-        Parameters
-        ----------
-        history : Measurements, optional
-            Of the steps before, to be shown with it.
-
-        Returns
-        -------
-        Provenance or None
-            None where no step has failed, or where its passes are finite now.
-        """
-        from fastgrad.health.provenance import of_snapshot  # which looks at training from above
-
-        failure = self._recorder.failure
-        return None if failure is None else of_snapshot(failure, history)
-
-    def gradient_norm(self) -> float:
-        """Norm of the whole gradient of the last step, in float64, after clipping.
-
-        NaN after a step that was not finite.
-        """
-        if self.guard.bad and not self.guard.good:
-            return math.nan
-        return math.sqrt(float(np.einsum("i,i->", *[self.model.flat_grads] * 2, dtype=np.float64)))
-
     def samples(
-        self, rows: Array, y: Any, sample_weight: Any = None, lengths: Any = None
+        self,
+        rows: Array,
+        y: Any,
+        sample_weight: Any = None,
+        lengths: Any = None,
+        may_be_empty: bool = False,
     ) -> Samples:
-        """Rows that the model has checked, with what belongs to them, which is checked here."""
+        """Rows that the model has checked, with what belongs to them, which is checked here.
+
+        Some step must count, unless they `may_be_empty`.
+        """
         steps = None
         if lengths is not None:
             steps = self.model.checked_lengths("lengths", lengths, rows.shape)
         outputs, dtype = self.model.output_shape(rows.shape), self.model.dtype
+        if not may_be_empty:
+            samples.refuse_empty(outputs, steps)
         return samples.checked(self.loss, rows, outputs, dtype, y, sample_weight, steps)
 
     def refuse_reordering(self, rows: int, size: int, shuffle: bool) -> None:
@@ -434,36 +266,11 @@ class Trainer:
         if self._update.averaged:
             raise RuntimeError("within averaged() the parameters are their average: train after it")
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError(
-            "a Trainer points into memory and cannot be copied or pickled: copy or save its model, "
-            "or keep the run with Checkpoint"
-        )
-
-    def _check_finite_once(self, given: Any, rows: Array) -> None:
-        """The same array need not be searched at every epoch: training itself would notice."""
-        seen = (id(given), rows.shape, rows.ctypes.data if rows is given else None)
-        if seen != self._finite or rows is not given:
-            checks.finite("X", rows)
-            self._finite = seen
-
     def filled(self, given: Samples, start: str = "own") -> Batch:
         """The recording for as many rows, with these in it; `start` is that of `Tape`."""
         batch = self._recorder.batch(len(given.x), given, start)
         batch.fill(given)
         return batch
-
-    def _held_samples(self, found: Samples, X: Any, y: Any, weight: Any) -> Samples:
-        """The same in places of their own, unless they are what the user has given."""
-        hold = self._held.hold
-        # what indexes memory nobody may change once it has been checked
-        return Samples(
-            hold("X", None if self.model.indices is not None else X, found.x),
-            hold("y", None if found.loss.labels else y, found.target),
-            found.loss,
-            None if found.weight is None else hold("sample_weight", weight, found.weight),
-            None if found.lengths is None else hold("lengths", None, found.lengths),
-        )
 
     def ordered(self, given: Samples, size: int, shuffle: bool) -> Feed:
         """The program of a pass over these arrays, with the order of rows."""

@@ -72,7 +72,12 @@ def steps_of_epoch(rows: int, size: int, longest: int, bptt: int, sequences: boo
 
 
 def _each_window(trainer: Trainer, samples: Samples, rows: Array, steps: int) -> None:
-    """Sequences as outputs: a step for each window in which something counts."""
+    """Sequences as outputs: a step for each window in which something counts.
+
+    A window whose step was left out since a loss or gradient was not finite runs forward again, as
+    one in which nothing counts does, so that the next one goes on from where it ends. If that is
+    not finite either, the rest of these sequences is left out.
+    """
     for start in range(0, samples.x.shape[1], steps):
         part = slice(start, start + steps)
         lengths = _within(samples.lengths, rows, start, steps)
@@ -86,9 +91,11 @@ def _each_window(trainer: Trainer, samples: Samples, rows: Array, steps: int) ->
             window = replace(
                 samples, x=x, target=samples.target[rows, part], weight=weight, lengths=lengths
             )
-            _step(trainer, window, np.full(len(rows), start), rows)
-        else:
-            run(trainer.model, x, lengths, start="carried")
+            if _step(trainer, window, np.full(len(rows), start), rows):
+                continue
+        run(trainer.model, x, lengths, start="carried")
+        if not all(np.isfinite(state).all() for state in trainer.model.states.values()):
+            return
 
 
 def _last_steps(trainer: Trainer, samples: Samples, rows: Array, steps: int) -> None:
@@ -128,7 +135,10 @@ def _counts(weight: Array | None, lengths: Array | None) -> bool:
     return bool((live if lengths is None else live & (lengths > 0)).any())
 
 
-def _step(trainer: Trainer, window: Samples, starts: Array, rows: Array) -> None:
+def _step(trainer: Trainer, window: Samples, starts: Array, rows: Array) -> bool:
+    """Train on a window; return whether that was possible."""
     batch = trainer.filled(window, start="carried")
     batch.starts = starts
+    left_out = trainer.guard.bad
     trainer.stepper.single(batch, rows)
+    return trainer.guard.bad == left_out

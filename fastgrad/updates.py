@@ -14,6 +14,7 @@ import numpy as np
 from fastgrad import checks, clipping, naming, optimizers, schedules
 from fastgrad.arena import Array, Part, aligned
 from fastgrad.constraints import get as constraints_of
+from fastgrad.health.probe import Probe
 from fastgrad.model import Sequential
 from fastgrad.optimizers import Optimizer
 from fastgrad.program import Tape
@@ -179,14 +180,16 @@ class Update:
         for clip, state in zip(self.clips, self.clip_state, strict=True):
             clip.begin_epoch(state)
 
-    def record_clips(self, tape: Tape) -> None:
+    def record_clips(self, tape: Tape, probe: Probe | None = None) -> None:
         """Record what changes the gradient."""
         model = self.model
+        if probe is not None and self.clips:
+            probe.before_clips(tape, model.flat_grads)
         flat, places = (model.flat_grads, model.flat_params), (model.parts, model.layer_starts())
         for clip, state in zip(self.clips, self.clip_state, strict=True):
             clip.record(tape, *flat, *places, state)
 
-    def record_step(self, tape: Tape, step: Array) -> None:
+    def record_step(self, tape: Tape, step: Array, probe: Probe | None = None) -> None:
         """Record the update of the parameters and of their average, and the count of steps."""
         params, grads = self.model.flat_params, self.model.flat_grads
         if self.schedule is not None:
@@ -195,7 +198,13 @@ class Update:
         for row, group in zip(self._hyper, self.groups, strict=True):
             own = slice(group.start, group.stop)
             optimizer = group.configured(self.optimizer)
-            optimizer.record(tape, grads[own], params[own], group.state, row, step, group.parts)
+            pieces = grads[own], params[own], group.state, row, step, group.parts
+            if probe is None:
+                optimizer.record(tape, *pieces)
+            else:
+                probe.update(tape, optimizer, *pieces, group.start, bool(self.clips))
+        if probe is not None:
+            probe.close_update(tape, self._hyper.reshape(-1)[:1])
         for constraint in self.constraints:
             constraint.record(tape, self.model)
         if self.mean is not None:

@@ -3,12 +3,43 @@ from libc.math cimport pow, sqrt
 
 from _core cimport Team, cnp, int64_t, ptrdiff_t, real, team_share
 from _math cimport absolute, square_root
-from _optimizer cimport BLOCK, Pass, recorded
+from _optimizer cimport BLOCK, Pass, power, recorded
 
 cnp.import_array()
 
 
+cdef extern from "fg_update.h" nogil:
+    void fg_adam_f32(const float *g, float *p, float *mean, float *square, ptrdiff_t n,
+                     const double *numbers, double *seen, double *moved)
+    void fg_adam_f64(const double *g, double *p, double *mean, double *square, ptrdiff_t n,
+                     const double *numbers, double *seen, double *moved)
+
+
 cdef void run_adam(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Pass *a = <const Pass *>args
+    cdef const real *g = <const real *>a.g
+    cdef real *p = <real *>a.p
+    cdef real *mean = <real *>a.first
+    cdef real *square = <real *>a.second
+    cdef double lr = a.hyper[0] * a.hyper[6], decay = a.hyper[4], t = <double>(a.step[0] + 1)
+    cdef double[9] numbers
+    cdef ptrdiff_t low, high
+    numbers[0] = lr / (1 - power(a, 0, a.hyper[1], t))
+    numbers[1], numbers[2] = a.hyper[1], 1 - a.hyper[1]
+    numbers[3], numbers[4] = a.hyper[2], 1 - a.hyper[2]
+    numbers[5], numbers[6] = 1 / sqrt(1 - power(a, 1, a.hyper[2], t)), a.hyper[3]
+    numbers[7], numbers[8] = decay, 1
+    if a.hyper[5] != 0:
+        numbers[7], numbers[8] = 0, 1 - lr * decay
+    team_share(team, a.P, BLOCK, &low, &high)
+    g, p, mean, square = g + low, p + low, mean + low, square + low
+    if real is float:
+        fg_adam_f32(g, p, mean, square, high - low, numbers, a.seen, a.moved)
+    else:
+        fg_adam_f64(g, p, mean, square, high - low, numbers, a.seen, a.moved)
+
+
+cdef void run_amsgrad(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Pass *a = <const Pass *>args
     cdef const real *g = <const real *>a.g
     cdef real *p = <real *>a.p
@@ -18,40 +49,29 @@ cdef void run_adam(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef double lr = a.hyper[0] * a.hyper[6], decay = a.hyper[4], t = <double>(a.step[0] + 1)
     cdef real beta1 = <real>a.hyper[1], beta2 = <real>a.hyper[2], eps = <real>a.hyper[3]
     cdef real rest1 = <real>(1 - a.hyper[1]), rest2 = <real>(1 - a.hyper[2])
-    cdef real rate = <real>(lr / (1 - pow(a.hyper[1], t)))
-    cdef real correction = <real>(1 / sqrt(1 - pow(a.hyper[2], t)))
+    cdef real rate = <real>(lr / (1 - power(a, 0, a.hyper[1], t)))
+    cdef real correction = <real>(1 / sqrt(1 - power(a, 1, a.hyper[2], t)))
     cdef real shrink = 1, coupled = <real>decay, d, m, s
     cdef ptrdiff_t i, low, high
     team_share(team, a.P, BLOCK, &low, &high)
     if a.hyper[5] != 0:
         shrink, coupled = <real>(1 - lr * decay), 0
-    if largest != NULL:
-        for i in range(low, high):
-            d = g[i] + coupled * p[i]
-            m = beta1 * mean[i] + rest1 * d
-            s = beta2 * square[i] + rest2 * d * d
-            mean[i], square[i] = m, s
-            s = largest[i] if largest[i] > s else s
-            largest[i] = s
-            p[i] = shrink * p[i] - rate * m / (square_root(s) * correction + eps)
-    elif decay == 0:  # two operations less, which the plain pass has no room for
-        for i in range(low, high):
-            m = beta1 * mean[i] + rest1 * g[i]
-            s = beta2 * square[i] + rest2 * g[i] * g[i]
-            mean[i], square[i] = m, s
-            p[i] -= rate * m / (square_root(s) * correction + eps)
-    else:
-        for i in range(low, high):
-            d = g[i] + coupled * p[i]
-            m = beta1 * mean[i] + rest1 * d
-            s = beta2 * square[i] + rest2 * d * d
-            mean[i], square[i] = m, s
-            p[i] = shrink * p[i] - rate * m / (square_root(s) * correction + eps)
+    for i in range(low, high):
+        d = g[i] + coupled * p[i]
+        m = beta1 * mean[i] + rest1 * d
+        s = beta2 * square[i] + rest2 * d * d
+        mean[i], square[i] = m, s
+        s = largest[i] if largest[i] > s else s
+        largest[i] = s
+        p[i] = shrink * p[i] - rate * m / (square_root(s) * correction + eps)
 
 
-def adam(g, hyper, step, p, mean, square, largest):
+def adam(g, hyper, step, blocks, p, mean, square, largest, seen, moved):
+    if largest is not None:
+        return recorded(<void *>run_amsgrad[float], <void *>run_amsgrad[double], 8,
+                        g, hyper, step, p, mean, square, largest, blocks, seen, moved)
     return recorded(<void *>run_adam[float], <void *>run_adam[double], 8,
-                    g, hyper, step, p, mean, square, largest)
+                    g, hyper, step, p, mean, square, None, blocks, seen, moved, True)
 
 
 cdef void run_adamax(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -62,7 +82,7 @@ cdef void run_adamax(const void *args, Team *team, real *scratch) noexcept nogil
     cdef real *largest = <real *>a.second
     cdef real beta1 = <real>a.hyper[1], beta2 = <real>a.hyper[2], eps = <real>a.hyper[3]
     cdef real rest1 = <real>(1 - a.hyper[1]), decay = <real>a.hyper[4], d, m, s
-    cdef real rate = <real>(a.hyper[0] / (1 - pow(a.hyper[1], <double>(a.step[0] + 1))))
+    cdef real rate = <real>(a.hyper[0] / (1 - power(a, 0, a.hyper[1], <double>(a.step[0] + 1))))
     cdef ptrdiff_t i, low, high
     team_share(team, a.P, BLOCK, &low, &high)
     for i in range(low, high):
@@ -74,9 +94,9 @@ cdef void run_adamax(const void *args, Team *team, real *scratch) noexcept nogil
         p[i] -= rate * m / s
 
 
-def adamax(g, hyper, step, p, mean, largest):
+def adamax(g, hyper, step, blocks, p, mean, largest, seen, moved):
     return recorded(<void *>run_adamax[float], <void *>run_adamax[double], 8,
-                    g, hyper, step, p, mean, largest)
+                    g, hyper, step, p, mean, largest, None, blocks, seen, moved)
 
 
 cdef double mu_product(double beta1, double momentum_decay, int64_t t) noexcept nogil:
@@ -97,6 +117,17 @@ cdef double mu_product(double beta1, double momentum_decay, int64_t t) noexcept 
     return product
 
 
+cdef double mu_product_once(const Pass *a) noexcept nogil:
+    """That of the steps before, once for all blocks of a pass."""
+    cdef double found
+    if a.powers != NULL and a.powers[2] >= 0:
+        return a.powers[2]
+    found = mu_product(a.hyper[1], a.hyper[6], a.step[0])
+    if a.powers != NULL:
+        a.powers[2] = found
+    return found
+
+
 cdef void run_nadam(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Pass *a = <const Pass *>args
     cdef const real *g = <const real *>a.g
@@ -104,14 +135,14 @@ cdef void run_nadam(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef real *mean = <real *>a.first
     cdef real *square = <real *>a.second
     cdef double lr = a.hyper[0], decay = a.hyper[4], t = <double>(a.step[0] + 1)
-    cdef double before = mu_product(a.hyper[1], a.hyper[6], a.step[0])
+    cdef double before = mu_product_once(a)
     cdef double mu = a.hyper[1] * (1 - 0.5 * pow(0.96, t * a.hyper[6]))
     cdef double next_mu = a.hyper[1] * (1 - 0.5 * pow(0.96, (t + 1) * a.hyper[6]))
     cdef real of_gradient = <real>(lr * (1 - mu) / (1 - before * mu))
     cdef real of_mean = <real>(lr * next_mu / (1 - before * mu * next_mu))
     cdef real beta1 = <real>a.hyper[1], beta2 = <real>a.hyper[2], eps = <real>a.hyper[3]
     cdef real rest1 = <real>(1 - a.hyper[1]), rest2 = <real>(1 - a.hyper[2])
-    cdef real correction = <real>(1 / sqrt(1 - pow(a.hyper[2], t)))
+    cdef real correction = <real>(1 / sqrt(1 - power(a, 1, a.hyper[2], t)))
     cdef real shrink = 1, coupled = <real>decay, d, m, s
     cdef ptrdiff_t i, low, high
     team_share(team, a.P, BLOCK, &low, &high)
@@ -126,9 +157,9 @@ cdef void run_nadam(const void *args, Team *team, real *scratch) noexcept nogil:
         p[i] = shrink * p[i] - d
 
 
-def nadam(g, hyper, step, p, mean, square):
+def nadam(g, hyper, step, blocks, p, mean, square, seen, moved):
     return recorded(<void *>run_nadam[float], <void *>run_nadam[double], 8,
-                    g, hyper, step, p, mean, square)
+                    g, hyper, step, p, mean, square, None, blocks, seen, moved)
 
 
 cdef void run_radam(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -138,9 +169,9 @@ cdef void run_radam(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef real *mean = <real *>a.first
     cdef real *square = <real *>a.second
     cdef double lr = a.hyper[0], decay = a.hyper[4], t = <double>(a.step[0] + 1)
-    cdef double power2 = pow(a.hyper[2], t)
+    cdef double power2 = power(a, 1, a.hyper[2], t)
     cdef double rho_inf = 2 / (1 - a.hyper[2]) - 1, rho = rho_inf - 2 * t * power2 / (1 - power2)
-    cdef real rate = <real>(lr / (1 - pow(a.hyper[1], t))), rectified
+    cdef real rate = <real>(lr / (1 - power(a, 0, a.hyper[1], t))), rectified
     cdef real beta1 = <real>a.hyper[1], beta2 = <real>a.hyper[2], eps = <real>a.hyper[3]
     cdef real rest1 = <real>(1 - a.hyper[1]), rest2 = <real>(1 - a.hyper[2])
     cdef real shrink = 1, coupled = <real>decay, d, m, s
@@ -149,7 +180,7 @@ cdef void run_radam(const void *args, Team *team, real *scratch) noexcept nogil:
     if a.hyper[5] != 0:
         shrink, coupled = <real>(1 - lr * decay), 0
     if rho > 5:
-        rectified = <real>(lr / (1 - pow(a.hyper[1], t)) * sqrt(
+        rectified = <real>(lr / (1 - power(a, 0, a.hyper[1], t)) * sqrt(
             (1 - power2) * (rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)
         ))
         for i in range(low, high):
@@ -166,6 +197,6 @@ cdef void run_radam(const void *args, Team *team, real *scratch) noexcept nogil:
             p[i] = shrink * p[i] - rate * m
 
 
-def radam(g, hyper, step, p, mean, square):
+def radam(g, hyper, step, blocks, p, mean, square, seen, moved):
     return recorded(<void *>run_radam[float], <void *>run_radam[double], 8,
-                    g, hyper, step, p, mean, square)
+                    g, hyper, step, p, mean, square, None, blocks, seen, moved)

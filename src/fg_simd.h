@@ -23,7 +23,7 @@
 #define FG_WIDE_REGS 0
 #endif
 #endif
-#if defined(__AVX2__)
+#if defined(__SSE4_1__)
 #include <immintrin.h>
 #endif
 
@@ -113,6 +113,67 @@ FG_INLINE void fg_store_part_f32(float *p, fg_vec_f32 v, ptrdiff_t n)
 FG_INLINE void fg_store_part_f64(double *p, fg_vec_f64 v, ptrdiff_t n)
 {
     for (ptrdiff_t i = 0; i < n; i++) p[i] = v[i];
+}
+#endif
+
+/* Vectors of integers as large as the numbers: the larger of two that are not negative, lane by
+ * lane, and whether any bit is set. */
+typedef int32_t fg_ints_f32 __attribute__((vector_size(FG_VECTOR_BYTES), aligned(4), may_alias));
+typedef int64_t fg_ints_f64 __attribute__((vector_size(FG_VECTOR_BYTES), aligned(8), may_alias));
+#if FG_VECTOR_BYTES == 64
+FG_INLINE fg_ints_f32 fg_larger_f32(fg_ints_f32 a, fg_ints_f32 b)
+{
+    return (fg_ints_f32)_mm512_max_epi32((__m512i)a, (__m512i)b);
+}
+FG_INLINE fg_ints_f64 fg_larger_f64(fg_ints_f64 a, fg_ints_f64 b)
+{
+    return (fg_ints_f64)_mm512_max_epi64((__m512i)a, (__m512i)b);
+}
+FG_INLINE int fg_any_f32(fg_ints_f32 a) { return _mm512_test_epi32_mask((__m512i)a, (__m512i)a); }
+FG_INLINE int fg_any_f64(fg_ints_f64 a) { return _mm512_test_epi64_mask((__m512i)a, (__m512i)a); }
+#else
+FG_INLINE fg_ints_f32 fg_larger_f32(fg_ints_f32 a, fg_ints_f32 b)
+{
+#if defined(__AVX2__)
+    return (fg_ints_f32)_mm256_max_epi32((__m256i)a, (__m256i)b);
+#elif defined(__SSE4_1__)
+    return (fg_ints_f32)_mm_max_epi32((__m128i)a, (__m128i)b);
+#else
+    const fg_ints_f32 more = b > a;
+    return (a & ~more) | (b & more);
+#endif
+}
+FG_INLINE fg_ints_f64 fg_larger_f64(fg_ints_f64 a, fg_ints_f64 b)
+{
+    const fg_ints_f64 more = b > a;
+    return (a & ~more) | (b & more);
+}
+FG_INLINE int fg_any_f64(fg_ints_f64 a)
+{
+    int64_t any = 0;
+    for (int k = 0; k < FG_LANES_f64; k++) any |= a[k];
+    return any != 0;
+}
+FG_INLINE int fg_any_f32(fg_ints_f32 a) { return fg_any_f64((fg_ints_f64)a); }
+#endif
+
+/* Square roots, lane by lane. */
+#if FG_VECTOR_BYTES == 64
+FG_INLINE fg_vec_f32 fg_root_f32(fg_vec_f32 v) { return (fg_vec_f32)_mm512_sqrt_ps((__m512)v); }
+FG_INLINE fg_vec_f64 fg_root_f64(fg_vec_f64 v) { return (fg_vec_f64)_mm512_sqrt_pd((__m512d)v); }
+#elif FG_VECTOR_BYTES == 32
+FG_INLINE fg_vec_f32 fg_root_f32(fg_vec_f32 v) { return (fg_vec_f32)_mm256_sqrt_ps((__m256)v); }
+FG_INLINE fg_vec_f64 fg_root_f64(fg_vec_f64 v) { return (fg_vec_f64)_mm256_sqrt_pd((__m256d)v); }
+#else
+FG_INLINE fg_vec_f32 fg_root_f32(fg_vec_f32 v)
+{
+    for (int k = 0; k < FG_LANES_f32; k++) v[k] = __builtin_sqrtf(v[k]);
+    return v;
+}
+FG_INLINE fg_vec_f64 fg_root_f64(fg_vec_f64 v)
+{
+    for (int k = 0; k < FG_LANES_f64; k++) v[k] = __builtin_sqrt(v[k]);
+    return v;
 }
 #endif
 

@@ -98,8 +98,10 @@ cdef void run_lstm_norm_forward(const void *args, Team *team, real *scratch) noe
     cdef real *seen
     cdef const real *c_before
     cdef ptrdiff_t H = r.H, t, i, low, high, row, before = 0
-    pack_forward(r, &s, <const real *>r.w, H, 4, team, panels)
+    if must_pack(r, &s):
+        pack_forward(r, &s, <const real *>r.w, H, 4, team, panels)
     team_wait(team)
+    packed_now(r, &s, team)
     for t in range(r.T):
         low, high = min(s.r0, rows_of(r, t)), min(s.r1, rows_of(r, t))
         if low < high:
@@ -127,10 +129,10 @@ cdef void run_lstm_norm_forward(const void *args, Team *team, real *scratch) noe
 
 
 def lstm_norm_forward(offsets, w, norm_h, norm_c, bias_c, eps, gates, h, c, sums, seen, mean_h,
-                      scale_h, mean_c, scale_c, panels):
+                      scale_h, mean_c, scale_c, panels, ready):
     cdef NormSteps a = norm_steps(offsets, w, sums, h, c, panels, gates, seen, norm_h, norm_c,
                                   mean_h, scale_h, mean_c, scale_c)
-    a.bias_c, a.eps = data(bias_c), eps
+    a.bias_c, a.eps, a.steps.ready = data(bias_c), eps, <int64_t *>data(ready)
     return record_real(w, <void *>run_lstm_norm_forward[float],
                        <void *>run_lstm_norm_forward[double], &a, sizeof(a), norm_work(&a))
 

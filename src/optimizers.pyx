@@ -13,6 +13,13 @@ from _optimizer cimport BLOCK, Pass, recorded
 cnp.import_array()
 
 
+cdef extern from "fg_update.h" nogil:
+    void fg_sgd_f32(const float *g, float *p, float *velocity, ptrdiff_t n, const double *numbers,
+                    double *seen, double *moved)
+    void fg_sgd_f64(const double *g, double *p, double *velocity, ptrdiff_t n,
+                    const double *numbers, double *seen, double *moved)
+
+
 cdef void run_sgd(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Pass *a = <const Pass *>args
     cdef const real *g = <const real *>a.g
@@ -20,27 +27,27 @@ cdef void run_sgd(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef real *velocity = <real *>a.first
     cdef double lr = a.hyper[0], momentum = a.hyper[1]
     cdef bint begins = a.step[0] == 0  # the first velocity is the gradient itself
-    cdef real keep = <real>(0 if begins else momentum)
-    cdef real add = <real>(1 if begins else 1 - a.hyper[2])
-    cdef real decay = <real>a.hyper[3], rate = <real>lr, look = 0, d, v
-    cdef ptrdiff_t i, low, high
-    team_share(team, a.P, BLOCK, &low, &high)
+    cdef double[9] numbers
+    cdef ptrdiff_t low, high
+    # lr v, or Nesterov's lr (d + momentum v), for v = keep v + add d and d = g + decay p
+    numbers[0], numbers[1], numbers[2] = lr, 0 if begins else momentum, 1 if begins else 1 - a.hyper[2]
+    numbers[3], numbers[4] = a.hyper[3], 0
     if velocity == NULL:
-        for i in range(low, high):
-            p[i] -= rate * (g[i] + decay * p[i])
-        return
-    if a.hyper[4] != 0:  # Nesterov's: lr (g + momentum v)
-        rate, look = <real>(lr * momentum), <real>lr
-    for i in range(low, high):
-        d = g[i] + decay * p[i]
-        v = keep * velocity[i] + add * d
-        velocity[i] = v
-        p[i] -= look * d + rate * v
+        numbers[4] = lr
+    elif a.hyper[4] != 0:
+        numbers[0], numbers[4] = lr * momentum, lr
+    team_share(team, a.P, BLOCK, &low, &high)
+    g, p = g + low, p + low
+    velocity = velocity + low if velocity else NULL
+    if real is float:
+        fg_sgd_f32(g, p, velocity, high - low, numbers, a.seen, a.moved)
+    else:
+        fg_sgd_f64(g, p, velocity, high - low, numbers, a.seen, a.moved)
 
 
-def sgd(g, hyper, step, p, velocity):
+def sgd(g, hyper, step, blocks, p, velocity, seen, moved):
     return recorded(<void *>run_sgd[float], <void *>run_sgd[double], 4,
-                    g, hyper, step, p, velocity)
+                    g, hyper, step, p, velocity, None, None, blocks, seen, moved, True)
 
 
 cdef void run_rmsprop(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -91,9 +98,9 @@ cdef inline real variance(real square, real mean) noexcept nogil:
     return none if found < 0 else found
 
 
-def rmsprop(g, hyper, step, p, square, velocity, mean):
+def rmsprop(g, hyper, step, blocks, p, square, velocity, mean, seen, moved):
     return recorded(<void *>run_rmsprop[float], <void *>run_rmsprop[double], 8,
-                    g, hyper, step, p, square, velocity, mean)
+                    g, hyper, step, p, square, velocity, mean, blocks, seen, moved)
 
 
 cdef void run_adagrad(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -112,9 +119,9 @@ cdef void run_adagrad(const void *args, Team *team, real *scratch) noexcept nogi
         p[i] -= rate * d / (square_root(s) + eps)
 
 
-def adagrad(g, hyper, step, p, square):
+def adagrad(g, hyper, step, blocks, p, square, seen, moved):
     return recorded(<void *>run_adagrad[float], <void *>run_adagrad[double], 8,
-                    g, hyper, step, p, square)
+                    g, hyper, step, p, square, None, None, blocks, seen, moved)
 
 
 cdef void run_adadelta(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -136,9 +143,9 @@ cdef void run_adadelta(const void *args, Team *team, real *scratch) noexcept nog
         p[i] -= lr * d
 
 
-def adadelta(g, hyper, step, p, square, square_delta):
+def adadelta(g, hyper, step, blocks, p, square, square_delta, seen, moved):
     return recorded(<void *>run_adadelta[float], <void *>run_adadelta[double], 8,
-                    g, hyper, step, p, square, square_delta)
+                    g, hyper, step, p, square, square_delta, None, blocks, seen, moved)
 
 
 cdef void run_rprop(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -166,9 +173,9 @@ cdef inline real sign(real x) noexcept nogil:
     return one if x > 0 else (-one if x < 0 else x)
 
 
-def rprop(g, hyper, step, p, previous, step_size):
+def rprop(g, hyper, step, blocks, p, previous, step_size, seen, moved):
     return recorded(<void *>run_rprop[float], <void *>run_rprop[double], 4,
-                    g, hyper, step, p, previous, step_size)
+                    g, hyper, step, p, previous, step_size, None, blocks, seen, moved)
 
 
 cdef void run_lion(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -188,5 +195,6 @@ cdef void run_lion(const void *args, Team *team, real *scratch) noexcept nogil:
         mean[i] = beta2 * m + rest2 * g[i]
 
 
-def lion(g, hyper, step, p, mean):
-    return recorded(<void *>run_lion[float], <void *>run_lion[double], 4, g, hyper, step, p, mean)
+def lion(g, hyper, step, blocks, p, mean, seen, moved):
+    return recorded(<void *>run_lion[float], <void *>run_lion[double], 4,
+                    g, hyper, step, p, mean, None, None, blocks, seen, moved)

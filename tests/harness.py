@@ -22,6 +22,7 @@ SCALARS = {"accumulate": 0, "activation": "tanh", "alpha": 1.0, "function": "exp
 SCALARS |= {"limit": 0.5, "rows": 3, "factor": 0.3}
 SCALARS |= {"eps": 1e-3, "momentum": 0.1, "p": 0.3, "seed": 2**62 + 5, "layer": 1, "center": 1}
 SCALARS |= {"smoothing": 0.1, "eta": 0.3, "gamma": 0.55}
+SCALARS |= {"low": -0.5, "high": 0.5, "elements": 10}
 SCALARS |= {"start": 1, "padding": 2, "keep": 0.5, "add": 1, "decay": 0.9}
 SCALARS |= {"reverse": 1, "turned": 0, "apart": 1, "before": 0, "initial": 1}
 SCALARS |= {"percentile": 40.0, "threshold": 2.5, "warmup": 25, "min_std": 0.1, "max_norm": 1.0}

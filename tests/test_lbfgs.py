@@ -60,6 +60,34 @@ def test_an_epoch_is_one_step():
     np.testing.assert_allclose(grads, model.flat_grads, atol=1e-12)
 
 
+@pytest.mark.parametrize("cell", [fg.RNN, fg.LSTM, fg.GRU])
+def test_all_evaluations_start_from_the_same_states(cell):
+    """Those of a stateful layer go on when the epoch has ended, and not where it has failed."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 4, 3, 2)), rng.standard_normal((2, 4, 1))
+    models = [
+        fg.Sequential(cell(2, 5, stateful=stateful), fg.Dense(5, 1), rng=0, dtype="float64")
+        for stateful in (True, False)
+    ]
+    trainers = [fg.Trainer(model, "mse", "lbfgs") for model in models]
+    losses = [trainer.epoch(x[0], y[0], 4, False) for trainer in trainers]
+    assert losses[0] == losses[1]
+    stateful, plain = models
+    assert bits(stateful.flat_params) == bits(plain.flat_params)
+    plain.forward(x[0])
+    after = plain.states
+    for name, state in stateful.states.items():
+        np.testing.assert_array_equal(state, after[name])
+    z = plain.forward(x[1], states=after)
+    stepped = fg.Trainer(stateful, "mse", fg.SGD(1e-9))
+    assert stepped.step(x[1], y[1]) == pytest.approx(((z - y[1]) ** 2).mean(), rel=1e-13)
+    going_on = [array.copy() for array in stateful._memory.lasting().values()]
+    with np.errstate(over="ignore"), pytest.raises(fg.GradientError):
+        trainers[0].epoch(x[0], 1e200 * y[0], 4, False)
+    for kept, now in zip(going_on, stateful._memory.lasting().values(), strict=True):
+        np.testing.assert_array_equal(kept, now)
+
+
 def test_padding_stays_zero():
     x, y = regression()
     model = chain(5, 8, 2, dtype="float64")

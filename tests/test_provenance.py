@@ -282,7 +282,7 @@ def everything(trainer):
     """All that a later step, or a user, could see."""
     model = trainer.model
     arrays = [*trainer.arrays().values(), model.flat_grads]
-    states = [a for s in model._memory._states.values() for a in (s.initial, s.final, s.d_initial)]
+    states = [a for s in model._memory.of(N).values() for a in (s.initial, s.final)]
     return bits(*arrays, *states), trainer.stepper.numbers(), trainer.rng.bit_generator.state
 
 
@@ -492,3 +492,18 @@ def test_what_was_measured_before_stands_beside_it():
         "  step 5  loss 2  |g| 1  |w| 1  rate 0.1  rows 2",
         "  step 6  loss 1.5  |g| 1  |w| 1  rate 0.1  rows 3",
     ]
+
+
+def test_a_trainer_that_measures_keeps_its_last_steps():
+    trainer = fg.Trainer(dense(5, 4, 3), "mse", rng=0, health=True)
+    for _ in range(30):
+        trainer.epoch(X, Y, 6)
+    trainer.model.params["1.weight"][0, 0] = np.nan
+    with pytest.raises(fg.GradientError) as caught:
+        trainer.step(X, Y)
+    history = caught.value.provenance.history
+    assert history.steps.tolist() == list(range(10, 30))
+    assert np.isfinite(history.losses).all()
+    lines = str(caught.value.provenance).splitlines()
+    assert lines[-1].startswith("  step 29  loss ")
+    assert len(lines) - lines.index("the steps before:") == 21

@@ -123,6 +123,25 @@ def test_a_summary_counts_products(kind):
     assert words.flops((1, 30), False)[0] == 30 * gates * units * (1 + 2 * units + 8)
 
 
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_summary_counts_norms(one_hot):
+    """Those of inputs and states over all gates, that of c over the units, as layers would be."""
+    features, units, shape = 7, 5, (3, 4)
+    x = shape if one_hot else (*shape, features)
+    how = {"bidirectional": True, "num_layers": 2, "one_hot": one_hot}
+    plain = fg.LSTM(features, units, **how).flops(x, False)
+    found = fg.LSTM(features, units, layer_norm=True, **how).flops(x, False)
+    gates, c = fg.LayerNorm(4 * units), fg.LayerNorm(units)
+    unbiased = fg.LayerNorm(4 * units, bias=False)
+    of_inputs = [unbiased.flops((*shape, 4 * units), True) for _ in range(2)]
+    if one_hot:
+        of_inputs[0] = unbiased.flops((features, 4 * units), True)
+    norms = [*of_inputs]
+    norms += 2 * [gates.flops((*shape, 4 * units), True), c.flops((*shape, units), True)]
+    for i in range(2):
+        assert found[i] - plain[i] == 2 * sum(norm[i] for norm in norms)
+
+
 MEMORY = [
     {},
     SEQUENCES,

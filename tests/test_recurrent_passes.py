@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from nets import bits
@@ -70,12 +72,18 @@ def test_gradients_of_states_are_those_of_the_backward_pass(recurrent, rng):
     assert model.state_grads["0.h_l0"].shape == (6, 6)
 
 
-def test_states_of_many_numbers_of_rows_are_not_all_kept(recurrent, rng):
+def test_states_are_kept_as_long_as_a_pass_uses_them(recurrent, rng):
     model = made(CELLS["gru"])
-    for rows in range(1, 60):
+    x = rng.standard_normal((1, 2, 3))
+    model.predict(x)
+    last = model.states["0.h_l0"]
+    for rows in range(2, 30):
         model.predict(rng.standard_normal((rows, 2, 3)))
         assert model.states["0.h_l0"].shape == (rows, 6)
-    assert len(model._memory._states) <= 16
+        model.predict(x)
+        assert model.states["0.h_l0"].tobytes() == last.tobytes()
+    gc.collect()
+    assert [len(model._memory.of(rows)) for rows in range(1, 30)] == [1] + 25 * [0] + 3 * [1]
 
 
 def test_evaluation_leaves_the_states_of_training_alone(recurrent, rng):

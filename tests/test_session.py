@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
+from fastgrad import backends
 
 CELLS = {
     "rnn": lambda **more: fg.RNN(3, 20, "gelu", **more),
     "lstm": lambda **more: fg.LSTM(3, 20, num_layers=2, peepholes=True, **more),
     "gru": lambda **more: fg.GRU(3, 20, **more),
     "original": lambda **more: fg.GRU(3, 20, reset_after=False, **more),
+    "norm": lambda **more: fg.LSTM(3, 20, layer_norm=True, **more),
 }
 cells = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 
@@ -80,6 +82,50 @@ def test_indices(recurrent, rng):
     np.testing.assert_allclose(last, model.predict(letters), rtol=1e-12)
     with pytest.raises(ValueError, match=r"x must lie in \[0, 7\), got 7"):
         session(np.array([[7]]))
+
+
+@cells
+@pytest.mark.parametrize("shape", [(2, 1), (3, 7)], ids=str)
+def test_tables_of_indices(recurrent, rng, cell, shape):
+    model = fg.Sequential(cell(one_hot=True), rng=0, dtype="float64")
+    session = fg.Session(model, shape)
+    for _ in range(2):
+        for letters in rng.integers(3, size=(2, *shape)):
+            session.reset()
+            np.testing.assert_allclose(session(letters), model.predict(letters), rtol=1e-12)
+        model.flat_params[...] *= 1.5
+        session.refresh()
+
+
+@cells
+def test_no_layer_writes_where_another_has_its_weights(recurrent, rng, cell):
+    """A layer-normalized one gives more of its memory back than others need."""
+    first = fg.LSTM(3, 64, layer_norm=True, return_sequences=True)
+    model = fg.Sequential(first, fg.Dense(64, 3), cell(), rng=0, dtype="float64")
+    session = fg.Session(model, (2, 5, 3))
+    for x in rng.standard_normal((3, 2, 5, 3)):
+        session.reset()
+        np.testing.assert_allclose(session(x), model.predict(x), rtol=1e-11, atol=1e-14)
+
+
+def test_what_depends_on_weights_alone_is_made_once(monkeypatch, rng):
+    backend, made = backends.load("reference"), []
+
+    def counted(kernel):
+        raw = backend.raw(kernel)
+        return lambda *values: (made.append(kernel), raw(*values))
+
+    for kernel in ("gate_table", "gate_bias", "layer_norm_forward", "fill_rows"):
+        monkeypatch.setitem(backend._raw, kernel, counted(kernel))
+    monkeypatch.setattr(backends, "_active", backend)
+    layer = fg.LSTM(3, 4, layer_norm=True, one_hot=True)
+    session = fg.Session(fg.Sequential(layer, rng=0), (1, 1))
+    assert set(made) == {"gate_table", "gate_bias", "layer_norm_forward", "fill_rows"}
+    made.clear()
+    session([[1]])
+    assert not made
+    session.refresh()
+    assert "gate_table" in made
 
 
 def test_each_result_is_its_own(rng):

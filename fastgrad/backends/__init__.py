@@ -137,6 +137,7 @@ class PythonProgram:
     ) -> None:
         self._segments = segments
         self._status = status
+        self._keep = keep
 
     def run(self, times: Sequence[int], threads: int) -> None:
         self._status[0] = 0

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastgrad import checks
+from fastgrad import checks, padding
 from fastgrad.arena import Array, aligned
 from fastgrad.data.file_rows import FileRows, Runs
 
@@ -39,6 +39,8 @@ class Windows:
         As `Convert`; without it targets are not read.
     indices : int, optional
         Inputs are indices below it.
+    lengths : int64 (N,), optional
+        Of sequences in the files; what lies behind them becomes 0.
     """
 
     def __init__(
@@ -48,10 +50,12 @@ class Windows:
         batch_size: int,
         convert: Convert | None = None,
         indices: int | None = None,
+        lengths: Array | None = None,
     ) -> None:
         self.rows = rows
         self._convert = convert
         self._indices = indices
+        self._lengths = lengths
         self._files = [rows.X]
         shapes = [(rows.shape[1:], np.dtype(dtype))]
         if convert is not None:
@@ -130,6 +134,8 @@ class Windows:
             file.read(opened, start, raw)
             with np.errstate(over="ignore"):  # float64 beyond float32 is inf, and refused as such
                 out[...] = raw
+        if self._lengths is not None:
+            out[padding.mask(out.shape[1], self._lengths[start : start + len(out)])] = 0
         if self._indices is None:
             checks.finite("X", out, start)
         else:
@@ -155,18 +161,23 @@ def without_padding(windows: Iterator[Array], lengths: Array) -> Iterator[Array]
     for window in windows:
         for start in range(0, len(window), _SEQUENCES):
             part = window[start : start + _SEQUENCES]
-            own = lengths[done : done + len(part), None]
-            yield part[np.arange(part.shape[1]) < own]
+            own = lengths[done : done + len(part)]
+            yield part[~padding.mask(part.shape[1], own)]
             done += len(part)
 
 
 @contextmanager
 def parts(
-    X: Array | FileRows, dtype: Any, batch_size: int, indices: int | None = None
+    X: Array | FileRows,
+    dtype: Any,
+    batch_size: int,
+    indices: int | None = None,
+    lengths: Array | None = None,
 ) -> Iterator[tuple[int, Iterator[Array]]]:
     """How many rows there are, and the rows in their order: an array at once, files by windows."""
     if not isinstance(X, FileRows):
         yield len(X), iter([X])
         return
-    with closing(Windows(X, dtype, batch_size, indices=indices).read(None)) as windows:
+    source = Windows(X, dtype, batch_size, indices=indices, lengths=lengths)
+    with closing(source.read(None)) as windows:
         yield len(X), (window for window, _ in windows)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import backends, checks, losses, samples
+from fastgrad import backends, checks, losses, padding, samples
 from fastgrad.health.measurements import Measurements
 from fastgrad.health.provenance_reading import Reader
 from fastgrad.health.provenance_trace import Trace
@@ -165,7 +165,7 @@ def provenance(
         raise ValueError("y, sample_weight and loss belong together")
     if dy is not None and loss is not None:
         raise ValueError("dy is the gradient of the outputs: give it, or a loss, but not both")
-    rows = model.checked("x", x, check_finite=False)
+    rows = model.checked("x", x, check_finite=False, lengths=lengths)
     steps = None if lengths is None else model.checked_lengths("lengths", lengths, rows.shape)
     outputs = model.output_shape(rows.shape)
     snapshot = Snapshot(
@@ -181,7 +181,7 @@ def provenance(
         own = samples.checked(losses.get(loss), rows, outputs, model.dtype, y, sample_weight, steps)
         snapshot.target, snapshot.weight, snapshot.loss = own.target, own.weight, own.loss
     elif dy is not None:
-        snapshot.dy = checks.array("dy", dy, outputs, model.dtype)
+        snapshot.dy = padding.cleared(checks.array("dy", dy, outputs, model.dtype), steps)
     return of_snapshot(snapshot)
 
 
@@ -192,7 +192,7 @@ def of_snapshot(snapshot: Snapshot, history: Measurements | None = None) -> Prov
     ----------
     snapshot : Snapshot
     history : Measurements, optional
-        Of the steps before, to be shown with it.
+        Of the steps before, to be shown with it, instead of those in the snapshot.
     """
     trace = Trace(snapshot)
     origin = trace.origin()
@@ -217,7 +217,7 @@ def of_snapshot(snapshot: Snapshot, history: Measurements | None = None) -> Prov
         cause=cause,
         step=snapshot.steps,
         recent=tuple((step, tuple(own.tolist())) for step, own in snapshot.recent),
-        history=history,
+        history=history or snapshot.history,
     )
 
 

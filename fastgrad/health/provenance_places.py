@@ -53,9 +53,6 @@ class Places:
         if rows is not None and rows.size:
             row = self._first_in_steps(i, rows)
             return self._in_steps(i, name, array, row, int(bad[self._skip(i, name) + row].argmax()))
-        if np.may_share_memory(array, self.trace.x):  # what is no padding comes first
-            counted = ~np.isfinite(self.trace.counted()).reshape(bad.shape)
-            bad = counted if counted.any() else bad
         at = int(bad.argmax())
         return self.of_element(call.arrays[name], at, float(array.reshape(-1)[at]))
 

@@ -15,6 +15,7 @@ from fastgrad.backends import contract
 from fastgrad.health.ranges import Range
 from fastgrad.program import Tape, Workspace
 from fastgrad.snapshot import Snapshot
+from fastgrad.states import State
 
 # what a kernel needs for itself; of `flow` NaN is a part
 _SCRATCH = ("flow", "squares", "panels")
@@ -102,9 +103,9 @@ class TraceTape(Tape):
             snapshot.seed,
             np.array([snapshot.count]),
             snapshot.lengths,
-            snapshot.memory(),
-            snapshot.start,
+            start=snapshot.start,
         )
+        self._states = snapshot.states
         self.trace: list[Call] = []
         self.arrays: list[Array] = []
         self.backward = False
@@ -121,6 +122,14 @@ class TraceTape(Tape):
         array = self.empty(values.shape, values.dtype)
         array[...] = values
         return array
+
+    def state(self, name: str, shape: tuple[int, int], lasting: bool) -> State:
+        """One of its own, with what that of the model has begun with."""
+        state = super().state(name, shape, lasting)
+        initial = self._states.get(f"{self.path}{name}")
+        if initial is not None:
+            state.initial[...] = initial
+        return state
 
     def release(self, array: Array) -> None:
         """Nothing: the arrays are looked at later."""

@@ -117,18 +117,9 @@ class Trace:
     def _without_effect(self) -> Origin | None:
         for i, call in enumerate(self.calls):
             for name in call.bad_before:
-                if call.arrays[name] is not self.x or not np.isfinite(self.counted()).all():
+                if self._writer(call.arrays[name], i) is None:
                     return Origin(i, name)
         return None
-
-    def counted(self) -> Array:
-        """The input, with zeros for padding."""
-        assert self.x is not None
-        lengths = self.snapshot.lengths
-        if lengths is None:
-            return self.x
-        counts = np.arange(self.x.shape[1]) < lengths[:, None]
-        return np.where(counts.reshape(*counts.shape, *[1] * (self.x.ndim - 2)), self.x, 0)
 
     def _writer(self, array: Array, before: int) -> int | None:
         """The last call that wrote such numbers into it."""

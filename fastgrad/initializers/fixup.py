@@ -11,9 +11,9 @@ from fastgrad import checks
 from fastgrad.initializers.functions import of_layer
 
 if TYPE_CHECKING:
-    from fastgrad.containers import Residual
     from fastgrad.layers import Dense, Layer
     from fastgrad.model import Sequential
+    from fastgrad.residual import Residual
 
 Named = tuple[str, "Layer"]
 
@@ -107,8 +107,8 @@ def _dissolved(layers: Sequence[Layer], prefix: str) -> list[Named]:
 
 def _blocks(layers: Sequence[Named]) -> Iterator[tuple[str, Residual]]:
     """All residual blocks, at any depth."""
-    from fastgrad.containers import Residual
     from fastgrad.parallel import Parallel
+    from fastgrad.residual import Residual
 
     for name, layer in layers:
         if isinstance(layer, Residual):

@@ -138,7 +138,7 @@ class Optimizer:
             The tensors that lie in these vectors. Between them all is 0, and stays so.
         """
         slots = (state.get(slot) for slot in self.slots)
-        tape.call(self.kernel, grads, hyper, step, params, *slots)
+        tape.call(self.kernel, grads, hyper, step, None, params, *slots, None, None)
 
     def config(self) -> dict[str, Any]:
         """The name of the class and its arguments, ready for JSON; see `from_config`."""

@@ -21,8 +21,9 @@ class LBFGS(Optimizer):
     For small models and data, where it comes closer to a minimum than any other optimizer here. An
     epoch is up to `max_iter` iterations, each with a line search, and starts with an empty history;
     it counts as one step, so dropout drops the same throughout. Batch size and order of rows do not
-    matter, and clips, schedules and their like are refused. A loss or gradient that is not finite
-    raises `GradientError`, with the parameters of the last good iteration.
+    matter, and clips, schedules and their like are refused. A stateful layer starts from the same
+    states at each evaluation of an epoch, and goes on after it. A loss or gradient that is not
+    finite raises `GradientError`, with the parameters of the last good iteration.
 
     It needs SciPy: ``pip install "fastgrad[lbfgs]"``.
 

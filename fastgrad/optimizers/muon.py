@@ -138,7 +138,8 @@ class Muon(Optimizer):
         for start, stop in list(pairwise(edges))[::2]:
             if start < stop:
                 vectors = (vector[start:stop] for vector in (params, mean, square))
-                tape.call("adam", grads[start:stop], hyper[:7], step, *vectors, None)
+                own = grads[start:stop], hyper[:7], step, None
+                tape.call("adam", *own, *vectors, None, None, None)
         for part in chosen:
             rows, columns = part.shape
             g, p, m = (v[part.start : part.stop].reshape(part.shape) for v in (grads, params, mean))

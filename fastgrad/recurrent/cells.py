@@ -10,6 +10,7 @@ import numpy as np
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
 from fastgrad.containers import Specs
+from fastgrad.layer_norm import norm_flops
 from fastgrad.layers import ACTIVATIONS, checked_activation
 from fastgrad.recurrent.base import Options, Recurrent
 from fastgrad.recurrent.norm_way import NormWay
@@ -123,6 +124,23 @@ class LSTM(Recurrent):
                 found[f"norm_{name}_weight"] = shape, initializers.get("ones")
                 found[f"norm_{name}_bias"] = shape, initializers.get("zeros")
         return found
+
+    def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
+        """With layer_norm also what each norm takes: of one-hot inputs it is over a table."""
+        forward, backward = super().flops(shape, input_grad)
+        if self.layer_norm:
+            steps, gates = shape[0] * shape[1], self.blocks * self.units
+            for level in range(self.num_layers):
+                rows = self.features if self.one_hot and level == 0 else steps
+                for count, features, bias in (
+                    (rows, gates, False),  # its bias is in the sum that every LSTM adds
+                    (steps, gates, True),  # which z takes the place of
+                    (steps, self.units, True),
+                ):
+                    there, back = norm_flops((count, features), True, True, True, bias)
+                    forward += there * len(self.directions)
+                    backward += back * len(self.directions)
+        return forward, backward
 
     def activation_bytes(self, shape: tuple[int, ...], itemsize: int) -> int:
         """With layer_norm also what is normalized, and the mean and scale of each row of it.

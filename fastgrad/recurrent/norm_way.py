@@ -37,10 +37,10 @@ class NormWay(Way):
 
     def _bias(self) -> Array:
         tape, bias = self.tape, super()._bias()
-        more = tape.empty(bias.shape)
+        more = tape.of_weights(bias.shape)
         both = self.own["norm_ih_bias"], self.own["norm_hh_bias"]
-        tape.call("gate_bias", *both, 0, 0, more)
-        tape.call("add", more.reshape(1, -1), bias.reshape(1, -1))
+        tape.call_on_weights("gate_bias", *both, 0, 0, more)
+        tape.call_on_weights("add", more.reshape(1, -1), bias.reshape(1, -1))
         tape.release(more)
         return bias
 
@@ -51,14 +51,17 @@ class NormWay(Way):
         self.tape.call("gate_bias_backward", self.gates, *layout, *both, self.tape.status)
 
     def _record_sums(self, bias: Array, z: Array) -> None:
-        tape, none = self.tape, self.tape.empty(bias.shape)
-        tape.call("fill_rows", None, none.reshape(1, -1))
-        sums = tape.empty(z.shape)
+        tape, none = self.tape, self.tape.of_weights(bias.shape)
+        # a table depends on weights alone
+        empty = tape.of_weights if self.by_index else tape.empty
+        call = tape.call_on_weights if self.by_index else tape.call
+        tape.call_on_weights("fill_rows", None, none.reshape(1, -1))
+        sums = empty(z.shape)
         super()._record_sums(none, sums)
         tape.release(none)
-        self.of_inputs = sums, *(tape.empty((len(z),), np.float64) for _ in range(2))
+        self.of_inputs = sums, *(empty((len(z),), np.float64) for _ in range(2))
         how = self.own["norm_ih_weight"], bias, 1, EPS, self._offsets()
-        tape.call("layer_norm_forward", sums, *how, z, *self.of_inputs[1:])
+        call("layer_norm_forward", sums, *how, z, *self.of_inputs[1:])
 
     def _record_sums_backward(self, dz: Array) -> None:
         sums, *moments = self.of_inputs
@@ -76,8 +79,8 @@ class NormWay(Way):
         self.kept += [tape.empty((rows,), np.float64) for _ in range(4)]
         names = "weight_hh", "norm_hh_weight", "norm_c_weight", "norm_c_bias"
         own = *(self.own[name] for name in names), EPS
-        panels = self._panels()
-        to = self.gates, *self.arrays, *self.kept, panels
+        panels, ready = self._packed()
+        to = self.gates, *self.arrays, *self.kept, panels, ready
         tape.call("lstm_norm_forward", self.steps.offsets, *own, *to)
         tape.release(panels)
 
@@ -89,7 +92,7 @@ class NormWay(Way):
             self.own[name] for name in ("weight_hh", "norm_hh_weight", "norm_c_weight")
         )
         sums, seen, *moments = self.kept
-        d_sums, panels = tape.empty(sums.shape), self._panels()
+        d_sums, panels = tape.empty(sums.shape), tape.empty((self._room(),))
         squares = tape.empty((steps.rows, 4), np.float64)
         how = weight, norm_h, norm_c, *self.arrays, sums, *moments, *above, int(initial)
         to = self.gates, seen, d_sums, self.grads["weight_hh"], *d_states, flow, squares, panels

@@ -34,13 +34,9 @@ class Steps:
         self.tape = tape
         self.sequences, self.times = sequences, times
         self.rows = sequences * times
-        if tape.lengths is None:
-            self.order = np.arange(sequences)
-            self.offsets = sequences * np.arange(times + 1)
-        else:
-            self.order = tape.empty((sequences,), np.int64)
-            self.offsets = tape.empty((times + 1,), np.int64)
-            tape.call("sequence_plan", tape.lengths, self.order, self.offsets)
+        if times not in tape.plans:
+            tape.plans[times] = _plan(tape, sequences, times)
+        self.order, self.offsets = tape.plans[times]
 
     def straight(self, reverse: bool) -> bool:
         """Whether sequences are steps already."""
@@ -66,3 +62,12 @@ class Steps:
     def put(self, x: Array, y: Array, start: int, reverse: bool, add: bool = False) -> None:
         """Put x (rows, F) into columns of y (N, T, G), or add it to them; padding becomes 0."""
         self.tape.call("from_steps", x, start, self.order, self.offsets, int(reverse), int(add), y)
+
+
+def _plan(tape: Tape, sequences: int, times: int) -> tuple[Array, Array]:
+    """Order and offsets."""
+    if tape.lengths is None:
+        return np.arange(sequences), sequences * np.arange(times + 1)
+    order, offsets = tape.empty((sequences,), np.int64), tape.empty((times + 1,), np.int64)
+    tape.call("sequence_plan", tape.lengths, order, offsets)
+    return order, offsets

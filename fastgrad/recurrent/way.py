@@ -9,8 +9,9 @@ import numpy as np
 
 from fastgrad.arena import Array
 from fastgrad.backends.contract import room
-from fastgrad.program import InSteps, State, Tape
+from fastgrad.program import InSteps, Tape
 from fastgrad.recurrent.steps import Steps
+from fastgrad.states import State
 
 if TYPE_CHECKING:
     from fastgrad.recurrent.base import Inputs, Recurrent
@@ -65,12 +66,7 @@ class Way:
             tape.empty((steps.sequences + steps.rows, layer.units)) for _ in layer.states
         ]
         self.memory = [
-            tape.memory.state(
-                f"{tape.path}{s}{end}",
-                (steps.sequences, layer.units),
-                tape.dtype,
-                layer.stateful,
-            )
+            tape.state(f"{s}{end}", (steps.sequences, layer.units), layer.stateful)
             for s in layer.states
         ]
         tape.in_steps[self.through_time] = InSteps(self.h, steps.order, steps.offsets, reverse)
@@ -101,12 +97,12 @@ class Way:
     def _bias(self) -> Array:
         """What is added to the gates at every step."""
         tape = self.tape
-        bias = tape.empty((self.gates.shape[1],))
+        bias = tape.of_weights((self.gates.shape[1],))
         if self.layer.bias:
             both = self.own["bias_ih"], self.own["bias_hh"]
-            tape.call("gate_bias", *both, self.turned, self.apart, bias)
+            tape.call_on_weights("gate_bias", *both, self.turned, self.apart, bias)
         else:
-            tape.call("fill_rows", None, bias.reshape(1, -1))
+            tape.call_on_weights("fill_rows", None, bias.reshape(1, -1))
         return bias
 
     def _record_gates(self, bias: Array) -> None:
@@ -114,7 +110,7 @@ class Way:
         if not self.by_index:
             self._record_sums(bias, self.gates)
             return
-        table = self.tape.empty((self.own["weight_ih"].shape[1], self.gates.shape[1]))
+        table = self.tape.of_weights((self.own["weight_ih"].shape[1], self.gates.shape[1]))
         self._record_sums(bias, table)
         self.tape.call("embedding_forward", table, self.x, self.gates)
         self.tape.release(table)
@@ -123,23 +119,25 @@ class Way:
         """The gates' part z of each row of the inputs, or of each index that there is."""
         weight = self.own["weight_ih"]
         if self.by_index:
-            self.tape.call("gate_table", weight, bias, self.turned, z)
+            self.tape.call_on_weights("gate_table", weight, bias, self.turned, z)
         else:
             rest = self.steps.offsets, self.turned, z
             self.tape.call("gate_inputs_forward", self.x, weight, bias, *rest)
 
     def _record_steps(self, inputs: Inputs) -> None:
-        tape, layer, panels = self.tape, self.layer, self._panels(inputs[0])
-        # with it the panels hold the weights from run to run
-        ready = np.zeros(1, np.int64) if tape.keep_weights else None
+        tape, layer = self.tape, self.layer
+        panels, ready = self._packed(0 if inputs[0] is None else inputs[0].shape[1])
         given = *inputs, *layer.of_cell(self.own), self.gates, *self.arrays
         tape.call(f"{layer.kernel}_forward", self.steps.offsets, *given, panels, ready)
-        if ready is None:
-            tape.release(panels)
+        tape.release(panels)
 
-    def _panels(self, x: Array | None = None) -> Array:
-        layer, features = self.layer, 0 if x is None else x.shape[1]
-        return self.tape.empty((room(layer.blocks, layer.units, self.steps.sequences, features),))
+    def _packed(self, features: int = 0) -> tuple[Array, Array | None]:
+        """Panels, and what has them hold the weights from run to run."""
+        ready = np.zeros(1, np.int64) if self.tape.keep_weights else None
+        return self.tape.of_weights((self._room(features),)), ready
+
+    def _room(self, features: int = 0) -> int:
+        return room(self.layer.blocks, self.layer.units, self.steps.sequences, features)
 
     def _record_initial(self) -> None:
         """The rows with which the states start."""
@@ -185,7 +183,7 @@ class Way:
         self, above: list[Array | None], initial: bool, d_states: list[Array], flow: Array
     ) -> None:
         """`above` are gradients from there: of h at each step, and of each state at the end."""
-        tape, layer, panels = self.tape, self.layer, self._panels()
+        tape, layer, panels = self.tape, self.layer, self.tape.empty((self._room(),))
         squares = tape.empty((self.steps.rows, 4), np.float64)
         spare = [tape.empty(d_states[0].shape) for _ in range(layer.spare)]
         given = *layer.of_cell(self.own), *self.arrays, *above, int(initial), self.gates

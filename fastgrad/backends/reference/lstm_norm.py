@@ -28,6 +28,7 @@ def lstm_norm_forward(
     mean_c: Array,
     scale_c: Array,
     panels: Array,
+    ready: Array | None,
 ) -> None:
     for now, here, before in steps(offsets, len(h) - len(gates)):
         sums[now] = h[before] @ w.T

@@ -8,8 +8,10 @@ import math
 import numpy as np
 
 from fastgrad.arena import Array
+from fastgrad.backends.reference.probe import watched
 
 
+@watched
 def sgd(g: Array, hyper: Array, step: Array, p: Array, velocity: Array | None) -> None:
     lr, momentum, dampening, weight_decay, nesterov = hyper
     d = g + weight_decay * p
@@ -19,6 +21,7 @@ def sgd(g: Array, hyper: Array, step: Array, p: Array, velocity: Array | None) -
     p -= (lr * d).astype(p.dtype)
 
 
+@watched
 def rmsprop(
     g: Array,
     hyper: Array,
@@ -42,6 +45,7 @@ def rmsprop(
     p -= (lr * d).astype(p.dtype)
 
 
+@watched
 def adagrad(g: Array, hyper: Array, step: Array, p: Array, square: Array) -> None:
     lr, lr_decay, weight_decay, eps = hyper
     d = g + weight_decay * p
@@ -49,6 +53,7 @@ def adagrad(g: Array, hyper: Array, step: Array, p: Array, square: Array) -> Non
     p -= (lr / (1 + step[0] * lr_decay) * d / (np.sqrt(square) + eps)).astype(p.dtype)
 
 
+@watched
 def adadelta(
     g: Array, hyper: Array, step: Array, p: Array, square: Array, square_delta: Array
 ) -> None:
@@ -60,6 +65,7 @@ def adadelta(
     p -= (lr * delta).astype(p.dtype)
 
 
+@watched
 def rprop(g: Array, hyper: Array, step: Array, p: Array, previous: Array, step_size: Array) -> None:
     _, down, up, least, most = hyper
     agree = np.sign(g) * previous
@@ -69,6 +75,7 @@ def rprop(g: Array, hyper: Array, step: Array, p: Array, previous: Array, step_s
     p -= previous * step_size
 
 
+@watched
 def lion(g: Array, hyper: Array, step: Array, p: Array, mean: Array) -> None:
     lr, beta1, beta2, weight_decay = hyper
     update = np.sign(beta1 * mean + (1 - beta1) * g) + weight_decay * p
@@ -85,6 +92,7 @@ def _decayed(g: Array, p: Array, lr: float, weight_decay: float, decoupled: floa
     return d
 
 
+@watched
 def adam(
     g: Array, hyper: Array, step: Array, p: Array, mean: Array, square: Array, largest: Array | None
 ) -> None:
@@ -101,6 +109,7 @@ def adam(
     p -= (lr / (1 - beta1**t) * mean / (np.sqrt(of_size) / correction + eps)).astype(p.dtype)
 
 
+@watched
 def adamax(g: Array, hyper: Array, step: Array, p: Array, mean: Array, largest: Array) -> None:
     lr, beta1, beta2, eps, weight_decay = hyper
     d = g + weight_decay * p
@@ -109,6 +118,7 @@ def adamax(g: Array, hyper: Array, step: Array, p: Array, mean: Array, largest: 
     p -= (lr / (1 - beta1 ** (step[0] + 1)) * mean / largest).astype(p.dtype)
 
 
+@watched
 def nadam(g: Array, hyper: Array, step: Array, p: Array, mean: Array, square: Array) -> None:
     lr, beta1, beta2, eps, weight_decay, decoupled, momentum_decay = hyper
     t = int(step[0]) + 1
@@ -121,6 +131,7 @@ def nadam(g: Array, hyper: Array, step: Array, p: Array, mean: Array, square: Ar
     p -= (lr * (of_gradient * d + of_mean * mean) / root).astype(p.dtype)
 
 
+@watched
 def radam(g: Array, hyper: Array, step: Array, p: Array, mean: Array, square: Array) -> None:
     lr, beta1, beta2, eps, weight_decay, decoupled = hyper
     t = step[0] + 1

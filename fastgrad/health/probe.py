@@ -1,0 +1,220 @@
+"""`Probe`: the statistics that recorded steps leave behind, and where they leave them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastgrad.arena import Array, Part
+from fastgrad.containers import Chain, named_layers
+from fastgrad.groups import Groups
+from fastgrad.health.live import live_range
+from fastgrad.health.measurements import Measurements
+from fastgrad.optimizers import Optimizer
+
+if TYPE_CHECKING:
+    from fastgrad.model import Sequential
+    from fastgrad.program import Tape
+
+STEPS = 1024  # of a ring
+ROWS = 8  # of outputs, whose sums are one part
+BLOCK = 4096  # elements, as many as threads share at a time
+_FLOW = 1 << 18  # numbers of a ring of gradients through time, unless that is less than 8 steps
+
+
+class Probe:
+    """Rings of the statistics of the last steps, which recorded calls fill.
+
+    Parameters
+    ----------
+    model : Sequential
+    step : int64 (1,)
+        Steps done, which says where in the rings a step's statistics go.
+    loss : float64 (1,)
+        That of the last minibatch.
+
+    Attributes
+    ----------
+    tensors, layers : tuple of str
+        Names of the parameters, and of the layers whose outputs are looked at.
+    lived : dict of str to ndarray, (units,)
+        By layer, 1 for each unit that has been alive since this was set to 0.
+    """
+
+    def __init__(self, model: Sequential, step: Array, loss: Array) -> None:
+        parts = model.parts
+        self.step = step
+        self.loss = loss
+        self.tensors = tuple(part.name for part in parts)
+        self.sizes = np.array([part.size for part in parts], np.int64)
+        edges = [*(part.start for part in parts), model.flat_params.size]
+        self._starts = edges
+        self._groups = Groups(edges, BLOCK)
+        self._spare = np.diff(edges) - self.sizes
+        blocks = len(self._groups.blocks) - 1
+        self._seen = np.zeros((blocks, 5))
+        self._moved = np.zeros((blocks, 2))
+        self._of_tensors = np.full((STEPS, len(parts), 7), np.nan)
+        self._of_steps = np.full((STEPS, 2), np.nan)
+        # a chain's outputs are those of its last layer
+        kinds = named_layers(model.layers)
+        self.layers = tuple(name for name, layer in kinds.items() if not isinstance(layer, Chain))
+        self._of_layers = np.full((STEPS, len(self.layers), 5), np.nan)
+        self.lived: dict[str, Array] = {}
+        self._alive: dict[str, Array] = {}
+        self._open: dict[str, dict[str, Any]] = {}  # layers of the recording under way
+        self._flows: dict[str, dict[int, tuple[Array, Array]]] = {}  # by name and steps
+
+    # what a recording of a minibatch tells
+
+    def output(self, tape: Tape, y: Array, known: tuple[str, float, Array | None] | None) -> None:
+        """Record a look at what a layer gives; `known` is its activation, alpha and slopes."""
+        name = tape.path.rstrip(".")
+        if name not in self.layers or not np.issubdtype(y.dtype, np.floating):
+            return
+        rows = y.reshape(-1, y.shape[-1])
+        within = None if known is None else live_range(known[0], known[1])
+        slope = None
+        if known is not None and known[2] is not None and within is not None:
+            slope = known[2].reshape(rows.shape)
+        alive = None if within is None else self._units(name, rows.shape[1], tape.dtype)
+        low, high = within or (-math.inf, math.inf)
+        parts = np.zeros((-(-len(rows) // ROWS), 3))
+        tape.call("see_output", rows, slope, low, high, alive, parts)
+        self._open[name] = {"parts": parts, "elements": rows.size, "alive": alive}
+
+    def _units(self, name: str, units: int, dtype: Any) -> Array:
+        if name not in self._alive:
+            self._alive[name], self.lived[name] = np.zeros(units, dtype), np.zeros(units, dtype)
+        return self._alive[name]
+
+    def gradient(self, tape: Tape, dy: Array) -> None:
+        """Record a look at the gradient with respect to what a layer gives."""
+        seen = self._open.get(tape.path.rstrip("."))
+        if seen is not None:
+            rows = dy.reshape(-1, dy.shape[-1])
+            seen["sums"] = np.zeros(len(seen["parts"]))
+            tape.call("see_delta", rows, seen["sums"])
+
+    def inner_gradient(self, tape: Tape, dz: Array) -> None:
+        """Not looked at."""
+
+    def close(self, tape: Tape) -> None:
+        """Record the notes on all that the recording has looked at."""
+        for name, seen in self._open.items():
+            unknown = np.full(len(seen["parts"]), np.nan)  # no gradient gets there
+            tape.call(
+                "note_output",
+                seen["parts"],
+                seen.get("sums", unknown),
+                seen["elements"],
+                self.layers.index(name),
+                self.step,
+                seen["alive"],
+                self.lived.get(name) if seen["alive"] is not None else None,
+                self._of_layers,
+            )
+        self._open = {}
+        for name, flow in tape.through_time.items():
+            rings = self._flows.setdefault(name, {})
+            steps = len(flow)
+            if steps not in rings:
+                rows = min(max(_FLOW // (3 * max(steps, 1)), 8), STEPS)
+                rings[steps] = np.full((rows, steps, 3), np.nan), np.full(rows, -1)
+            tape.call("note_flow", flow, self.step, *rings[steps])
+
+    # what a recording of the end of a step tells
+
+    def before_clips(self, tape: Tape, grads: Array) -> None:
+        """Record a look at a gradient that is going to change."""
+        tape.call("see_gradient", grads, self._groups.blocks, self._seen)
+
+    def update(
+        self,
+        tape: Tape,
+        optimizer: Optimizer,
+        grads: Array,
+        params: Array,
+        state: dict[str, Array],
+        hyper: Array,
+        step: Array,
+        parts: Sequence[Part],
+        start: int,
+        clipped: bool,
+    ) -> None:
+        """Record an update, and a look at it; `start` is where in the arenas its slice starts."""
+        first = self._groups.groups[self._starts.index(start)]
+        last = self._groups.groups[self._starts.index(start + params.size)]
+        own = slice(first, last)
+        blocks = self._groups.blocks[first : last + 1] - start
+        seen, moved = (None if clipped else self._seen[own]), self._moved[own]
+        if type(optimizer).record is Optimizer.record:  # which treats every element alike
+            slots = (state.get(slot) for slot in optimizer.slots)
+            tape.call(optimizer.kernel, grads, hyper, step, blocks, params, *slots, seen, moved)
+            return
+        before = np.empty_like(params)
+        if seen is not None:
+            tape.call("see_gradient", grads, blocks, seen)
+        tape.call("blend", params, 0.0, 1.0, before)
+        optimizer.record(tape, grads, params, state, hyper, step, parts)
+        tape.call("see_update", params, before, blocks, moved)
+
+    def close_update(self, tape: Tape, rate: Array) -> None:
+        """Record the notes on the update; rate is where its learning rate is."""
+        tape.call(
+            "note_update",
+            self._seen,
+            self._moved,
+            self._groups.groups,
+            self._spare,
+            self.loss,
+            rate,
+            self.step,
+            self._of_tensors,
+            self._of_steps,
+        )
+
+    # what others read
+
+    def read(self, first: int, last: int) -> Measurements:
+        """Steps first to last - 1, as far as the rings still hold them."""
+        first = max(first, last - STEPS)
+        steps = np.arange(first, last)
+        rows = steps % STEPS
+        of_tensors, of_layers = self._of_tensors[rows], self._of_layers[rows]
+        (norms, top, zeros, denormals, bad, weights, updates) = np.moveaxis(of_tensors, 2, 0)
+        means, stds, saturated, dead, deltas = np.moveaxis(of_layers, 2, 0)
+        return Measurements(
+            steps=steps,
+            losses=self._of_steps[rows, 0],
+            rates=self._of_steps[rows, 1],
+            tensors=self.tensors,
+            sizes=self.sizes,
+            gradient_norms=norms,
+            gradient_max=top,
+            gradient_zeros=zeros,
+            gradient_denormals=denormals,
+            gradient_nonfinite=bad,
+            weight_norms=weights,
+            update_norms=updates,
+            layers=self.layers,
+            output_means=means,
+            output_stds=stds,
+            saturated=saturated,
+            dead=dead,
+            delta_norms=deltas,
+            through_time={name: self._read_flow(name, first, last) for name in self._flows},
+        )
+
+    def _read_flow(self, name: str, first: int, last: int) -> Array:
+        """The longest sequences' gradients; rows of NaN for steps of others."""
+        ring, stamps = self._flows[name][max(self._flows[name])]
+        first = max(first, last - len(ring))
+        steps = np.arange(first, last)
+        rows = steps % len(ring)
+        found = ring[rows]
+        found[stamps[rows] != steps] = np.nan
+        return found

@@ -1,0 +1,267 @@
+/* Statistics of gradients, of updates and of outputs, for the price of reading what is in a cache.
+ *
+ * Sums of squares run in lanes of the vector's own dtype over some thousand elements at most and
+ * go on in float64. Where the largest element shows that squares may have left the range of the
+ * dtype, the norm is taken once more, scaled. Sizes are compared as integers: NaN is the largest,
+ * and denormals count whatever the processor makes of them.
+ */
+#ifndef FG_PROBE_H
+#define FG_PROBE_H
+#include <math.h>
+
+#include "fg_denormal.h"
+#include "fg_simd.h"
+
+enum {
+    FG_PROBE_ROWS = 8,      /* of outputs, whose sums are one part */
+    FG_PROBE_BLOCK = 4096, /* elements of a block at most */
+};
+
+/* Whether a sum of squares shows that none of them has left the range of its dtype. */
+#define FG_WITHIN(sum, LOW, HIGH) ((sum) > LOW * LOW * 4096 && (sum) < HIGH * HIGH)
+
+/* The number whose bits these are, in float64. */
+FG_INLINE double fg_of_bits_f32(int32_t b)
+{
+    float x;
+    memcpy(&x, &b, sizeof x);
+    return b < 0x00800000 ? (double)b * 0x1p-149 : (double)x;
+}
+FG_INLINE double fg_of_bits_f64(int64_t b)
+{
+    double x;
+    memcpy(&x, &b, sizeof x);
+    return x;
+}
+
+/* REAL has VEC as its vector, SIGNED as the integer of its size, INTS as the vector of these;
+ * INF and LEAST are the bits of infinity and of the smallest normal number; squares of numbers
+ * between LOW and HIGH, some thousands added, stay in range. */
+#define FG_PROBE(SUFFIX, REAL, VEC, SIGNED, INTS, INF, LEAST, LOW, HIGH)                          \
+    FG_INLINE SIGNED fg_size_bits##SUFFIX(const REAL *x)                                          \
+    {                                                                                             \
+        SIGNED b;                                                                                 \
+        memcpy(&b, x, sizeof b);                                                                  \
+        return b & (SIGNED)~((SIGNED)1 << (sizeof(REAL) * 8 - 1));                                \
+    }                                                                                             \
+                                                                                                  \
+    FG_INLINE REAL fg_sum_lanes##SUFFIX(const VEC *v)                                             \
+    {                                                                                             \
+        const VEC both = v[0] + v[1];                                                             \
+        REAL lane[sizeof(VEC) / sizeof(REAL)];                                                    \
+        memcpy(lane, &both, sizeof lane);                                                         \
+        for (int half = sizeof(VEC) / sizeof(REAL) / 2; half; half /= 2)                          \
+            for (int k = 0; k < half; k++) lane[k] += lane[k + half];                             \
+        return lane[0];                                                                           \
+    }                                                                                             \
+    FG_INLINE SIGNED fg_sum_ints##SUFFIX(const INTS *v)                                           \
+    {                                                                                             \
+        const INTS both = v[0] + v[1];                                                            \
+        SIGNED sum = 0;                                                                           \
+        for (int k = 0; k < (int)(sizeof(VEC) / sizeof(REAL)); k++) sum += both[k];               \
+        return sum;                                                                               \
+    }                                                                                             \
+    /* The norm of x - y (of x, where there is no y), whatever the sizes of its elements. */      \
+    static __attribute__((noinline, unused)) double fg_safe_norm##SUFFIX(const REAL *x, const REAL *y, ptrdiff_t n) \
+    {                                                                                             \
+        const fg_mode mode = fg_keep_denormals();                                                 \
+        fg_eight squares = {0};                                                                   \
+        double top = 0, sum = 0;                                                                  \
+        ptrdiff_t i = 0;                                                                          \
+        for (; n - i >= 8; i += 8) {                                                              \
+            fg_eight a, b = {0};                                                                  \
+            fg_load_eight##SUFFIX(x + i, &a);                                                     \
+            if (y) fg_load_eight##SUFFIX(y + i, &b);                                              \
+            a -= b;                                                                               \
+            squares += a * a;                                                                     \
+        }                                                                                         \
+        for (int k = 0; k < 8; k++) sum += squares[k];                                            \
+        for (; i < n; i++) {                                                                      \
+            const double d = (double)x[i] - (y ? y[i] : 0);                                       \
+            sum += d * d;                                                                         \
+        }                                                                                         \
+        if (!(sum > 1e-280 && sum < 1e280)) {                                                     \
+            for (i = 0; i < n; i++) {                                                             \
+                const double d = fabs((double)x[i] - (y ? y[i] : 0));                             \
+                top = d > top || d != d ? d : top;                                                \
+            }                                                                                     \
+            sum = 0;                                                                              \
+            for (i = 0; i < n && top > 0 && top < INFINITY; i++) {                                \
+                const double d = ((double)x[i] - (y ? y[i] : 0)) / top;                           \
+                sum += d * d;                                                                     \
+            }                                                                                     \
+        }                                                                                         \
+        fg_mode_set(mode);                                                                        \
+        if (top == 0) return sqrt(sum);                                                           \
+        return top < INFINITY ? top * sqrt(sum) : top;                                            \
+    }                                                                                             \
+    /* Zeros, denormals, and what is not finite. */                                               \
+    static __attribute__((noinline, unused)) void fg_count_odd##SUFFIX(const REAL *x, ptrdiff_t n, \
+                                                               double *counts)                    \
+    {                                                                                             \
+        SIGNED zeros = 0, denormals = 0, bad = 0;                                                 \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                       \
+            const SIGNED b = fg_size_bits##SUFFIX(x + i);                                         \
+            zeros += b == 0;                                                                      \
+            denormals += b < LEAST;                                                               \
+            bad += b >= INF;                                                                      \
+        }                                                                                         \
+        counts[0] = (double)zeros;                                                                \
+        counts[1] = (double)(denormals - zeros);                                                  \
+        counts[2] = (double)bad;                                                                  \
+    }                                                                                             \
+                                                                                                  \
+    /* What has been seen of some elements, in lanes. */                                          \
+    typedef struct {                                                                              \
+        VEC squares[2];       /* of x */                                                          \
+        INTS top[2], odd[2];  /* the largest size; minus the zeros and denormals */               \
+        VEC weights[2], steps[2]; /* squares of what p was before, and of the difference */       \
+    } fg_watch##SUFFIX;                                                                           \
+    FG_INLINE void fg_watch_gradient##SUFFIX(fg_watch##SUFFIX *w, int j, VEC x)                   \
+    {                                                                                             \
+        const INTS least = (INTS){0} + LEAST;                                                     \
+        const INTS sizes = ~((INTS){0} + (SIGNED)((SIGNED)1 << (sizeof(REAL) * 8 - 1)));          \
+        const INTS b = (INTS)x & sizes;                                                           \
+        w->squares[j] += x * x;                                                                   \
+        w->top[j] = fg_larger##SUFFIX(w->top[j], b);                                              \
+        w->odd[j] += (INTS)(b < least);                                                           \
+    }                                                                                             \
+    FG_INLINE void fg_watch_update##SUFFIX(fg_watch##SUFFIX *w, int j, VEC before, VEC after)     \
+    {                                                                                             \
+        const VEC d = after - before;                                                             \
+        w->weights[j] += before * before;                                                         \
+        w->steps[j] += d * d;                                                                     \
+    }                                                                                             \
+    /* seen: norm, largest size, and the three counts. `lanes` more zeros have been looked at. */ \
+    FG_INLINE void fg_say_gradient##SUFFIX(fg_watch##SUFFIX *w, const REAL *x, ptrdiff_t n,       \
+                                           ptrdiff_t lanes, double *seen)                         \
+    {                                                                                             \
+        enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
+        const INTS top = fg_larger##SUFFIX(w->top[0], w->top[1]);                                 \
+        SIGNED most = 0;                                                                          \
+        REAL largest;                                                                             \
+        for (int k = 0; k < LANES; k++) most = top[k] > most ? top[k] : most;                     \
+        memcpy(&largest, &most, sizeof largest);                                                  \
+        seen[2] = seen[3] = seen[4] = 0;                                                          \
+        if (-fg_sum_ints##SUFFIX(w->odd) > lanes || most >= INF)                                  \
+            fg_count_odd##SUFFIX(x, n, seen + 2);                                                 \
+        if (most == 0)                                                                            \
+            seen[0] = 0;                                                                          \
+        else if (largest > LOW && largest < HIGH)                                                 \
+            seen[0] = sqrt((double)fg_sum_lanes##SUFFIX(w->squares));                             \
+        else                                                                                      \
+            seen[0] = fg_safe_norm##SUFFIX(x, NULL, n);                                           \
+        seen[1] = fg_of_bits##SUFFIX(most);                                                       \
+    }                                                                                             \
+    static __attribute__((noinline, unused)) void fg_see_gradient##SUFFIX(const REAL *x, ptrdiff_t n, \
+                                                                  double *seen)                   \
+    {                                                                                             \
+        enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
+        fg_watch##SUFFIX w = {0};                                                                 \
+        ptrdiff_t i = 0;                                                                          \
+        for (; n - i >= 2 * LANES; i += 2 * LANES)                                                \
+            for (int j = 0; j < 2; j++)                                                           \
+                fg_watch_gradient##SUFFIX(&w, j, *(const VEC *)(x + i + j * LANES));              \
+        for (; i < n; i += LANES)                                                                 \
+            fg_watch_gradient##SUFFIX(&w, 0, n - i < LANES ? fg_load_part##SUFFIX(x + i, n - i)   \
+                                                           : *(const VEC *)(x + i));              \
+        fg_say_gradient##SUFFIX(&w, x, n, i - n, seen);                                           \
+    }                                                                                             \
+                                                                                                  \
+    /* moved: the norm of `before`, and that of p - before. */                                    \
+    static __attribute__((noinline, unused)) void fg_see_update##SUFFIX(const REAL *p, const REAL *before, \
+                                                                ptrdiff_t n, double *moved)       \
+    {                                                                                             \
+        enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
+        fg_watch##SUFFIX w = {0};                                                                 \
+        ptrdiff_t i = 0;                                                                          \
+        for (; n - i >= 2 * LANES; i += 2 * LANES)                                                \
+            for (int j = 0; j < 2; j++)                                                           \
+                fg_watch_update##SUFFIX(&w, j, *(const VEC *)(before + i + j * LANES),            \
+                                        *(const VEC *)(p + i + j * LANES));                       \
+        for (; i < n; i += LANES) {                                                               \
+            if (n - i < LANES)                                                                    \
+                fg_watch_update##SUFFIX(&w, 0, fg_load_part##SUFFIX(before + i, n - i),           \
+                                        fg_load_part##SUFFIX(p + i, n - i));                      \
+            else                                                                                  \
+                fg_watch_update##SUFFIX(&w, 0, *(const VEC *)(before + i), *(const VEC *)(p + i));\
+        }                                                                                         \
+        /* of a sum of n squares above n LOW^2 what has been lost is nothing */                   \
+        const REAL sum = fg_sum_lanes##SUFFIX(w.weights), step = fg_sum_lanes##SUFFIX(w.steps);   \
+        moved[0] = FG_WITHIN(sum, LOW, HIGH) ? sqrt((double)sum)                                  \
+                                             : fg_safe_norm##SUFFIX(before, NULL, n);             \
+        if (FG_WITHIN(step, LOW, HIGH))                                                           \
+            moved[1] = sqrt((double)step);                                                        \
+        else /* often: what has vanished changes nothing */                                       \
+            moved[1] = memcmp(p, before, (size_t)n * sizeof(REAL))                                \
+                           ? fg_safe_norm##SUFFIX(p, before, n) : 0;                              \
+    }                                                                                             \
+    /* part: sum, sum of squares, and number of elements alive of some rows of y. Alive is where  \
+     * y, or where there are slopes their square, lies between low and high. alive[c] becomes 1   \
+     * where one of column c is; other threads may write it, too, but nobody writes anything      \
+     * else. */                                                                                   \
+    FG_INLINE void fg_see_columns##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,       \
+                                          ptrdiff_t row, int count, REAL low, REAL high,          \
+                                          ptrdiff_t lanes, VEC *sum, VEC *square, INTS *living,   \
+                                          REAL *alive)                                            \
+    {                                                                                             \
+        enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
+        INTS any = {0}, within;                                                                   \
+        for (int k = 0; k < LANES; k++) within[k] = -(k < lanes);                                 \
+        for (ptrdiff_t r = 0; r < rows; r++) {                                                    \
+            const REAL *at = y + r * row;                                                         \
+            const VEC v = lanes < LANES ? fg_load_part##SUFFIX(at, lanes) : *(const VEC *)at;     \
+            sum[r & 1] += v;                                                                      \
+            square[r & 1] += v * v;                                                               \
+            if (count) {                                                                          \
+                VEC s = v;                                                                        \
+                if (slope) {                                                                      \
+                    at = slope + r * row;                                                         \
+                    s = lanes < LANES ? fg_load_part##SUFFIX(at, lanes) : *(const VEC *)at;       \
+                    s *= s;                                                                       \
+                }                                                                                 \
+                const INTS live = (INTS)(s > low) & (INTS)(s < high);                             \
+                living[r & 1] += live & within;                                                   \
+                any |= live;                                                                      \
+            }                                                                                     \
+        }                                                                                         \
+        if (count) {                                                                              \
+            any &= (INTS)((lanes < LANES ? fg_load_part##SUFFIX(alive, lanes) : *(const VEC *)alive) == 0) & within;\
+            if (fg_any##SUFFIX(any))                                                              \
+                for (int k = 0; k < lanes; k++)                                                   \
+                    if (any[k]) alive[k] = 1;                                                     \
+        }                                                                                         \
+    }                                                                                             \
+    FG_INLINE void fg_see_rows_as##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,       \
+                                          ptrdiff_t columns, int count, REAL low, REAL high,      \
+                                          double *part, REAL *alive)                              \
+    {                                                                                             \
+        enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
+        VEC sum[2] = {{0}}, square[2] = {{0}};                                                    \
+        INTS living[2] = {{0}};                                                                   \
+        ptrdiff_t c = 0;                                                                          \
+        for (; columns - c >= LANES; c += LANES)                                                  \
+            fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, count, low,   \
+                                   high, LANES, sum, square, living, alive + c);                  \
+        if (c < columns)                                                                          \
+            fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, count, low,   \
+                                   high, columns - c, sum, square, living, alive + c);            \
+        part[0] = (double)fg_sum_lanes##SUFFIX(sum);                                              \
+        part[1] = (double)fg_sum_lanes##SUFFIX(square);                                           \
+        part[2] = count ? -(double)fg_sum_ints##SUFFIX(living) : 0;                               \
+    }                                                                                             \
+    static __attribute__((noinline, unused)) void fg_see_rows##SUFFIX( \
+        const REAL *y, const REAL *slope, ptrdiff_t rows, ptrdiff_t columns, REAL low, REAL high, \
+        double *part, REAL *alive)                                                                \
+    {                                                                                             \
+        if (slope)                                                                                \
+            fg_see_rows_as##SUFFIX(y, slope, rows, columns, 1, low, high, part, alive);           \
+        else if (alive)                                                                           \
+            fg_see_rows_as##SUFFIX(y, NULL, rows, columns, 1, low, high, part, alive);            \
+        else                                                                                      \
+            fg_see_rows_as##SUFFIX(y, NULL, rows, columns, 0, low, high, part, NULL);             \
+    }
+FG_PROBE(_f32, float, fg_vec_f32, int32_t, fg_ints_f32, 0x7f800000, 0x00800000, 1e-15f, 1e15f)
+FG_PROBE(_f64, double, fg_vec_f64, int64_t, fg_ints_f64, 0x7ff0000000000000, 0x0010000000000000,
+         1e-145, 1e145)
+#endif

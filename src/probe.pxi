@@ -1,0 +1,241 @@
+# What the probe sees: gradients, updates, outputs and their gradients, and its notes of each step.
+#
+# design:
+#  a) Kernels that see write sums of whole blocks, whatever the number of threads; kernels that note
+#     add these in one order, write a row of a ring, and belong to one thread.
+#  b) Row step % K of a ring is that of the step.
+from libc.math cimport INFINITY, NAN, isfinite, sqrt
+
+from _core cimport (
+    Team, cnp, data, int64_t, memcpy, ptrdiff_t, real, record, record_real, team_rows, team_share,
+)
+from _probe cimport PROBE_ROWS, see_gradient_of, see_rows, see_update_of
+from _reduce cimport sum_of_squares
+
+
+cdef struct Seen:
+    const void *x
+    const void *before
+    const int64_t *blocks
+    double *seen
+    ptrdiff_t B
+
+
+cdef void run_see_gradient(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Seen *a = <const Seen *>args
+    cdef const real *g = <const real *>a.x
+    cdef ptrdiff_t i, low, high
+    team_share(team, a.B, 1, &low, &high)
+    for i in range(low, high):
+        see_gradient_of(g + a.blocks[i], a.blocks[i + 1] - a.blocks[i], a.seen + 5 * i)
+
+
+def see_gradient(g, blocks, seen):
+    cdef Seen a = Seen(data(g), NULL, <const int64_t *>data(blocks), <double *>data(seen),
+                       blocks.size - 1)
+    return record_real(g, <void *>run_see_gradient[float], <void *>run_see_gradient[double],
+                       &a, sizeof(a), <double>g.size)
+
+
+cdef void run_see_update(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Seen *a = <const Seen *>args
+    cdef const real *p = <const real *>a.x
+    cdef const real *before = <const real *>a.before
+    cdef ptrdiff_t i, at, low, high
+    team_share(team, a.B, 1, &low, &high)
+    for i in range(low, high):
+        at = a.blocks[i]
+        see_update_of(p + at, before + at, a.blocks[i + 1] - at, a.seen + 2 * i)
+
+
+def see_update(p, before, blocks, moved):
+    cdef Seen a = Seen(data(p), data(before), <const int64_t *>data(blocks), <double *>data(moved),
+                       blocks.size - 1)
+    return record_real(p, <void *>run_see_update[float], <void *>run_see_update[double],
+                       &a, sizeof(a), <double>p.size)
+
+
+cdef double norm_of(const double *norms, ptrdiff_t stride, ptrdiff_t n) noexcept nogil:
+    """The norm of n blocks, whose norms lie `stride` apart; their squares may leave float64."""
+    cdef double top = 0, sum = 0, ratio
+    cdef ptrdiff_t i
+    for i in range(n):
+        if not isfinite(norms[i * stride]):
+            return norms[i * stride]
+        top = max(top, norms[i * stride])
+    if top == 0:
+        return 0
+    for i in range(n):
+        ratio = norms[i * stride] / top
+        sum += ratio * ratio
+    return top * sqrt(sum)
+
+
+cdef struct Updated:
+    const double *seen
+    const double *moved
+    const int64_t *groups
+    const int64_t *spare
+    const double *loss
+    const double *rate
+    const int64_t *step
+    double *tensors
+    double *losses
+    ptrdiff_t S, K
+
+
+cdef void run_note_update(const void *args, Team *team, void *scratch) noexcept nogil:
+    cdef const Updated *a = <const Updated *>args
+    cdef ptrdiff_t row = <ptrdiff_t>(a.step[0] % a.K), s, i, first, n
+    cdef double *out
+    for s in range(a.S):
+        out = a.tensors + 7 * (row * a.S + s)
+        first = a.groups[s]
+        n = a.groups[s + 1] - first
+        out[0] = norm_of(a.seen + 5 * first, 5, n)
+        for i in range(1, 5):
+            out[i] = 0
+        for i in range(first, first + n):
+            out[1] = max(out[1], a.seen[5 * i + 1])
+            out[2] += a.seen[5 * i + 2]
+            out[3] += a.seen[5 * i + 3]
+            out[4] += a.seen[5 * i + 4]
+        out[2] -= <double>a.spare[s]
+        if out[4] > 0:
+            out[1] = INFINITY
+        out[5] = norm_of(a.moved + 2 * first, 2, n)
+        out[6] = norm_of(a.moved + 2 * first + 1, 2, n)
+    a.losses[2 * row], a.losses[2 * row + 1] = a.loss[0], a.rate[0]
+
+
+def note_update(seen, moved, groups, spare, loss, rate, step, tensors, losses):
+    cdef Updated a = Updated(<const double *>data(seen), <const double *>data(moved),
+                             <const int64_t *>data(groups), <const int64_t *>data(spare),
+                             <const double *>data(loss), <const double *>data(rate),
+                             <const int64_t *>data(step), <double *>data(tensors),
+                             <double *>data(losses), tensors.shape[1], tensors.shape[0])
+    return record(<void *>run_note_update, &a, sizeof(a), 10 * <double>seen.shape[0])
+
+
+cdef struct Output:
+    const void *y
+    const void *slope
+    void *alive
+    double *parts
+    double low, high
+    ptrdiff_t N, F
+
+
+cdef void run_see_output(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Output *a = <const Output *>args
+    cdef const real *y = <const real *>a.y
+    cdef const real *slope = <const real *>a.slope
+    cdef ptrdiff_t low, high, r, at
+    team_rows(team, a.N, &low, &high)
+    r = low
+    while r < high:
+        at = r * a.F
+        see_rows(y + at, slope + at if slope else NULL, min(high - r, <ptrdiff_t>PROBE_ROWS), a.F,
+                 <real>a.low, <real>a.high, a.parts + 3 * (r // PROBE_ROWS), <real *>a.alive)
+        r += PROBE_ROWS
+
+
+def see_output(y, slope, low, high, alive, parts):
+    cdef Output a = Output(data(y), data(slope), data(alive), <double *>data(parts), low, high,
+                           y.shape[0], y.shape[1])
+    return record_real(y, <void *>run_see_output[float], <void *>run_see_output[double],
+                       &a, sizeof(a), <double>y.size, a.N, a.N)
+
+
+cdef struct Delta:
+    const void *dy
+    double *sums
+    ptrdiff_t N, F
+
+
+cdef void run_see_delta(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Delta *a = <const Delta *>args
+    cdef const real *dy = <const real *>a.dy
+    cdef ptrdiff_t low, high, r
+    team_rows(team, a.N, &low, &high)
+    r = low
+    while r < high:
+        a.sums[r // PROBE_ROWS] = sum_of_squares(
+            dy + r * a.F, min(high - r, <ptrdiff_t>PROBE_ROWS) * a.F)
+        r += PROBE_ROWS
+
+
+def see_delta(dy, sums):
+    cdef Delta a = Delta(data(dy), <double *>data(sums), dy.shape[0], dy.shape[1])
+    return record_real(dy, <void *>run_see_delta[float], <void *>run_see_delta[double],
+                       &a, sizeof(a), <double>dy.size, a.N, a.N)
+
+
+cdef struct Noted:
+    const double *parts
+    const double *sums
+    const int64_t *step
+    void *alive
+    void *lived
+    double *ring
+    ptrdiff_t M, F, K, L, layer
+    double elements
+
+
+cdef void run_note_output(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Noted *a = <const Noted *>args
+    cdef real *alive = <real *>a.alive
+    cdef real *lived = <real *>a.lived
+    cdef double *out = a.ring + 5 * ((a.step[0] % a.K) * a.L + a.layer)
+    cdef double[4] total
+    cdef ptrdiff_t i, j, living = 0
+    total[0] = total[1] = total[2] = total[3] = 0
+    for i in range(a.M):
+        for j in range(3):
+            total[j] += a.parts[3 * i + j]
+        total[3] += a.sums[i]
+    out[0] = total[0] / a.elements
+    out[1] = sqrt(max(total[1] / a.elements - out[0] * out[0], 0.0))
+    if not isfinite(out[0]) or not isfinite(total[1]):
+        out[1] = INFINITY
+    out[2] = out[3] = NAN
+    out[4] = sqrt(total[3])
+    if alive == NULL:
+        return
+    for i in range(a.F):
+        if alive[i] != 0:
+            alive[i], lived[i] = 0, 1
+            living += 1
+    out[2] = 1 - total[2] / a.elements
+    out[3] = 1 - <double>living / <double>a.F
+
+
+def note_output(parts, sums, elements, layer, step, alive, lived, ring):
+    cdef Noted a = Noted(<const double *>data(parts), <const double *>data(sums),
+                         <const int64_t *>data(step), data(alive), data(lived),
+                         <double *>data(ring), parts.shape[0], 0 if alive is None else alive.size,
+                         ring.shape[0], ring.shape[1], layer, elements)
+    cdef bint wide = alive is not None and cnp.PyArray_TYPE(alive) == cnp.NPY_FLOAT64
+    return record(<void *>run_note_output[double] if wide else <void *>run_note_output[float],
+                  &a, sizeof(a), 10 * <double>a.M)
+
+
+cdef struct Flow:
+    const double *flow
+    const int64_t *step
+    double *ring
+    int64_t *stamps
+    ptrdiff_t size, K
+
+
+cdef void run_note_flow(const void *args, Team *team, void *scratch) noexcept nogil:
+    cdef const Flow *a = <const Flow *>args
+    cdef ptrdiff_t row = <ptrdiff_t>(a.step[0] % a.K)
+    memcpy(a.ring + row * a.size, a.flow, <size_t>a.size * sizeof(double))
+    a.stamps[row] = a.step[0]
+
+
+def note_flow(flow, step, ring, stamps):
+    cdef Flow a = Flow(<const double *>data(flow), <const int64_t *>data(step),
+                       <double *>data(ring), <int64_t *>data(stamps), flow.size, ring.shape[0])
+    return record(<void *>run_note_flow, &a, sizeof(a), <double>a.size)
