@@ -111,15 +111,17 @@ def record_all(
         outputs.append(y)
 
     def record_backward(dy: Array, input_grad: bool) -> Array | None:
-        gradient: Array | None = dy
+        gradient = dy
         for i in reversed(range(len(backwards))):
-            assert gradient is not None
             below = any(layer.parameters() for layer in layers[:i])
             with tape.met(is_foreign(layers[i])), tape.inside(str(i)):
                 tape.see_gradient(gradient)
-                gradient = backwards[i](gradient, input_grad or below)
-            if gradient is None:
-                break
+                dx = backwards[i](gradient, input_grad or below)
+            if dx is None:
+                return None
+            gradient = dx
+        with tape.inside("input"):
+            tape.see_gradient(gradient)
         return gradient
 
     return y, outputs, record_backward

@@ -9,6 +9,7 @@ from typing import Any
 from fastgrad import backends
 from fastgrad.arena import Array
 from fastgrad.feeding import Batch, Feed
+from fastgrad.health.health import Health
 from fastgrad.locate import explained, find_not_finite
 from fastgrad.model import Sequential
 from fastgrad.policies import Guard, Policy
@@ -54,6 +55,7 @@ class Stepper:
         self.total_steps = total_steps
         self.done = 0
         self.pauses: list[tuple[int, Callable[[], object]]] = []
+        self.health: Health | None = None
         self._waiting = 0  # minibatches given to `single` since the last update
 
     def arrays(self) -> dict[str, Array]:
@@ -117,7 +119,7 @@ class Stepper:
             if recorder.status[0]:
                 self._bad(batch, rows)
             else:
-                self.guard.passed(1, float(recorder.loss[0]), self.arrays)
+                self._passed(1, float(recorder.loss[0]))
             return
         if not self._waiting:
             self.guard.before(self.arrays)
@@ -152,7 +154,13 @@ class Stepper:
         self._prepare(1)
         recorder.ending().run([1], backends.num_threads())
         loss, rows = recorder.total - recorder.total_before
-        self.guard.passed(1, float(loss / rows), self.arrays)
+        self._passed(1, float(loss / rows))
+
+    def _passed(self, steps: int, loss: float) -> None:
+        """Good steps have been made, of this mean loss."""
+        self.guard.passed(steps, loss, self.arrays)
+        if self.health is not None:
+            self.health.passed()
 
     @contextmanager
     def epoch(self) -> Iterator[None]:
@@ -193,7 +201,7 @@ class Stepper:
             if good:
                 self.model._flow = feed.last(here + good - 1).tape.through_time
                 loss, rows = recorder.total - total
-                self.guard.passed(good, float(loss / rows) if rows else 0.0, self.arrays)
+                self._passed(good, float(loss / rows) if rows else 0.0)
             if recorder.status[0]:
                 batch = feed.batch(here + good, row)
                 self.model._flow = batch.tape.through_time
@@ -228,5 +236,9 @@ class Stepper:
                 error.args = (
                     f"{error} ({self.guard.policy!r} gives up: {self.guard.in_a_row} in a row)",
                 )
-            raise explained(error, recorder.failure)
+            error = explained(error, recorder.failure)
+        if self.health is not None:
+            self.health.failed(error, goes_on=factor is not None)
+        if factor is None:
+            raise error
         self.update.scale *= factor

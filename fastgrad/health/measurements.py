@@ -118,13 +118,15 @@ class Measurements:
 
     def __getitem__(self, rows: slice) -> Measurements:
         """Some of the steps."""
-        count = len(self)
-        chosen = range(count)[rows]
+        return self.take(np.arange(len(self))[rows])
+
+    def take(self, rows: Array) -> Measurements:
+        """The steps of these numbers, counted from the first, in their order."""
         found: dict[str, Any] = {name: getattr(self, name)[rows] for name in _BY_STEP}
         through_time = {}
         for name, array in self.through_time.items():
-            first = count - len(array)
-            through_time[name] = array[[i - first for i in chosen if i >= first]]
+            first = len(self) - len(array)
+            through_time[name] = array[rows[rows >= first] - first]
         return replace(self, **found, through_time=through_time)
 
     def then(self, later: Measurements) -> Measurements:

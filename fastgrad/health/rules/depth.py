@@ -1,0 +1,187 @@
+"""Gradients that vanish or explode from layer to layer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastgrad.arena import Array
+from fastgrad.health.measurements import Measurements
+from fastgrad.health.rules.cures import cures
+from fastgrad.health.rules.facts import Facts
+from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.rule import Finding, Rule
+from fastgrad.health.rules.units import saturation
+from fastgrad.health.rules.window import Window
+
+
+def profile(recent: Measurements, facts: Facts) -> dict[str, float]:
+    """The gradient of each layer's outputs over that of the last one's, as a median over steps.
+
+    Layers within a Residual are left out: the way around them is what counts.
+    """
+    chain = {layer.name for layer in facts.chain} or set(recent.layers)
+    found = [i for i, name in enumerate(recent.layers) if name in chain]
+    if len(found) < 2:
+        return {}
+    last = recent.delta_norms[:, found[-1]]
+    good = np.isfinite(last) & (last > 0)
+    if not good.any():
+        return {}
+    ratios = recent.delta_norms[good][:, found] / last[good, None]
+    return {
+        recent.layers[i]: float(value)
+        for i, value in zip(found, _median(ratios), strict=True)
+        if not math.isnan(value)
+    }
+
+
+def _median(ratios: Array) -> Array:
+    return np.array(
+        [np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else np.nan for c in ratios.T]
+    )
+
+
+def flow(recent: Measurements, facts: Facts) -> float:
+    """The first layer's gradient over the last one's; NaN where it cannot be told."""
+    return next(iter(profile(recent, facts).values()), math.nan)
+
+
+def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    ratios = profile(window.recent, facts)
+    ratio = next(iter(ratios.values()), math.nan)
+    stuck = window.steps > limits.patience and window.progress(facts) < limits.learning
+    if not ratio < (limits.vanishing_stuck if stuck else limits.vanishing):
+        return None
+    layer, loss = _steepest(ratios, -1)
+    of_init, of_activation = decades(facts)
+    lost = -math.log10(max(ratio, 1e-45))
+    at_first = -math.log10(max(flow(window.first, facts), 1e-45))
+    why, first = f"{len(ratios)} layers in a row lose it bit by bit", "normalization"
+    if at_first < 1:
+        why, first = "steps that were too large have led there", "smaller_learning_rate"
+    elif max(saturation(window, facts).values(), default=0.0) > limits.saturated:
+        why, first = "most units are saturated, where the slope is next to nothing", "initializer"
+    if at_first > 1 and -of_activation > 0.3 * at_first:
+        why = f"the slope of sigmoid is 1/4 at most and takes {-of_activation:.1f} decades of it"
+        first = "activation"
+    if at_first > 1 and -of_init > max(0.5 * at_first, -of_activation):
+        why = f"the first weights are too small and take {-of_init:.1f} decades of it"
+        first = "initializer"
+    rest = [c for c in ("initializer", "normalization", "residual", "activation") if c != first]
+    return Finding(
+        window.severity(facts, limits, ratio < limits.vanished),
+        f"the gradient loses {lost:.1f} decades from the last layer to the first: {why}",
+        cures(first, *rest),
+        {"ratio": ratio, "decades": -lost, "of_initializer": of_init, "of_layer": loss,
+         "of_activation": of_activation, "decades_at_first": -at_first},
+        layer,
+    )  # fmt: skip
+
+
+def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    ratios = profile(window.recent, facts)
+    ratio = next(iter(ratios.values()), math.nan)
+    if not ratio > limits.exploding:
+        return None
+    layer, growth = _steepest(ratios, 1)
+    of_init, _ = decades(facts)
+    won = math.log10(ratio)
+    grown = growth_of_weights(window, facts)
+    why, first = f"{len(ratios)} layers in a row multiply it", "residual"
+    if of_init > 0.5 * won:
+        why = f"the first weights are too large and make {of_init:.1f} decades of it"
+        first = "initializer"
+    elif grown > 3:
+        why = f"steps that are too large have made weights grow {grown:.2g} times"
+        first = "smaller_learning_rate"
+    rest = ("initializer", "normalization", "clipping", "smaller_learning_rate")
+    return Finding(
+        window.severity(facts, limits, ratio > limits.exploded),
+        f"the gradient grows by {won:.1f} decades from the last layer to the first: {why}",
+        cures(first, *(name for name in rest if name != first)),
+        {"ratio": ratio, "decades": won, "of_initializer": of_init, "of_layer": growth,
+         "growth_of_weights": grown},
+        layer,
+    )  # fmt: skip
+
+
+def _trend(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    past = np.array(window.flow)
+    if len(past) < 6 or not (past > 0).all():
+        return None
+    steps = past[1:] / past[:-1]
+    if not (steps < limits.trend).all():
+        return None
+    return Finding(
+        window.severity(facts, limits, past[-1] < limits.vanished),
+        f"the first layer's gradient halves, and more, from look to look: it is {past[-1]:.1e} of "
+        "the last one's",
+        cures("smaller_learning_rate", "normalization", "activation"),
+        {"ratio": float(past[-1]), "before": float(past[0])},
+    )
+
+
+def _spike(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    norms = window.recent.total_gradient_norm
+    norms = norms[np.isfinite(norms)]
+    if len(norms) < 4:
+        return None
+    middle, peak = float(np.median(norms)), float(norms.max())
+    if not peak > limits.spike * middle > 0:
+        return None
+    step = int(window.recent.steps[int(window.recent.total_gradient_norm.argmax())])
+    return Finding(
+        "warning" if window.gain(facts) < limits.learning else "info",
+        f"at step {step} the gradient is {peak / middle:.0f} times as large as usual, because of a "
+        "few rows or a cliff of the loss",
+        cures("clipping", "smaller_learning_rate"),
+        {"norm": peak, "median": middle, "ratio": peak / middle},
+    )
+
+
+def decades(facts: Facts) -> tuple[float, float]:
+    """Decades that first weights and that slopes of sigmoids put on the way through the layers.
+
+    Those of the weights are relative to what keeps the signal in size, the rest is the
+    activation's: half the logarithm of chi (Schoenholz et al. 2017), split into two.
+    """
+    of_init = of_activation = 0.0
+    normalized = any(layer.normalizes for layer in facts.chain)
+    hidden = [layer for layer in facts.chain if layer.kind == "Dense"][1:]
+    for layer in hidden:
+        known = facts.weights.get(f"{layer.name}.weight")
+        if known is not None and known.law > 0 and not normalized:
+            of_init += 0.5 * math.log10(known.law)
+    for layer in facts.chain:
+        if layer.activation == "sigmoid" and not normalized:
+            of_activation += 0.5 * math.log10(layer.slope)
+    return of_init, of_activation
+
+
+def growth_of_weights(window: Window, facts: Facts) -> float:
+    """How many times larger weights are than they were, as a median; 1 where there is none."""
+    chosen = window.weights(facts)
+    if not chosen.any():
+        return 1.0
+    before, now = window.first.weight_norms[0, chosen], window.recent.weight_norms[-1, chosen]
+    good = (before > 0) & np.isfinite(now)
+    return float(np.median(now[good] / before[good])) if good.any() else 1.0
+
+
+def _steepest(ratios: dict[str, float], sign: int) -> tuple[str, float]:
+    """The layer whose way back changes the gradient most, and by how many decades."""
+    names = list(ratios)
+    sizes = np.log10(np.maximum(list(ratios.values()), 1e-45))
+    steps = sign * (sizes[:-1] - sizes[1:])
+    worst = int(np.argmax(steps))
+    return names[worst + 1], float(sign * steps[worst])
+
+
+RULES = (
+    Rule("vanishing_depth", "vanishing", _vanishing),
+    Rule("vanishing_trend", "vanishing", _trend, votes=(1, 5)),
+    Rule("exploding_depth", "exploding", _exploding),
+    Rule("spike", "exploding", _spike, votes=(1, 5)),
+)

@@ -1,0 +1,189 @@
+"""`Facts`: what is known of a training run apart from measurements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastgrad import clipping, optimizers, penalties
+from fastgrad.arena import Array
+from fastgrad.health.rules.data import InputFacts, expected_losses
+from fastgrad.health.rules.layers import LayerFacts, WeightFacts, layers_of, weights_of
+
+if TYPE_CHECKING:
+    from fastgrad.train import Trainer
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What rules may know besides `Measurements`; all of it is taken before the first step.
+
+    Attributes
+    ----------
+    layers : dict of str to LayerFacts
+        By name, in the order in which they run.
+    weights : dict of str to WeightFacts
+        First values of the parameters of two or more axes.
+    constant_loss : float
+        The least loss that outputs can have which are the same for all rows: the entropy of the
+        classes, the variance of real targets. NaN where no targets are known.
+    first_loss : float
+        The loss of outputs that are 0: log C for C classes.
+    target_std : float
+        Of real targets; NaN for classes.
+    inputs : InputFacts, optional
+    normalized : bool
+        Whether the model normalizes its inputs itself, or takes indices.
+    rate : float
+        The optimizer's learning rate.
+    decay : float
+        Fraction by which an update shrinks weights for each unit of the rate; of decoupled decay.
+    l1, l2 : dict of str to float
+        Strengths of the penalties for each parameter, coupled weight decay included.
+    max_norm, max_tensor_norm, max_element : float
+        The least limits that clips set to the norm of all gradients, to those of single tensors,
+        and to elements; infinite without.
+    frozen : frozenset of str
+        Parameters that are told not to change.
+    batch_size, steps_per_epoch : int
+    prediction : object, optional
+        What theory expected: `gradient_norms`, by parameter, and so on.
+    """
+
+    layers: Mapping[str, LayerFacts] = field(default_factory=dict)
+    weights: Mapping[str, WeightFacts] = field(default_factory=dict)
+    constant_loss: float = math.nan
+    first_loss: float = math.nan
+    target_std: float = math.nan
+    inputs: InputFacts | None = None
+    normalized: bool = False
+    rate: float = math.nan
+    decay: float = 0.0
+    l1: Mapping[str, float] = field(default_factory=dict)
+    l2: Mapping[str, float] = field(default_factory=dict)
+    max_norm: float = math.inf
+    max_tensor_norm: float = math.inf
+    max_element: float = math.inf
+    frozen: frozenset[str] = frozenset()
+    batch_size: int = 1
+    steps_per_epoch: int = 1
+    prediction: Any = None
+
+    @classmethod
+    def of(
+        cls,
+        trainer: Trainer,
+        X: Any = None,
+        y: Any = None,
+        lengths: Any = None,
+        batch_size: int = 64,
+        prediction: Any = None,
+    ) -> Facts:
+        """Those of a trainer that has not made a step, and of the arrays that it will train on.
+
+        Parameters
+        ----------
+        trainer : Trainer
+        X, y, lengths : array-like, optional
+            As for `Trainer.epoch`; of many rows some are looked at.
+        batch_size : int
+        prediction : object, optional
+        """
+        model = trainer.model
+        layers = layers_of(model.layers)
+        rows = None if X is None else np.asarray(X)
+        steps = None if lengths is None else np.asarray(lengths)
+        first = next(iter(layers.values()))
+        normalized = model.indices is not None or first.kind in _NORMALIZING
+        known = None
+        if rows is not None and not normalized:
+            known = InputFacts.of(rows, steps)
+        constant, zeros, std = math.nan, math.nan, math.nan
+        if rows is not None and y is not None:
+            constant, zeros, std = expected_losses(trainer, rows, np.asarray(y), steps)
+        l1, l2, decay = _shrinking(trainer)
+        return cls(
+            layers=layers,
+            weights=weights_of(model.params, layers),
+            constant_loss=constant,
+            first_loss=zeros,
+            target_std=std,
+            inputs=known,
+            normalized=normalized,
+            rate=trainer.optimizer.lr,
+            decay=decay,
+            l1=l1,
+            l2=l2,
+            frozen=_frozen(trainer),
+            batch_size=batch_size,
+            steps_per_epoch=1 if rows is None else max(1, -(-len(rows) // batch_size)),
+            prediction=prediction,
+            **_limits(trainer),
+        )
+
+    @property
+    def chain(self) -> list[LayerFacts]:
+        """The layers in a row whose outputs all of the gradient passes: none within a Residual."""
+        return [layer for layer in self.layers.values() if not layer.aside]
+
+    def penalty(self, tensors: tuple[str, ...], sizes: Array, norms: Array) -> Array:
+        """(K,): the penalties' part of the loss, from norms of the weights (K, S).
+
+        L1's is the least that it can be: that of a single element.
+        """
+        l1, l2 = self._strengths(tensors)
+        return np.asarray(norms**2 @ l2 + norms @ l1)
+
+    def penalty_gradients(self, tensors: tuple[str, ...], sizes: Array, norms: Array) -> Array:
+        """(K, S): norms of the penalties' gradients."""
+        l1, l2 = self._strengths(tensors)
+        return np.asarray(2 * l2 * norms + l1 * np.sqrt(sizes))
+
+    def _strengths(self, tensors: tuple[str, ...]) -> tuple[Array, Array]:
+        return tuple(
+            np.array([known.get(name, 0.0) for name in tensors]) for known in (self.l1, self.l2)
+        )  # type: ignore[return-value]
+
+
+_NORMALIZING = ("Standardize", "BatchNorm", "LayerNorm")
+
+
+def _shrinking(trainer: Trainer) -> tuple[dict[str, float], dict[str, float], float]:
+    """What draws weights towards 0: strengths of L1, of L2, and the decay that is decoupled."""
+    params = trainer.model.params
+    l1: dict[str, float] = {}
+    l2: dict[str, float] = {}
+    for penalty in trainer.regularizers:
+        into = l1 if isinstance(penalty, penalties.L1) else l2
+        for name, strength in penalty.strengths(params).items():
+            into[name] = into.get(name, 0.0) + strength
+    decay = float(getattr(trainer.optimizer, "weight_decay", 0.0))
+    coupled = type(trainer.optimizer) in (optimizers.SGD, optimizers.Adam, optimizers.RMSprop)
+    if decay and coupled:
+        for name in params:
+            l2[name] = l2.get(name, 0.0) + decay / 2
+    return l1, l2, 0.0 if coupled else decay
+
+
+def _frozen(trainer: Trainer) -> frozenset[str]:
+    slow = [name for name, options in trainer.per_layer.items() if options.get("lr") == 0]
+    names = trainer.model.params
+    return frozenset(n for n in names if any(n == key or n.startswith(f"{key}.") for key in slow))
+
+
+def _limits(trainer: Trainer) -> dict[str, float]:
+    found = {"max_norm": math.inf, "max_tensor_norm": math.inf, "max_element": math.inf}
+    for clip in trainer.clips:
+        if isinstance(clip, clipping.ClipValue):
+            name, limit = "max_element", clip.limit
+        elif isinstance(clip, clipping.ClipNorm):
+            name = "max_norm" if type(clip) is clipping.ClipNorm else "max_tensor_norm"
+            limit = clip.max_norm
+        else:
+            continue
+        found[name] = min(found[name], limit)
+    return found

@@ -1,0 +1,152 @@
+"""What layers are, and what their weights are before the first step."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastgrad import initializers
+from fastgrad.arena import Array
+from fastgrad.batch_norm import BatchNorm
+from fastgrad.containers import named_layers
+from fastgrad.layer_norm import LayerNorm
+from fastgrad.layers import Layer
+from fastgrad.residual import Residual
+
+RECTIFIERS = ("relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "softplus")
+SIGMOIDS = ("sigmoid", "tanh", "softsign")
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """One layer.
+
+    Attributes
+    ----------
+    name, kind : str
+        "2.1", and the name of its class.
+    activation : str
+        "identity" where it has none, or where its cell has its own.
+    inputs, outputs : int or None
+        Features.
+    aside : bool
+        Whether it lies within a Residual, so that gradients have a way around it.
+    normalizes : bool
+    dropout : float
+        The fraction that it drops.
+    slope : float
+        Mean square slope of the activation where its input has variance 1, as E[phi'^2]; 1
+        without one.
+    """
+
+    name: str
+    kind: str
+    activation: str = "identity"
+    inputs: int | None = None
+    outputs: int | None = None
+    aside: bool = False
+    normalizes: bool = False
+    dropout: float = 0.0
+    slope: float = 1.0
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it goes through sequences."""
+        return self.kind in ("RNN", "LSTM", "GRU")
+
+
+@dataclass(frozen=True)
+class WeightFacts:
+    """First values of a parameter of two or more axes.
+
+    Attributes
+    ----------
+    layer : str
+    std : float
+        Root mean square.
+    law : float
+        Their mean square over the one that keeps signals of the layer's activation in size:
+        ``gain^2 / fan_in`` (He et al. 2015; LeCun et al. 1998), the gain of gates and states
+        being 1. NaN for tables of vectors.
+    constant : bool
+        Whether all elements are the same.
+    copies : float
+        Fraction of the rows that another row is the same as.
+    """
+
+    layer: str
+    std: float
+    law: float
+    constant: bool
+    copies: float
+
+
+def layers_of(layers: Sequence[Layer]) -> dict[str, LayerFacts]:
+    """By name, those within others in the place of what they are in, but for residual blocks."""
+    known = named_layers(layers)
+    inner = {name for name, layer in known.items() if isinstance(layer, Residual)}
+    found = {}
+    for name, layer in known.items():
+        aside = any(name.startswith(f"{block}.") for block in inner)
+        if getattr(layer, "layers", None) and name not in inner:
+            continue
+        activation = getattr(layer, "activation", None)
+        activation = activation if isinstance(activation, str) else "identity"
+        outputs = getattr(layer, "outputs", getattr(layer, "units", None))
+        found[name] = LayerFacts(
+            name=name,
+            kind=type(layer).__name__,
+            activation=activation,
+            inputs=layer.inputs,
+            outputs=outputs if isinstance(outputs, int) else None,
+            aside=aside,
+            normalizes=isinstance(layer, (BatchNorm, LayerNorm)),
+            dropout=float(getattr(layer, "p", getattr(layer, "dropout", 0.0))),
+            slope=_slope(activation),
+        )
+    return found
+
+
+def weights_of(
+    params: Mapping[str, Array], layers: Mapping[str, LayerFacts]
+) -> dict[str, WeightFacts]:
+    """First values of all weights."""
+    found = {}
+    for name, view in params.items():
+        if view.ndim < 2:
+            continue
+        layer = name.rpartition(".")[0]
+        values = view.reshape(len(view), -1)
+        known = layers.get(layer)
+        law = math.nan
+        mean_square = float(np.mean(np.square(values, dtype=np.float64)))
+        if known is not None and known.kind == "Dense":
+            law = mean_square * values.shape[1] / _gain(known.activation) ** 2
+        elif known is not None and known.recurrent:
+            law = mean_square * values.shape[1]
+        # rows that are the same make units that stay the same: a hash of each row will do
+        distinct = len({row.tobytes() for row in values})
+        found[name] = WeightFacts(
+            layer=layer,
+            std=math.sqrt(mean_square),
+            law=law,
+            constant=bool((values == values.flat[0]).all()),
+            copies=1 - distinct / len(values) if len(values) > 1 else 0.0,
+        )
+    return found
+
+
+@functools.cache
+def _slope(activation: str) -> float:
+    if activation == "identity":
+        return 1.0
+    return float(initializers.MeanField(activation).slope_moment())
+
+
+def _gain(activation: str) -> float:
+    # PyTorch's gains of tanh and selu are for other ends than keeping signals in size
+    return 1.0 if activation in ("tanh", "selu") else initializers.gain(activation)

@@ -1,0 +1,70 @@
+"""Losses that do not fall, rise again, or jump."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastgrad.health.rules.cures import cures
+from fastgrad.health.rules.facts import Facts
+from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.rule import Finding, Rule
+from fastgrad.health.rules.steps import step_length
+from fastgrad.health.rules.window import Window
+
+
+def _stuck(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    progress = window.progress(facts)
+    if window.steps < 2 * limits.patience or not progress < limits.stuck:
+        return None
+    severity = "critical" if window.steps > 10 * limits.patience else "warning"
+    return Finding(
+        severity,
+        f"after {window.steps} steps the loss is no better than that of outputs which are the same "
+        "for all rows",
+        cures("larger_learning_rate", "optimizer", "initializer", "normalization"),
+        {"progress": progress, "constant_loss": facts.constant_loss},
+    )
+
+
+def _diverging(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    means = window.losses.means
+    count = max(1, len(means) // 10)
+    if len(means) < 10:
+        return None
+    last = float(means[-count:].mean())
+    least = float(np.convolve(means, np.ones(count) / count, "valid").min())
+    rise = last - least
+    if not (last > limits.diverging * least and rise > limits.diverged * window.reference(facts)):
+        return None
+    return Finding(
+        "critical" if last > window.reference(facts) else "warning",
+        f"the loss has risen from {least:.3g} to {last:.3g}",
+        cures("smaller_learning_rate", "clipping", "normalization"),
+        {"least": least, "last": last, "step_length": step_length(window.recent)},
+    )
+
+
+def _oscillating(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    losses = window.recent.losses
+    losses = losses[np.isfinite(losses)]
+    if len(losses) < 4 or window.steps < limits.patience:
+        return None
+    mean = float(losses.mean())
+    # of what is left after a straight line through three neighbours, which is no trend
+    bends = losses[1:-1] - 0.5 * (losses[:-2] + losses[2:])
+    jumps = float(np.sqrt(np.mean(bends**2) / 1.5)) / mean if mean > 0 else 0.0
+    if not (jumps > limits.oscillating and window.gain(facts) < limits.learned):
+        return None
+    return Finding(
+        "warning",
+        f"the loss jumps from step to step by {jumps:.0%} of its mean",
+        cures("smaller_learning_rate", "clipping", "normalization"),
+        {"jumps": jumps, "mean": mean, "step_length": step_length(window.recent)},
+    )
+
+
+RULES = (
+    Rule("loss_stuck", "loss", _stuck, votes=(2, 3)),
+    Rule("loss_diverging", "loss", _diverging, votes=(2, 3)),
+    Rule("loss_oscillating", "loss", _oscillating),
+)

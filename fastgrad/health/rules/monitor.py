@@ -1,0 +1,177 @@
+"""`Monitor`: gives rules what they look at, and believes them once they repeat themselves."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastgrad.health.measurements import Measurements
+from fastgrad.health.rules import depth, losses, nonfinite, shaping, starts, steps, time, units
+from fastgrad.health.rules.facts import Facts
+from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.ranking import ranked
+from fastgrad.health.rules.rule import Finding, Rule
+from fastgrad.health.rules.window import Losses, Window
+from fastgrad.health.verdicts import Verdict
+
+RULES: tuple[Rule, ...] = (
+    *starts.RULES,
+    *shaping.RULES,
+    *steps.RULES,
+    *units.RULES,
+    *depth.RULES,
+    *time.RULES,
+    *nonfinite.RULES,
+    *losses.RULES,
+)
+
+_SHORTEST = 4  # steps between two looks
+_LONGEST = 256  # steps of a window
+_FIRST = 4  # steps kept of the start
+
+
+@dataclass
+class _Belief:
+    """What became of one rule so far."""
+
+    votes: deque[bool]
+    finding: Finding | None = None
+    first_step: int = 0
+    held: bool = False
+
+
+class Monitor:
+    """Judges a run while it goes on, in memory that does not grow with it.
+
+    It looks at the first steps four by four, later whenever a tenth more of them have been made,
+    and at once where a number is not finite.
+
+    Parameters
+    ----------
+    facts : Facts
+    rules : sequence of Rule
+    limits : Limits
+    """
+
+    def __init__(
+        self,
+        facts: Facts,
+        rules: Sequence[Rule] = RULES,
+        limits: Limits | None = None,
+    ) -> None:
+        self.facts = facts
+        self.rules = tuple(rules)
+        self.limits = limits or Limits()
+        self._beliefs = {rule.name: _Belief(deque(maxlen=rule.votes[1])) for rule in rules}
+        self._pending: Measurements | None = None
+        self._first: Measurements | None = None
+        self._losses = Losses()
+        self._rising = 0.0
+        self._flow: deque[float] = deque(maxlen=6)
+        self._dead: dict[str, float] = {}
+        self._looked = 0
+
+    def observe(self, measurements: Measurements) -> None:
+        """Take the measurements of further steps."""
+        done = 0
+        while done < len(measurements):
+            waiting = 0 if self._pending is None else len(self._pending)
+            due = max(_SHORTEST, self._looked // 10)
+            part = measurements[done : done + max(1, due - waiting)]
+            done += len(part)
+            self._add(part)
+            assert self._pending is not None
+            waiting += len(part)
+            if waiting >= due or not _is_finite(part):
+                self._look()
+
+    def epoch(
+        self, val_loss: float | None = None, dead_units: Mapping[str, float] | None = None
+    ) -> None:
+        """Tell that an epoch has ended.
+
+        Parameters
+        ----------
+        val_loss : float, optional
+        dead_units : mapping of str to float, optional
+            What `proven_dead` says of the present parameters.
+        """
+        if dead_units is not None:
+            self._dead = dict(dead_units)
+        if self._pending is not None and not self._looked:
+            self._look()
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What is believed now: the worst first, causes before what they cause."""
+        found = []
+        for rule in self.rules:
+            belief = self._beliefs[rule.name]
+            if not belief.held or belief.finding is None:
+                continue
+            found.append(
+                Verdict(
+                    rule=rule.name,
+                    family=rule.family,
+                    severity=belief.finding.severity,
+                    cause=belief.finding.cause,
+                    cures=belief.finding.cures,
+                    evidence=belief.finding.evidence,
+                    layer=belief.finding.layer,
+                    tensor=belief.finding.tensor,
+                    time_step=belief.finding.time_step,
+                    first_step=belief.first_step,
+                )
+            )
+        return ranked(found)
+
+    def _add(self, part: Measurements) -> None:
+        if self._first is None or len(self._first) < _FIRST:
+            start = part[: _FIRST - (0 if self._first is None else len(self._first))]
+            self._first = start if self._first is None else self._first.then(start)
+        penalty = self.facts.penalty(part.tensors, part.sizes, part.weight_norms)
+        self._losses.add(part.losses - penalty)
+        pending = part if self._pending is None else self._pending.then(part)
+        self._pending = pending[max(0, len(pending) - _LONGEST) :]
+
+    def _look(self) -> None:
+        recent, first = self._pending, self._first
+        assert recent is not None
+        assert first is not None
+        self._pending = None
+        self._looked = int(recent.steps[-1]) + 1
+        window = Window(recent, first, self._losses, self._rising, (), self._dead)
+        ratio = steps.relative(recent, self.facts)
+        self._rising = max(self._rising, 0.0 if math.isnan(ratio) else ratio)
+        self._flow.append(depth.flow(recent, self.facts))
+        window = Window(recent, first, self._losses, self._rising, tuple(self._flow), self._dead)
+        with np.errstate(all="ignore"):
+            for rule in self.rules:
+                if rule.in_time and not recent.through_time:
+                    continue  # nothing was looked at
+                finding = rule.check(window, self.facts, self.limits)
+                self._count(rule, finding, recent, last=not _is_finite(recent))
+
+    def _count(self, rule: Rule, finding: Finding | None, recent: Measurements, last: bool) -> None:
+        belief = self._beliefs[rule.name]
+        if rule.lasting and belief.held:
+            return
+        belief.votes.append(finding is not None)
+        if finding is not None:
+            if belief.finding is None:
+                belief.first_step = int(recent.steps[0])
+            belief.finding = finding
+        elif not any(belief.votes):
+            belief.finding, belief.held = None, False
+        # a run that has broken may never come to another vote
+        broken = last and finding is not None and finding.severity != "info"
+        if broken or sum(belief.votes) >= rule.votes[0]:
+            belief.held = True
+
+
+def _is_finite(part: Measurements) -> bool:
+    return not part.gradient_nonfinite.any() and bool(np.isfinite(part.losses).all())

@@ -1,0 +1,47 @@
+"""Numbers that are none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastgrad.health.rules.cures import cures
+from fastgrad.health.rules.depth import growth_of_weights
+from fastgrad.health.rules.facts import Facts
+from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.rule import Finding, Rule
+from fastgrad.health.rules.window import Window
+
+
+def _nonfinite(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    recent = window.recent
+    counts = recent.gradient_nonfinite
+    bad = (counts > 0).any(axis=1) | ~np.isfinite(recent.losses)
+    if not bad.any():
+        return None
+    row = int(bad.argmax())
+    tensor = None
+    if counts[row].any():  # gradients are made from the last layer on: the last one comes first
+        tensor = recent.tensors[int(np.flatnonzero(counts[row]).max())]
+    large = [known.law for known in facts.weights.values() if known.law > 1 / limits.law]
+    grown = growth_of_weights(window, facts)
+    if window.rising > limits.update_large or grown > 3:
+        why = "steps that are too large have made weights grow until it overflowed"
+        first = "smaller_learning_rate"
+    elif large:
+        why = "first weights that are too large let signals grow until they overflowed"
+        first = "initializer"
+    else:
+        why, first = "numbers have grown until they overflowed", "clipping"
+    rest = [cure for cure in ("clipping", "smaller_learning_rate", "initializer") if cure != first]
+    return Finding(
+        "critical",
+        f"at step {int(recent.steps[row])} the loss or the gradient is not finite: {why}",
+        cures(first, *rest),
+        {"loss": float(recent.losses[row]), "elements": float(counts[row].sum()),
+         "largest_update_ratio": window.rising},
+        None if tensor is None else tensor.rpartition(".")[0],
+        tensor,
+    )  # fmt: skip
+
+
+RULES = (Rule("nonfinite", "nonfinite", _nonfinite, votes=(1, 1), lasting=True),)

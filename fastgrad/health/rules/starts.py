@@ -1,0 +1,162 @@
+"""What is wrong before the first step: inputs, targets, first weights."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastgrad.health.rules.cures import cures
+from fastgrad.health.rules.depth import decades
+from fastgrad.health.rules.facts import Facts
+from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.rule import Finding, Rule
+from fastgrad.health.rules.window import Window
+
+
+def _inputs(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    known = facts.inputs
+    if known is None or facts.normalized or not known.size > 0:
+        return None
+    rms = known.rms[known.rms > 0]
+    size, middle, largest = known.size, float(np.median(rms)), float(rms.max())
+    evidence = {"size": size, "largest_feature": largest, "median_feature": middle}
+    if size > limits.inputs:
+        far = size > limits.inputs_far
+        cause = f"inputs are {size:.3g} in size, where weights are made for 1"
+    elif size < limits.inputs_small:
+        far, cause = False, f"inputs are {size:.2g} in size, where weights are made for 1"
+    elif largest > limits.feature * middle and largest > limits.inputs:
+        far = False
+        cause = f"the largest feature is {largest / middle:.3g} times the median one"
+    else:
+        return None
+    severity = "critical" if far else "warning"
+    return Finding(severity, cause, cures("normalize_inputs", "normalization"), evidence)
+
+
+def _targets(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    if not facts.target_std > 0 or not len(window.first.layers):
+        return None
+    outputs = float(window.first.output_stds[0, -1])
+    zero, constant = facts.first_loss, facts.constant_loss
+    far = zero > limits.initial_loss * constant  # the mean of the targets is far from 0
+    # outputs of a network with good weights are of the order of 1
+    if not (far or facts.target_std > limits.targets * max(1.0, outputs)):
+        return None
+    learned = window.progress(facts) > limits.almost
+    return Finding(
+        "info" if learned else "warning",
+        f"targets have a deviation of {facts.target_std:.3g} where the first outputs have "
+        f"{outputs:.3g}, and may lie far from 0: the last layer has a long way to go",
+        cures("normalize_targets", "larger_learning_rate"),
+        {"target_std": facts.target_std, "output_std": outputs, "loss_of_zeros": zero,
+         "loss_of_constant": constant},
+    )  # fmt: skip
+
+
+def _symmetry(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    dense = [name for name, layer in facts.layers.items() if layer.kind == "Dense"]
+    for name, known in facts.weights.items():
+        layer = facts.layers.get(known.layer)
+        if layer is None or layer.aside or layer.kind == "Embedding":
+            continue
+        if [known.layer] == dense[-1:]:
+            continue  # rows of the last layer have targets that differ
+        if name.rpartition(".")[2].startswith("weight_hh"):
+            continue  # zeros, or an identity, where what comes in breaks the symmetry
+        if known.constant or known.copies >= limits.copies:
+            what = "all the same" if known.constant else f"{known.copies:.0%} copies of others"
+            return Finding(
+                "critical",
+                f"the rows of {name} start as {what}, so that these units get the same gradient "
+                "and stay the same",
+                cures("initializer"),
+                {"copies": known.copies, "std": known.std},
+                known.layer,
+                name,
+            )
+    return None
+
+
+def _weight_scale(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    if any(layer.normalizes for layer in facts.chain):
+        return None
+    chain = {layer.name: layer.kind for layer in facts.chain}
+    laws = {
+        name: known.law
+        for name, known in facts.weights.items()
+        if known.law > 0 and known.layer in chain
+    }
+    if len(laws) < 2 or (window.first.losses.size == 0):
+        return None
+    of_init, _ = decades(facts)
+    name = max(laws, key=lambda key: abs(math.log(laws[key])))
+    law = laws[name]
+    outside = not limits.law <= law <= 1 / limits.law
+    if not (outside and (abs(of_init) > 1 or not 1e-2 < law < 1e2)):
+        return None
+    severity = window.severity(facts, limits, not limits.law**3 <= law <= limits.law**-3)
+    return Finding(
+        severity,
+        f"the first weights of {name} have {law:.2g} times the mean square that keeps signals in "
+        "size",
+        cures("initializer", "normalization"),
+        {"law": law, "decades": of_init},
+        facts.weights[name].layer,
+        name,
+    )
+
+
+def _activation_scale(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    first = window.first
+    if not len(first):
+        return None
+    dense = [layer.name for layer in facts.chain if layer.kind in ("Dense", "Activation")][:-1]
+    stds = {n: float(first.output_stds[0, i]) for i, n in enumerate(first.layers) if n in dense}
+    stds = {name: std for name, std in stds.items() if math.isfinite(std)}
+    if len(stds) < 2:
+        return None
+    high, low = max(stds, key=stds.__getitem__), min(stds, key=stds.__getitem__)
+    if stds[low] > 0 and stds[high] <= limits.scale * stds[low]:
+        return None
+    return Finding(
+        window.severity(facts, limits, stds[high] > limits.scale**2 * stds[low]),
+        f"outputs of layer {high} have a deviation of {stds[high]:.2g} and those of layer {low} "
+        f"one of {stds[low]:.2g}: signals change their size on the way through the layers",
+        cures("initializer", "normalization", "residual"),
+        {"largest": stds[high], "smallest": stds[low]},
+        low if list(stds).index(low) > list(stds).index(high) else high,
+    )
+
+
+def _initial_loss(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    if not len(window.first) or not facts.first_loss > 0:
+        return None
+    first = window.first
+    penalty = facts.penalty(first.tensors, first.sizes, first.weight_norms)
+    loss = float(first.losses[0] - penalty[0])
+    expected = max(facts.first_loss, facts.constant_loss)
+    if not loss > limits.initial_loss * expected:
+        return None
+    severity = window.severity(facts, limits, loss > limits.initial_loss**2 * expected)
+    if severity == "info" and window.progress(facts) < limits.almost:
+        severity = "warning"
+    return Finding(
+        severity,
+        f"the first loss is {loss:.3g}, where outputs near 0 would have {expected:.3g}: the first "
+        "outputs are large and wrong",
+        cures("initializer", "normalization", "normalize_inputs"),
+        {"loss": loss, "expected": expected, "ratio": loss / expected},
+    )
+
+
+ONCE = (1, 1)
+RULES = (
+    Rule("inputs", "inputs", _inputs, votes=ONCE, lasting=True),
+    Rule("targets", "inputs", _targets, votes=ONCE),
+    Rule("symmetry", "init", _symmetry, votes=ONCE, lasting=True),
+    Rule("weight_scale", "init", _weight_scale),
+    Rule("activation_scale", "init", _activation_scale),
+    Rule("initial_loss", "init", _initial_loss),
+)

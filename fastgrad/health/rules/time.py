@@ -1,0 +1,136 @@
+"""Gradients that vanish or explode along time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastgrad.arena import Array
+from fastgrad.health.rules.cures import cures
+from fastgrad.health.rules.facts import Facts
+from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.rule import Finding, Rule
+from fastgrad.health.rules.window import Window
+
+_NOTHING = -45.0  # decades of what is less than the smallest float32
+
+
+def decades_back(array: Array) -> Array:
+    """Decades that the gradient wins on its way back from the last step to each step.
+
+    Parameters
+    ----------
+    array : ndarray, (K, T, 3)
+        As in `Measurements.through_time`.
+
+    Returns
+    -------
+    ndarray, (T,)
+        Sums of the logarithms of the gains, medians over the K steps; 0 at the last step.
+    """
+    gains, norms = array[:, :, 2], array[:, :, :2]
+    times = array.shape[1]
+    known = np.isfinite(gains) & (gains > 0)
+    logs = np.zeros(times)
+    for t in range(1, times):
+        if known[:, t].any():
+            logs[t] = np.median(np.log10(gains[known[:, t], t]))
+        elif (gains[:, t] == 0).any():
+            logs[t] = _NOTHING
+    found = np.zeros(times)
+    found[:-1] = np.cumsum(logs[::-1])[::-1][1:]
+    # where nothing arrives there is no gain to be told
+    gone = ~(np.nan_to_num(norms).max(axis=(0, 2)) > 0)
+    found[gone & (np.arange(times) < times - 1)] = _NOTHING
+    return np.maximum(found, _NOTHING)
+
+
+def _worst(window: Window, sign: int) -> tuple[str, Array] | None:
+    """The level whose gradient changes most, and its decades."""
+    found = {
+        name: decades_back(array[-8:])
+        for name, array in window.recent.through_time.items()
+        if len(array) and array.shape[1] > 2
+    }
+    if not found:
+        return None
+    name = max(found, key=lambda key: float((sign * found[key]).max()))
+    return name, found[name]
+
+
+def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    worst = _worst(window, -1)
+    if worst is None:
+        return None
+    name, decades = worst
+    lost = -float(decades[0])
+    if not lost > -math.log10(limits.vanishing_time):
+        return None
+    gone = np.flatnonzero(decades < math.log10(limits.vanishing))
+    reach = len(decades) - 1 - int(gone.max()) if len(gone) else len(decades)
+    layer, kind, law = _cell(name, facts)
+    if kind == "LSTM":
+        why, first = "the forget gates are shut too far", "forget_bias"
+    elif law < limits.law:
+        why, first = "the first recurrent weights are too small", "initializer"
+    elif kind == "RNN":
+        why, first = "each step of a plain recurrent layer multiplies it with less than 1", "lstm"
+    else:
+        why, first = "the gates let go of the state too soon", "forget_bias"
+    rest = [cure for cure in ("lstm", "initializer", "activation") if cure != first]
+    if kind in ("LSTM", "GRU"):
+        rest.remove("lstm")
+    return Finding(
+        window.severity(facts, limits, lost > -math.log10(limits.vanished_time)),
+        f"the gradient loses {lost:.1f} decades over {len(decades)} time steps and reaches {reach} "
+        f"of them back: {why}",
+        cures(first, *rest),
+        {"decades": -lost, "reach": float(reach), "per_step": 10 ** (-lost / (len(decades) - 1)),
+         "recurrent_law": law},
+        layer,
+        time_step=int(gone.max()) if len(gone) else 0,
+    )  # fmt: skip
+
+
+def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    worst = _worst(window, 1)
+    if worst is None:
+        return None
+    name, decades = worst
+    won = float(decades.max())
+    if not won > math.log10(limits.exploding_time):
+        return None
+    layer, _, law = _cell(name, facts)
+    why, first = "each step multiplies it with more than 1", "clipping"
+    if law > 1 / limits.law**0.5:
+        why, first = "the first recurrent weights are too large", "initializer"
+    rest = [
+        cure
+        for cure in ("clipping", "initializer", "smaller_learning_rate", "lstm")
+        if cure != first
+    ]
+    return Finding(
+        window.severity(facts, limits, won > 2 * math.log10(limits.exploding_time)),
+        f"the gradient grows by {won:.1f} decades on its way back over {len(decades)} time steps: "
+        f"{why}",
+        cures(first, *rest),
+        {"decades": won, "per_step": 10 ** (won / (len(decades) - 1)), "recurrent_law": law},
+        layer,
+        time_step=int(decades.argmax()),
+    )
+
+
+def _cell(name: str, facts: Facts) -> tuple[str, str, float]:
+    """Layer, kind, and the law of the recurrent weights of a level and direction ("0.l0")."""
+    layer, _, level = name.rpartition(".")
+    known = facts.layers.get(layer)
+    weight = facts.weights.get(f"{layer}.weight_hh_{level}")
+    law = math.nan if weight is None else weight.law
+    return layer, "RNN" if known is None else known.kind, law
+
+
+RULES = (
+    Rule("vanishing_time", "vanishing", _vanishing, votes=(2, 5), in_time=True),
+    Rule("exploding_time", "exploding", _exploding, votes=(2, 5), in_time=True),
+)

@@ -1,0 +1,107 @@
+"""Units that are dead or saturated, for all rows or most."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastgrad.arena import Array
+from fastgrad.health.rules.cures import cures
+from fastgrad.health.rules.facts import Facts
+from fastgrad.health.rules.layers import RECTIFIERS, SIGMOIDS
+from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.rule import Finding, Rule
+from fastgrad.health.rules.window import Window
+
+
+def _of_layers(
+    window: Window, facts: Facts, values: Array, activations: tuple[str, ...]
+) -> dict[str, Array]:
+    """Finite values (K,) of each layer that has one of these activations."""
+    found = {}
+    for i, name in enumerate(window.recent.layers):
+        known = facts.layers.get(name)
+        column = values[:, i]
+        column = column[np.isfinite(column)]
+        if known is not None and known.activation in activations and len(column):
+            found[name] = column
+    return found
+
+
+def saturation(window: Window, facts: Facts) -> dict[str, float]:
+    """Fraction of the outputs of each layer of sigmoids that are saturated, a median over steps."""
+    known = _of_layers(window, facts, window.recent.saturated, SIGMOIDS)
+    return {name: float(np.median(column)) for name, column in known.items()}
+
+
+def _dead(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    proven = window.dead_units or {}
+    # a unit that wakes up for one minibatch is not dead: the least fraction counts
+    seen = {
+        name: float(column.min())
+        for name, column in _of_layers(window, facts, window.recent.dead, RECTIFIERS).items()
+    }
+    for name, fraction in seen.items():
+        dead = max(fraction, proven.get(name, 0.0))
+        if dead >= limits.dead:
+            break
+    else:
+        return None
+    born = _first(window, window.first.dead, name) >= 0.8 * dead
+    if born:
+        why, first = "since the first step: first weights and biases put them there", "initializer"
+    else:
+        why, first = "since steps that were too large pushed them there", "smaller_learning_rate"
+    rest = [
+        cure for cure in ("activation", "initializer", "smaller_learning_rate") if cure != first
+    ]
+    severity = "critical" if dead >= limits.all_dead else "warning"
+    if dead < limits.all_dead and window.progress(facts) > limits.learned:
+        severity = "info"
+    return Finding(
+        severity,
+        f"{dead:.0%} of the units of layer {name} give the same for all rows, and learn nothing, "
+        f"{why}",
+        cures(first, *rest, "normalization"),
+        {"dead": dead, "proven": proven.get(name, math.nan), "born": float(born)},
+        name,
+    )
+
+
+def _saturated(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    over = [(n, f) for n, f in saturation(window, facts).items() if f >= limits.saturated]
+    if not over:
+        return None
+    name, fraction = over[0]
+    born = _first(window, window.first.saturated, name) >= 0.8 * fraction
+    if born:
+        why, first = "since the first step: the first weights are too large for it", "initializer"
+    else:
+        why, first = (
+            "since steps that were too large have made weights large",
+            "smaller_learning_rate",
+        )
+    far = fraction >= limits.all_saturated
+    severity = window.severity(facts, limits, far)
+    if severity == "info" and window.progress(facts) < limits.learned:
+        severity = "warning"
+    rest = [cure for cure in ("normalization", "initializer", "activation") if cure != first]
+    return Finding(
+        severity,
+        f"{fraction:.0%} of the outputs of layer {name} are saturated, {why}",
+        cures(first, *rest),
+        {"saturated": fraction, "born": float(born)},
+        name,
+    )
+
+
+def _first(window: Window, values: Array, name: str) -> float:
+    """The layer's value at the first step."""
+    return float(values[0, window.first.layers.index(name)]) if len(values) else math.nan
+
+
+RULES = (
+    Rule("dead_units", "dead", _dead),
+    Rule("saturation", "saturated", _saturated),
+)

@@ -1,0 +1,271 @@
+"""Rules of health, on measurements that are made up for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic import facts, measured
+
+import fastgrad as fg
+from fastgrad.health.rules import CURES, RULES, Facts, Monitor, name_of
+from fastgrad.health.rules.data import InputFacts
+from fastgrad.health.rules.ranking import EXPLAINS, ranked
+from fastgrad.health.verdicts import FAMILIES, Verdict
+
+STEPS = 120
+STILL = np.full(STEPS, np.log(10.0))  # a loss that does not fall
+
+
+def verdicts(known, steps=STEPS, **changes):
+    monitor = Monitor(known)
+    monitor.observe(measured(steps, known, **changes))
+    return {verdict.rule: verdict for verdict in monitor.verdicts}
+
+
+def alarms(found):
+    return {name for name, verdict in found.items() if verdict.rank}
+
+
+def inputs(size):
+    return InputFacts(np.zeros(4), np.full(4, size), np.full(4, -size), np.full(4, size))
+
+
+def through_time(gain, times=40):
+    gains = np.full((STEPS, times), gain)
+    gains[:, 0] = np.nan
+    norms = np.ones(times)
+    norms[:-1] = np.cumprod(np.full(times - 1, gain))[::-1]
+    h = np.broadcast_to(norms, (STEPS, times))
+    return {"0.l0": np.stack([h, 0 * h, gains], 2)}
+
+
+def weights(known, **changes):
+    changed = {name: replace(one, **changes) for name, one in known.weights.items()}
+    return replace(known, weights=changed)
+
+
+def test_nothing_is_wrong():
+    assert verdicts(facts()) == {}
+
+
+DEPTH = facts()
+CASES = {
+    "vanishing_depth": (DEPTH, {"delta_norms": [1e-9, 1e-6, 1e-3, 1], "losses": STILL}),
+    "exploding_depth": (DEPTH, {"delta_norms": [1e6, 1e4, 1e2, 1], "losses": STILL}),
+    "nonfinite": (DEPTH, {"gradient_nonfinite": np.eye(STEPS)[7][:, None]}),
+    "dead_units": (DEPTH, {"dead": [0.95, 0.1, 0.1, 0.1]}),
+    "saturation": (facts(activation="tanh"), {"saturated": [0.1, 0.9, 0.1, 0.1], "losses": STILL}),
+    "rate_too_large": (DEPTH, {"update_norms": 3.0, "losses": STILL}),
+    "rate_too_small": (DEPTH, {"update_norms": 1e-6, "losses": STILL}),
+    "unchanged": (DEPTH, {"update_norms": [1e-12, 0.02, 0.02, 0.02]}),
+    "loss_stuck": (DEPTH, {"losses": STILL}),
+    "loss_diverging": (DEPTH, {"losses": np.log(10) * (0.3 + (np.arange(STEPS) / 60) ** 4)}),
+    "loss_oscillating": (DEPTH, {"losses": 2.3 + 2 * (-1.0) ** np.arange(STEPS)}),
+    "spike": (DEPTH, {"gradient_norms": 0.1 + 1e3 * np.eye(STEPS)[100][:, None], "losses": STILL}),
+    "initial_loss": (DEPTH, {"losses": 80 * np.exp(-np.arange(STEPS) / 100)}),
+    "symmetry": (weights(DEPTH, constant=True), {}),
+    "weight_scale": (weights(DEPTH, law=1e-3), {"losses": STILL}),
+    "activation_scale": (DEPTH, {"output_stds": [1, 1e-3, 1e-6, 1e-9], "losses": STILL}),
+    "inputs": (facts(inputs=inputs(255.0)), {}),
+    "targets": (facts(target_std=400.0), {"losses": STILL}),
+    "penalty": (facts(l2={"0.weight": 0.1}), {"losses": STILL + 0.1 * 64}),
+    "weight_decay": (facts(decay=10.0), {"losses": STILL}),
+    "always_clipped": (facts(max_norm=1e-5), {"losses": STILL}),
+    "never_clipped": (facts(max_norm=1e5), {}),
+    "vanishing_time": (DEPTH, {"through_time": through_time(0.5), "losses": STILL}),
+    "exploding_time": (DEPTH, {"through_time": through_time(1.5), "losses": STILL}),
+    "vanishing_trend": (
+        DEPTH,
+        {"delta_norms": 0.3 ** np.arange(STEPS)[:, None] ** [1, 0, 0, 0], "losses": STILL},
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_a_rule_finds_what_it_is_for(rule):
+    known, changes = CASES[rule]
+    found = verdicts(known, **changes)
+    assert rule in found
+    if rule != "never_clipped":
+        assert found[rule].rank
+    assert len(found[rule].cause.splitlines()) == 1
+    assert found[rule].cures
+    assert {name_of(cure) for cure in found[rule].cures} <= CURES.keys()
+    assert all(np.ndim(value) == 0 for value in found[rule].evidence.values())
+
+
+def test_every_rule_is_tested():
+    assert CASES.keys() | {"dropout"} == {rule.name for rule in RULES}
+    assert {rule.family for rule in RULES} == set(FAMILIES)
+    assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+def test_dropout():
+    layers = dict(facts().layers)
+    layers["1"] = replace(layers["1"], kind="Dropout", dropout=0.95)
+    found = verdicts(facts(layers=layers), losses=STILL)
+    assert found["dropout"].layer == "1"
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_a_loss_times_1000_changes_no_verdict(rule):
+    known, changes = CASES[rule]
+    if not np.isfinite(known.max_norm):
+        times = 1000.0
+    else:
+        pytest.skip("the limit of a clip has the gradient's unit")
+    larger = replace(
+        known,
+        constant_loss=times * known.constant_loss,
+        first_loss=times * known.first_loss,
+        l2={name: times * value for name, value in known.l2.items()},
+    )
+    before = measured(STEPS, known, **changes)
+    scaled = ("losses", "gradient_norms", "gradient_max", "delta_norms")
+    after = replace(before, **{name: times * getattr(before, name) for name in scaled})
+    if "through_time" in changes:
+        factors = np.array([times, times, 1])
+        after = replace(
+            after, through_time={k: v * factors for k, v in before.through_time.items()}
+        )
+    one, other = Monitor(known), Monitor(larger)
+    one.observe(before)
+    other.observe(after)
+    told = [[(v.rule, v.severity, v.layer, v.cures) for v in m.verdicts] for m in (one, other)]
+    assert told[0] == told[1]
+    assert told[0]
+
+
+def test_one_odd_window_is_not_believed():
+    delta = np.full((STEPS, 4), 0.05)
+    delta[60:64, 0] = 1e-12
+    assert "vanishing_depth" not in verdicts(DEPTH, delta_norms=delta, losses=STILL)
+
+
+def test_what_has_passed_is_forgotten():
+    delta = np.full((400, 4), 0.05)
+    delta[:100, 0] = 1e-12
+    known = facts()
+    monitor = Monitor(known)
+    run = measured(400, known, delta_norms=delta, losses=np.full(400, np.log(10.0)))
+    monitor.observe(run[:100])
+    assert "vanishing_depth" in {v.rule for v in monitor.verdicts}
+    monitor.observe(run[100:])
+    assert "vanishing_depth" not in {v.rule for v in monitor.verdicts}
+
+
+def test_a_number_that_is_none_is_seen_at_once_and_for_good():
+    known = facts()
+    nonfinite = np.zeros((200, 4))
+    nonfinite[150, 2] = 3
+    monitor = Monitor(known)
+    monitor.observe(measured(200, known, gradient_nonfinite=nonfinite))
+    verdict = {v.rule: v for v in monitor.verdicts}["nonfinite"]
+    assert verdict.severity == "critical"
+    assert (verdict.layer, verdict.tensor) == ("2", "2.weight")
+    assert verdict.evidence["elements"] == 3
+
+
+def test_parts_do_not_matter():
+    known, changes = CASES["vanishing_depth"]
+    run = measured(STEPS, known, **changes)
+    whole, parts = Monitor(known), Monitor(known)
+    whole.observe(run)
+    for i in range(STEPS):
+        parts.observe(run[i : i + 1])
+    assert whole.verdicts == parts.verdicts
+
+
+def test_memory_is_bounded():
+    known = facts()
+    monitor = Monitor(known)
+    run = measured(500, known)
+    for i in range(200):
+        monitor.observe(replace(run, steps=run.steps + 500 * i))
+    assert len(monitor._losses.means) <= 256
+    assert len(monitor._pending or ()) <= 256
+
+
+def test_time_step_of_a_gradient_that_vanishes():
+    known = facts()
+    found = verdicts(known, through_time=through_time(0.5), losses=STILL)["vanishing_time"]
+    # 2^-10 is the first power below a thousandth
+    assert found.time_step == 39 - 10
+    assert found.evidence["decades"] == pytest.approx(-39 * np.log10(2))
+    assert found.evidence["per_step"] == pytest.approx(0.5)
+
+
+def test_causes_come_before_what_they_cause():
+    def verdict(rule, family, severity, step=0):
+        return Verdict(rule, family, severity, "", first_step=step)
+
+    given = [
+        verdict("loss_stuck", "loss", "critical", 60),
+        verdict("saturation", "saturated", "warning"),
+        verdict("inputs", "inputs", "warning"),
+        verdict("vanishing_depth", "vanishing", "critical"),
+        verdict("never_clipped", "clipping", "info"),
+    ]
+    assert [v.rule for v in ranked(given)] == [
+        "inputs", "saturation", "vanishing_depth", "loss_stuck", "never_clipped",
+    ]  # fmt: skip
+
+
+def test_explanations_name_rules():
+    names = {rule.name for rule in RULES}
+    assert EXPLAINS.keys() <= names
+    assert {other for others in EXPLAINS.values() for other in others} <= names
+
+
+def test_facts_of_a_trainer():
+    model = fg.Sequential(
+        fg.Dense(4, 8, "relu"),
+        fg.Residual(fg.Dense(8, 8, "tanh")),
+        fg.Dense(8, 3, weight_init="zeros"),
+        rng=0,
+    )
+    trainer = fg.Trainer(
+        model,
+        "cross_entropy",
+        fg.Adam(1e-2, weight_decay=0.5),
+        clip=fg.ClipNorm(2.0),
+        regularizers=fg.L2(1e-3),
+    )
+    X, y = np.random.default_rng(0).normal(3, 2, (100, 4)), np.arange(100) % 4 // 2
+    known = Facts.of(trainer, X, y, batch_size=32)
+    assert list(known.layers) == ["0", "1", "1.0", "2"]
+    assert [layer.name for layer in known.chain] == ["0", "1", "2"]
+    assert known.constant_loss == pytest.approx(np.log(2), rel=1e-5)
+    assert known.first_loss == pytest.approx(np.log(3), rel=1e-5)
+    assert known.weights["2.weight"].constant
+    assert not known.weights["0.weight"].constant
+    assert known.l2["0.weight"] == pytest.approx(1e-3 + 0.25)
+    assert known.max_norm == 2.0
+    assert known.steps_per_epoch == 4
+    np.testing.assert_allclose(known.inputs.mean, X.mean(0))
+    np.testing.assert_allclose(known.inputs.std, X.std(0))
+
+
+def test_facts_of_real_targets():
+    trainer = fg.Trainer(fg.Sequential(fg.Dense(2, 1), rng=0), "mse")
+    y = np.array([3.0, 5.0, 7.0, 9.0])
+    known = Facts.of(trainer, np.eye(4, 2), y)
+    assert known.constant_loss == pytest.approx(y.var())
+    assert known.first_loss == pytest.approx((y**2).mean())
+    assert known.target_std == pytest.approx(y.std())
+
+
+def test_facts_leave_padding_out():
+    model = fg.Sequential(fg.GRU(2, 3, return_sequences=True), fg.Dense(3, 2), rng=0)
+    trainer = fg.Trainer(model, "cross_entropy")
+    X = np.full((2, 4, 2), 1e6)
+    X[0, :2], X[1, :1] = 1, 2
+    y = np.zeros((2, 4), int)
+    y[0, 0] = 1
+    known = Facts.of(trainer, X, y, lengths=[2, 1])
+    assert known.inputs.high.tolist() == [2, 2]
+    share = 1 / 3
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert known.constant_loss == pytest.approx(entropy, rel=1e-5)
