@@ -467,43 +467,37 @@ def test_arguments_that_do_not_fit(arguments, message):
         fg.health.provenance(dense(5, 3), X, **arguments)
 
 
-def test_what_was_measured_before_stands_beside_it():
-    trainer = fg.Trainer(dense(5, 4, 3), "mse", rng=0)
+def failed_in_its_second_epoch(**options):
+    trainer = fg.Trainer(dense(5, 4, 3), "mse", rng=0, **options)
     x = X.copy()
     trainer.epoch(x, Y, 2)
     x[BAD, 3] = np.nan
-    with pytest.raises(fg.GradientError):
+    with pytest.raises(fg.GradientError) as caught:
         trainer.epoch(x, Y, 1, shuffle=False)
-    history = fg.health.Measurements.empty(["a"], [1], []).__class__(
-        **{
-            **vars(fg.health.Measurements.empty(["a"], [1], [])),
-            "steps": np.array([5, 6]),
-            "losses": np.array([2.0, 1.5]),
-            "rates": np.array([0.1, 0.1]),
-            "gradient_norms": np.ones((2, 1)),
-            "weight_norms": np.ones((2, 1)),
-        }
-    )
-    lines = str(trainer.provenance(history)).splitlines()
-    start = lines.index("the steps before:")
-    assert lines[start + 1 :] == [
-        "  step 3  rows 0",
-        "  step 4  rows 1",
-        "  step 5  loss 2  |g| 1  |w| 1  rate 0.1  rows 2",
-        "  step 6  loss 1.5  |g| 1  |w| 1  rate 0.1  rows 3",
-    ]
+    return trainer, caught.value.provenance
 
 
-def test_a_trainer_that_measures_keeps_its_last_steps():
+def test_what_was_measured_before_stands_beside_it():
+    trainer, found = failed_in_its_second_epoch()
+    assert found.history is None
+    lines = str(found).splitlines()
+    rows = [f"  step {3 + row}  rows {row}" for row in range(BAD)]
+    assert lines[lines.index("the steps before:") + 1 :] == rows
+
+    _, measured = failed_in_its_second_epoch(health=True)
+    assert measured.history.steps.tolist() == list(range(7))
+    assert str(trainer.provenance(measured.history)) == str(measured)
+    lines = str(measured).splitlines()
+    lines = lines[lines.index("the steps before:") + 1 :]
+    assert [line.split()[:3] for line in lines] == [["step", str(i), "loss"] for i in range(7)]
+    assert [line.split()[-2:] for line in lines[3:]] == [["rows", str(row)] for row in range(BAD)]
+
+
+def test_no_more_than_the_last_steps_are_kept():
     trainer = fg.Trainer(dense(5, 4, 3), "mse", rng=0, health=True)
     for _ in range(30):
-        trainer.epoch(X, Y, 6)
+        trainer.epoch(X, Y, N)
     trainer.model.params["1.weight"][0, 0] = np.nan
     with pytest.raises(fg.GradientError) as caught:
         trainer.step(X, Y)
-    history = caught.value.provenance.history
-    assert history.steps.tolist() == list(range(10, 30))
-    assert np.isfinite(history.losses).all()
-    lines = str(caught.value.provenance).splitlines()
-    assert lines[-1].startswith("  step 29  loss ")
-    assert len(lines) - lines.index("the steps before:") == 21
+    assert caught.value.provenance.history.steps.tolist() == list(range(10, 30))
