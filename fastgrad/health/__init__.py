@@ -5,6 +5,8 @@ from fastgrad.health.health import Health
 from fastgrad.health.measurements import Measurements
 from fastgrad.health.per_sample import PerSample, per_sample
 from fastgrad.health.prediction import Comparison, Memory, Prediction, predict
+from fastgrad.health.provenance import Provenance, provenance
+from fastgrad.health.ranges import Range
 from fastgrad.health.verdicts import FAMILIES, SEVERITIES, Verdict
 
 __all__ = [
@@ -18,8 +20,11 @@ __all__ = [
     "Memory",
     "PerSample",
     "Prediction",
+    "Provenance",
+    "Range",
     "Verdict",
     "budget",
     "per_sample",
     "predict",
+    "provenance",
 ]
