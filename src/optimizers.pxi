@@ -1,4 +1,4 @@
-# Optimizers, one pass over the flat arenas each; adam.pyx has Adam and its kin.
+# Optimizers, one pass over the flat arenas each; adam.pxi has Adam and its kin.
 #
 # design:
 #  a) A loop reads and writes every vector once, and threads share it in whole blocks, so that an
@@ -9,8 +9,6 @@
 from _core cimport Team, cnp, ptrdiff_t, real, team_share
 from _math cimport square_root
 from _optimizer cimport BLOCK, Pass, recorded
-
-cnp.import_array()
 
 
 cdef extern from "fg_update.h" nogil:

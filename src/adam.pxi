@@ -1,11 +1,9 @@
-# Adam and its kin: a running mean of the gradient over one of its size. See optimizers.pyx.
+# Adam and its kin: a running mean of the gradient over one of its size. See optimizers.pxi.
 from libc.math cimport pow, sqrt
 
 from _core cimport Team, cnp, int64_t, ptrdiff_t, real, team_share
 from _math cimport absolute, square_root
 from _optimizer cimport BLOCK, Pass, once, recorded
-
-cnp.import_array()
 
 
 cdef extern from "fg_update.h" nogil:
