@@ -67,7 +67,7 @@ def _value(layer: Dense, u: Array) -> Array:
     if name == "softplus":
         return np.asarray(np.logaddexp(0, u))
     if name == "softsign":
-        return u / (1 + np.abs(u))
+        return np.asarray(u / (1 + np.abs(u)))
     if name == "tanh":
         return np.tanh(u)
     if name == "sigmoid":
