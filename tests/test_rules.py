@@ -271,7 +271,8 @@ def test_facts_of_a_trainer():
     assert known.first_loss == pytest.approx(np.log(3), rel=1e-5)
     assert known.weights["2.weight"].constant
     assert not known.weights["0.weight"].constant
-    assert known.l2["0.weight"] == pytest.approx(1e-3 + 0.25)
+    assert known.l2["0.weight"] == pytest.approx(1e-3)
+    assert (known.coupled_decay, known.decay) == (0.5, 0.0)
     assert known.max_norm == 2.0
     assert known.steps_per_epoch == 4
     np.testing.assert_allclose(known.inputs.mean, X.mean(0))

@@ -17,7 +17,7 @@ from fastgrad.health.rules.limits import Limits
 from fastgrad.health.rules.ranking import ranked
 from fastgrad.health.rules.rule import Finding, Rule
 from fastgrad.health.rules.window import Losses, Window
-from fastgrad.health.verdicts import Verdict
+from fastgrad.health.verdicts import SEVERITIES, Verdict
 
 RULES: tuple[Rule, ...] = (
     *starts.RULES,
@@ -32,6 +32,7 @@ RULES: tuple[Rule, ...] = (
 
 _SHORTEST = 4  # steps between two looks
 _LONGEST = 256  # steps of a window
+_LONG_GONE = 10  # times as many steps as it lasted, and a finding is forgotten in any case
 _EPOCHS = 64  # whose validation losses are kept
 _FIRST = 4  # steps kept of the start
 
@@ -43,6 +44,7 @@ class _Belief:
     votes: deque[bool]
     finding: Finding | None = None
     first_step: int = 0
+    last_step: int = 0
     held: bool = False
 
 
@@ -178,19 +180,19 @@ class Monitor:
             tuple(self._val_losses),
         )
         with np.errstate(all="ignore"):
-            learns = window.progress(self.facts) >= self.limits.learning
+            learned = window.progress(self.facts) >= self.limits.learned
             for rule in self.rules:
                 if rule.in_time and not any(map(len, recent.through_time.values())):
                     continue  # nothing was looked at
                 finding = rule.check(window, self.facts, self.limits)
-                self._count(rule, finding, window, learns)
+                self._count(rule, finding, window, learned)
 
     def _nothing(self) -> Measurements:
         if self._first is not None:
             return self._first[:0]
         return Measurements.empty((), (), ())
 
-    def _count(self, rule: Rule, finding: Finding | None, window: Window, learns: bool) -> None:
+    def _count(self, rule: Rule, finding: Finding | None, window: Window, learned: bool) -> None:
         belief = self._beliefs[rule.name]
         if rule.lasting and belief.held:
             return
@@ -198,13 +200,22 @@ class Monitor:
         if finding is not None:
             if belief.finding is None:
                 belief.first_step = window.start
-            belief.finding = finding
-        elif not any(belief.votes) and learns:
-            belief.finding, belief.held = None, False
+            belief.last_step = window.steps
+            # what has done harm is not made good by a little progress
+            if learned or belief.finding is None or _rank(finding) >= _rank(belief.finding):
+                belief.finding = finding
+        elif not any(belief.votes):
+            lasted = belief.last_step - belief.first_step
+            if learned or window.steps - belief.last_step > _LONG_GONE * lasted:
+                belief.finding, belief.held = None, False
         # a run that has broken may never come to another vote
         last = window.broken and finding is not None and finding.severity != "info"
         if last or sum(belief.votes) >= rule.votes[0]:
             belief.held = True
+
+
+def _rank(finding: Finding) -> int:
+    return SEVERITIES.index(finding.severity)
 
 
 def _is_finite(part: Measurements) -> bool:

@@ -72,6 +72,8 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     layer, kind, law = _cell(name, facts)
     if kind == "LSTM":
         why, first = "the forget gates are shut too far", "forget_bias"
+    elif kind == "RNN" and _law_of_inputs(name, facts) > 1 / limits.law:
+        why, first = "the first weights are so large that units are saturated", "initializer"
     elif law < limits.law:
         why, first = "the first recurrent weights are too small", "initializer"
     elif kind == "RNN":
@@ -128,6 +130,12 @@ def _cell(name: str, facts: Facts) -> tuple[str, str, float]:
     weight = facts.weights.get(f"{layer}.weight_hh_{level}")
     law = math.nan if weight is None else weight.law
     return layer, "RNN" if known is None else known.kind, law
+
+
+def _law_of_inputs(name: str, facts: Facts) -> float:
+    layer, _, level = name.rpartition(".")
+    weight = facts.weights.get(f"{layer}.weight_ih_{level}")
+    return math.nan if weight is None else weight.law
 
 
 RULES = (

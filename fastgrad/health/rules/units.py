@@ -66,7 +66,11 @@ def _dead(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         f"{dead:.0%} of the units of layer {name} give the same for all rows, and learn nothing, "
         f"{why}",
         cures(first, *rest, "normalization"),
-        {"dead": dead, "proven": proven.get(name, math.nan), "born": float(born)},
+        {
+            "dead": dead,
+            "proven": proven.get(name, math.nan),
+            "born": float(born and dead >= limits.all_dead),
+        },
         name,
     )
 
