@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fastgrad.arena import Array
 from fastgrad.clipping import ClipReport
 from fastgrad.constraints import Constraint
 from fastgrad.feeding import Held
+from fastgrad.health.health import Health
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 from fastgrad.optimizers import LBFGS, Optimizer
@@ -23,6 +24,9 @@ from fastgrad.recording import Recorder
 from fastgrad.schedules import Schedule
 from fastgrad.stepping import Stepper
 from fastgrad.updates import Update
+
+if TYPE_CHECKING:
+    from fastgrad.train import Trainer
 
 
 class Assembly:
@@ -60,11 +64,17 @@ class Assembly:
         # of both, so that a second trainer of the same model does not drop the same again
         seed = model._seed ^ checks.seed_of(self.rng)
         watched = checks.flag("health", health)
+        if watched and isinstance(self.optimizer, LBFGS):
+            raise ValueError("health is measured at steps of minibatches: LBFGS has none")
         own = model, self._update, self.accumulate, seed, self._penalties
         self._recorder = Recorder(*own, watched=watched)
         total = None if total_steps is None else checks.count("total_steps", total_steps)
         self._stepper = Stepper(model, self._update, self._recorder, policy, total)
         self._held = Held()
+        self._health: Health | None = None
+        if self._recorder.probe is not None:
+            self._health = Health(cast("Trainer", self), self._recorder.probe)
+            self._stepper.health = self._health
 
     # Recorded programs hold on to these: others need another trainer.
 
@@ -138,6 +148,11 @@ class Assembly:
     def guard(self) -> Guard:
         """The account of steps that were not finite."""
         return self._stepper.guard
+
+    @property
+    def health(self) -> Health | None:
+        """Statistics of all steps and what they say, if they are asked for."""
+        return self._health
 
     @property
     def stepper(self) -> Stepper:

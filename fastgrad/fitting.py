@@ -12,7 +12,9 @@ import numpy as np
 
 from fastgrad import checks
 from fastgrad.errors import GradientError
+from fastgrad.health.report.terminal import worst
 from fastgrad.model import Sequential
+from fastgrad.optimizers import LBFGS
 from fastgrad.policies import Raise
 from fastgrad.run import Callback, Run, Settings
 from fastgrad.run_data import Data, prepared
@@ -44,6 +46,7 @@ def fit(
     bptt: int | None = None,
     shuffle: bool = True,
     callbacks: Sequence[Callback] = (),
+    health: bool = True,
     progress: bool | None = None,
     rng: Any = None,
 ) -> Run:
@@ -81,6 +84,9 @@ def fit(
         that has a method ``start(run)`` gets it called before the first epoch, and ``finish(run)``
         after the last one. What ``state()`` returns, a dict of numbers, strings and arrays, is
         kept in checkpoints and handed back to ``set_state``.
+    health : bool
+        Whether each step leaves statistics of gradients, updates and activations behind, for some
+        percent of its time: see `Run.health`. `LBFGS` leaves none.
     progress : bool, optional
         Whether a progress bar is shown; by default where standard error is a terminal.
     rng : int or numpy.random.Generator
@@ -127,6 +133,7 @@ def fit(
         on_nonfinite=on_nonfinite,
         regularizers=regularizers,
         constraints=constraints,
+        health=checks.flag("health", health) and not isinstance(optimizer, LBFGS),
     )
     data = prepared(trainer, X, y, sample_weight, lengths, validation, settings, generator)
     run = Run(model, trainer, settings)
@@ -169,6 +176,9 @@ def _epoch(run: Run, data: Data, bar: Any, callbacks: Sequence[Callback]) -> Non
         _note(run, mean_loss, seconds, trainer.guard.bad - run.bad_before, data)
         run.epoch_start, run.bad_before, run.elapsed = None, None, 0.0
         _reduce(run)
+        if trainer.health is not None:
+            losses = run.history.get("val_loss")
+            trainer.health.epoch(losses[-1] if losses else None)
         bar.update(1)
         bar.set_postfix_str(_postfix(run), refresh=False)
         # every callback sees the epoch, even if an earlier one has stopped the run
@@ -247,6 +257,8 @@ def _postfix(run: Run) -> str:
         shown.append(f"acc {last['val_accuracy']:.1%}")
     shown.append(f"|g| {last['gradient_norm']:.3g}")
     shown.append(f"{last['samples_per_second']:,.0f} rows/s")
+    if run.health is not None and (verdicts := run.health.known):
+        shown.append(worst(verdicts))
     return ", ".join(shown)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from fastgrad.health.health import Health
 from fastgrad.model import Sequential
 from fastgrad.train import Trainer
 
@@ -77,6 +78,11 @@ class Run:
         self.epoch = 0
         self.history: dict[str, list[Any]] = {}
         self.stopped: str | None = None
+
+    @property
+    def health(self) -> Health | None:
+        """What is known of the gradients; None where `fit` was told not to look."""
+        return self.trainer.health
 
     @property
     def usual_monitor(self) -> str:

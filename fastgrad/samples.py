@@ -33,6 +33,16 @@ class Samples:
     weight: Array | None = None
     lengths: Array | None = None
 
+    def some(self, rows: Array) -> Samples:
+        """Those of these numbers, in their order."""
+        x, target, weight, lengths = (
+            None if array is None else array[rows]
+            for array in (self.x, self.target, self.weight, self.lengths)
+        )
+        assert x is not None
+        assert target is not None
+        return Samples(x, target, self.loss, weight, lengths)
+
     @property
     def arrays(self) -> list[Array]:
         """Those that there are."""

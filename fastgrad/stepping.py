@@ -9,6 +9,7 @@ from typing import Any
 from fastgrad import backends
 from fastgrad.arena import Array
 from fastgrad.feeding import Batch, Feed
+from fastgrad.health.health import Health
 from fastgrad.locate import find_not_finite
 from fastgrad.model import Sequential
 from fastgrad.policies import Guard, Policy
@@ -53,6 +54,7 @@ class Stepper:
         self.total_steps = total_steps
         self.done = 0
         self.pauses: list[tuple[int, Callable[[], object]]] = []
+        self.health: Health | None = None
         self._waiting = 0  # minibatches given to `single` since the last update
 
     def arrays(self) -> dict[str, Array]:
@@ -113,7 +115,7 @@ class Stepper:
             if recorder.status[0]:
                 self._bad(batch)
             else:
-                self.guard.passed(1, float(recorder.loss[0]), self.arrays)
+                self._passed(1, float(recorder.loss[0]))
             return
         if not self._waiting:
             self.guard.before(self.arrays)
@@ -148,7 +150,13 @@ class Stepper:
         self._prepare(1)
         recorder.ending().run([1], backends.num_threads())
         loss, rows = recorder.total - recorder.total_before
-        self.guard.passed(1, float(loss / rows), self.arrays)
+        self._passed(1, float(loss / rows))
+
+    def _passed(self, steps: int, loss: float) -> None:
+        """Good steps have been made, of this mean loss."""
+        self.guard.passed(steps, loss, self.arrays)
+        if self.health is not None:
+            self.health.passed()
 
     @contextmanager
     def epoch(self) -> Iterator[None]:
@@ -189,7 +197,7 @@ class Stepper:
             if good:
                 self.model._flow = feed.last(here + good - 1).tape.through_time
                 loss, rows = recorder.total - total
-                self.guard.passed(good, float(loss / rows) if rows else 0.0, self.arrays)
+                self._passed(good, float(loss / rows) if rows else 0.0)
             if recorder.status[0]:
                 batch = feed.batch(here + good, row)
                 self.model._flow = batch.tape.through_time
@@ -214,6 +222,8 @@ class Stepper:
         steps = int(recorder.step[0])
         error = find_not_finite(self.model, batch, recorder.loss[0], steps)
         factor = self.guard.met(self.arrays)
+        if self.health is not None:
+            self.health.failed(error, goes_on=factor is not None)
         if factor is None:
             if self.guard.in_a_row > 1:
                 error.args = (

@@ -56,6 +56,8 @@ class Trainer(Assembly):
         Added to the loss and, before clips, to the gradient.
     constraints : MaxNorm, NonNegative, UnitNorm or list of them, optional
         What holds for the weights after each update, imposed in this order.
+    health : bool
+        Whether each step leaves statistics behind; see `Trainer.health`.
 
     Attributes
     ----------
@@ -107,6 +109,7 @@ class Trainer(Assembly):
         rows = self.model.checked("x", x, lengths=lengths)
         own = self.samples(rows, y, sample_weight, lengths, may_be_empty=True)
         self._refuse_parts()
+        self.watch(own, len(own.x))
         self._stepper.single(self.filled(own))
         return float(self._recorder.loss[0])
 
@@ -168,6 +171,7 @@ class Trainer(Assembly):
         given = self.samples(rows, y, sample_weight, lengths)
         self.refuse_reordering(len(rows), size, shuffle)
         self._held.check_finite("X", X, rows)
+        self.watch(given, size)
         if bptt is not None:
             return truncated.epoch(self, given, size, shuffle, bptt)
         own = self._held.samples(given, X, y, sample_weight)
@@ -180,6 +184,11 @@ class Trainer(Assembly):
         with self._stepper.epoch():
             self._stepper.go_through(feed, 0, feed.steps)
         return self.mean_loss()
+
+    def watch(self, given: Samples, size: int) -> None:
+        """Let health know what the first step will be made of."""
+        if self._health is not None:
+            self._health.begin(given, min(size, len(given.x)))
 
     def mean_loss(self) -> float:
         """The mean over the rows of the present or last epoch so far."""

@@ -164,6 +164,5 @@ def _first(layers: Sequence[Layer], prefix: str, seen: Walk) -> float:
     name, layer = f"{prefix}{i}", layers[i]
     if isinstance(layer, (Chain, Residual)):
         return _first(layer.layers, f"{name}.", seen)
-    return float(
-        seen.inner_gradients[name] if name in seen.inner_gradients else seen.gradients[name]
-    )
+    known = seen.inner_gradients if name in seen.inner_gradients else seen.gradients
+    return float(known[name])

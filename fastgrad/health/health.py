@@ -1,0 +1,224 @@
+"""`Health`: what is known of the gradients of a training run, as `run.health`."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastgrad.arena import Array
+from fastgrad.errors import GradientError
+from fastgrad.health.budget import Budget, budget
+from fastgrad.health.history import History
+from fastgrad.health.measurements import Measurements
+from fastgrad.health.probe import STEPS, Probe
+from fastgrad.health.rules.bounds import proven_dead
+from fastgrad.health.rules.facts import Facts
+from fastgrad.health.rules.monitor import Monitor
+from fastgrad.health.rules.ranking import ranked
+from fastgrad.health.verdicts import Verdict
+from fastgrad.samples import Samples
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+    from fastgrad.train import Trainer
+    from fastgrad.health.prediction import Prediction
+    from fastgrad.model import Sequential
+
+_SHARE = 0.02  # of the time, at most, that looks on the way may take
+
+
+class Health:
+    """Statistics of every step of a training run, and what they say.
+
+    It belongs to a trainer; `run.health` and `trainer.health` are the same object.
+    """
+
+    def __init__(self, trainer: Trainer, probe: Probe) -> None:
+        self._trainer = trainer
+        self._probe = probe
+        self._read = 0  # steps that have been taken in
+        nothing = Measurements.empty(probe.tensors, probe.sizes.tolist(), probe.layers)
+        self._history = History(nothing)
+        self._monitor: Monitor | None = None
+        self._failures: list[Verdict] = []
+        self._start: tuple[Sequential, Samples | None] | None = None
+        self._box: tuple[Array, Array] | None = None  # of the inputs
+        self._looked = time.perf_counter()
+        self._took = 0.0
+
+    # what a trainer tells
+
+    def begin(self, samples: Samples | None, batch_size: int) -> None:
+        """Take what is known before the first step; nothing, once there has been one."""
+        if self._monitor is not None:
+            return
+        trainer = self._trainer
+        given: tuple[Any, Any, Any] = None, None, None
+        first = None
+        if samples is not None:
+            given = samples.x, samples.target, samples.lengths
+            if samples.x.ndim == 2 and trainer.model.indices is None:
+                self._box = samples.x.min(axis=0), samples.x.max(axis=0)
+            first = samples.some(np.arange(min(batch_size, len(samples.x))))
+        facts = Facts.of(trainer, *given, batch_size=batch_size)
+        self._monitor = Monitor(facts)
+        self._start = copy.deepcopy(trainer.model), first
+
+    def passed(self) -> None:
+        """Some steps have been made: take them in, if they would be lost or it costs little."""
+        waiting = self._trainer.steps - self._read
+        if waiting >= STEPS // 2 or (
+            waiting and time.perf_counter() - self._looked > self._took / _SHARE
+        ):
+            self.look()
+
+    def failed(self, error: GradientError, goes_on: bool) -> None:
+        """A step was not finite."""
+        self.look()
+        known = "nonfinite_step"
+        if any(verdict.rule == known for verdict in self._failures):
+            return
+        self._failures.append(
+            Verdict(
+                rule=known,
+                family="nonfinite",
+                severity="warning" if goes_on else "critical",
+                cause=str(error).partition(": ")[2] or str(error),
+                cures=("learning_rate: a smaller one", "clipping: of the norm", "normalize_inputs"),
+                evidence={"step": float(error.step)},
+                layer=None if error.layer is None else str(error.layer),
+                tensor=error.tensor,
+                time_step=error.time_step,
+                first_step=error.step,
+            )
+        )
+
+    def epoch(self, val_loss: float | None = None) -> None:
+        """An epoch has ended."""
+        self.passed()
+        if self._monitor is not None:
+            self._monitor.epoch(val_loss, self._proven_dead())
+
+    def _proven_dead(self) -> dict[str, float] | None:
+        """Of the present parameters, where the box of the inputs is known."""
+        if self._box is None:
+            return None
+        model = self._trainer.model
+        return proven_dead(model.layers, model.params, *self._box)
+
+    def look(self) -> None:
+        """Take in all steps that have been made."""
+        started = time.perf_counter()
+        steps = self._trainer.steps
+        self._read = min(self._read, steps)  # fewer after a roll back
+        if steps > self._read:
+            found = self._probe.read(self._read, steps)
+            self._read = steps
+            self._history.add(found)
+            if self._monitor is None:
+                self.begin(None, 1)
+            assert self._monitor is not None
+            self._monitor.observe(found)
+        self._looked = time.perf_counter()
+        self._took = self._looked - started
+
+    # what a user asks
+
+    @property
+    def measurements(self) -> Measurements:
+        """Statistics of the steps: of all, or of a few thousand spread over a longer run."""
+        self.look()
+        return self._history.measurements
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What is wrong, the worst first, causes before what they cause."""
+        self.look()
+        return self.known
+
+    @property
+    def known(self) -> tuple[Verdict, ...]:
+        """The verdicts on the steps that have been taken in, without a look at later ones."""
+        found = () if self._monitor is None else self._monitor.verdicts
+        return ranked([*self._failures, *found])
+
+    @property
+    def ok(self) -> bool:
+        """Whether no verdict is a warning or worse."""
+        return not any(verdict.rank for verdict in self.verdicts)
+
+    @property
+    def gradient_norms(self) -> Array:
+        """(steps, tensors): norms of the gradients before clips."""
+        return self.measurements.gradient_norms
+
+    @property
+    def time_gradient_norms(self) -> dict[str, Array]:
+        """(steps, T) for each recurrent layer, level and direction ("0.l0"): norms of dL/dh_t."""
+        return {n: flow[:, :, 0] for n, flow in self.measurements.through_time.items()}
+
+    @property
+    def prediction(self) -> Prediction:
+        """What theory expected of the model as it was before the first step."""
+        from fastgrad.health.prediction import predict
+
+        if self._start is None:
+            raise RuntimeError("nothing is known of the model before the first step")
+        model, first = self._start
+        x = None if first is None else first.x
+        return predict(model, x, optimizer=self._trainer.optimizer)
+
+    def budget(self, x: Any = None, y: Any = None, lengths: Any = None) -> Budget:
+        """What each layer makes of the gradient, with the present parameters.
+
+        Parameters
+        ----------
+        x, y, lengths : array-like, optional
+            As for `Trainer.step`; by default the first minibatch of the run.
+        """
+        trainer = self._trainer
+        if x is not None:
+            rows = trainer.model.checked("x", x, lengths=lengths)
+            samples = trainer.samples(rows, y, lengths=lengths)
+        elif self._start is None or self._start[1] is None:
+            raise ValueError("budget needs x and y: the run has kept no minibatch")
+        else:
+            samples = self._start[1]
+        return budget(trainer.model, samples)
+
+    def table(self, width: int | None = None) -> str:
+        """All of it as text, for a terminal."""
+        from fastgrad.health.report import table
+
+        return table(self.measurements, self.verdicts, width=width)
+
+    def plot(self, figure: Figure | SubFigure | None = None) -> Sequence[Axes]:
+        """Draw it; by default on a new figure of pyplot."""
+        from fastgrad.health.report import draw
+
+        return draw(self.measurements, self.verdicts, *self._extras(), figure=figure)
+
+    def to_html(self, path: str | Path, title: str = "Gradient health") -> None:
+        """Write it as one page that needs nothing else."""
+        from fastgrad.health.report import write
+
+        write(path, self.measurements, self.verdicts, *self._extras(), title=title)
+
+    def _extras(self) -> tuple[Prediction | None, Budget | None]:
+        """Prediction and budget, where they can be had."""
+        known = self._start is not None and self._start[1] is not None
+        return (self.prediction, self.budget()) if known else (None, None)
+
+    def __repr__(self) -> str:
+        verdicts = self.verdicts
+        steps = self._trainer.steps
+        if not verdicts:
+            return f"<Health of {steps} steps: nothing is wrong>"
+        return f"<Health of {steps} steps:\n" + "\n".join(f"  {v}" for v in verdicts) + ">"
