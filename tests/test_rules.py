@@ -227,6 +227,14 @@ def test_time_step_of_a_gradient_that_vanishes():
     assert found.evidence["per_step"] == pytest.approx(0.5)
 
 
+def test_steps_with_losses_of_their_own_can_do_without_far_ones():
+    known = facts(at_each_step=True)
+    learns = verdicts(known, through_time=through_time(0.5))
+    assert learns["vanishing_time"].severity == "info"
+    stuck = verdicts(known, through_time=through_time(0.5), losses=STILL)
+    assert stuck["vanishing_time"].rank
+
+
 def test_causes_come_before_what_they_cause():
     def verdict(rule, family, severity, step=0):
         return Verdict(rule, family, severity, "", first_step=step)

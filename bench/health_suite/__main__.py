@@ -15,6 +15,8 @@ import multiprocessing
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import repeat
 
 import fastgrad as fg
 from bench.health_suite.case import Case
@@ -26,16 +28,16 @@ from bench.health_suite.running import Outcome, run
 CASES = {case.name: case for case in (*HEALTHY, *FAULTY)}
 
 
-def outcome(name: str) -> Outcome:
+def outcome(name: str, seed: int) -> Outcome:
     """Run the case of that name, on one thread."""
     fg.set_num_threads(1)
-    return run(CASES[name])[0]
+    return run(replace(CASES[name], seed=seed))[0]
 
 
-def outcomes(names: Sequence[str], jobs: int) -> dict[str, Outcome]:
+def outcomes(names: Sequence[str], jobs: int, seed: int = 0) -> dict[str, Outcome]:
     """Run the cases of these names, some at the same time."""
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        return {found.case: found for found in pool.map(outcome, names)}
+        return {found.case: found for found in pool.map(outcome, names, repeat(seed))}
 
 
 def main() -> int:
@@ -44,11 +46,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="only cases whose names have one of these parts")
     parser.add_argument("--half", choices=["A", "B"], help="only this half")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="of all runs: others are new runs")
     parser.add_argument("--verbose", action="store_true", help="print all verdicts, too")
     parser.add_argument("--json", action="store_true", help="print JSON instead")
     chosen = parser.parse_args()
     cases = [case for case in CASES.values() if _is_chosen(case, chosen.names, chosen.half)]
-    found = outcomes([case.name for case in cases], chosen.jobs)
+    found = outcomes([case.name for case in cases], chosen.jobs, chosen.seed)
     halves = [chosen.half] if chosen.half else ["A", "B"]
     counts = {half: counted(cases, found, half) for half in halves}
     bad = unfounded(cases, found)

@@ -51,6 +51,8 @@ class Facts:
         and to elements; infinite without.
     frozen : frozenset of str
         Parameters that are told not to change.
+    at_each_step : bool
+        Whether outputs are sequences, so that each time step has a loss of its own.
     batch_size, steps_per_epoch : int
     prediction : object, optional
         What theory expected: `gradient_norms`, by parameter, and so on.
@@ -72,6 +74,7 @@ class Facts:
     max_tensor_norm: float = math.inf
     max_element: float = math.inf
     frozen: frozenset[str] = frozenset()
+    at_each_step: bool = False
     batch_size: int = 1
     steps_per_epoch: int = 1
     prediction: Any = None
@@ -123,6 +126,7 @@ class Facts:
             l1=l1,
             l2=l2,
             frozen=_frozen(trainer),
+            at_each_step=rows is not None and len(model.output_shape(rows.shape)) > 2,
             batch_size=batch_size,
             steps_per_epoch=1 if rows is None else max(1, -(-len(rows) // batch_size)),
             prediction=prediction,

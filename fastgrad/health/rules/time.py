@@ -80,11 +80,15 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         why, first = "each step of a plain recurrent layer multiplies it with less than 1", "lstm"
     else:
         why, first = "the gates let go of the state too soon", "forget_bias"
+    severity = window.severity(facts, limits, lost > -math.log10(limits.vanished_time))
+    stuck = window.steps >= 2 * limits.patience and window.progress(facts) < limits.stuck
+    if facts.at_each_step and not stuck:
+        severity = "info"  # each step learns from its own loss: only what lies far back is lost
     rest = [cure for cure in ("lstm", "initializer", "activation") if cure != first]
     if kind in ("LSTM", "GRU"):
         rest.remove("lstm")
     return Finding(
-        window.severity(facts, limits, lost > -math.log10(limits.vanished_time)),
+        severity,
         f"the gradient loses {lost:.1f} decades over {len(decades)} time steps and reaches {reach} "
         f"of them back: {why}",
         cures(first, *rest),
