@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from bench.health_suite.__main__ import CASES
 from bench.health_suite.report import counted
 from bench.health_suite.running import Outcome, run
+from bench.health_suite.suite import CASES
 from bench.health_suite.tasks import TASKS
 from fastgrad.health.rules import CURES
 from fastgrad.health.verdicts import FAMILIES, Verdict

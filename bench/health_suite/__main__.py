@@ -11,33 +11,13 @@ the scores do not bear out are listed, and make the exit status 1.
 
 import argparse
 import json
-import multiprocessing
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
-from itertools import repeat
 
-import fastgrad as fg
 from bench.health_suite.case import Case
-from bench.health_suite.faulty import FAULTY
-from bench.health_suite.healthy import HEALTHY
 from bench.health_suite.report import counted, told, unfounded
-from bench.health_suite.running import Outcome, run
-
-CASES = {case.name: case for case in (*HEALTHY, *FAULTY)}
-
-
-def outcome(name: str, seed: int) -> Outcome:
-    """Run the case of that name, on one thread."""
-    fg.set_num_threads(1)
-    return run(replace(CASES[name], seed=seed))[0]
-
-
-def outcomes(names: Sequence[str], jobs: int, seed: int = 0) -> dict[str, Outcome]:
-    """Run the cases of these names, some at the same time."""
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        return {found.case: found for found in pool.map(outcome, names, repeat(seed))}
+from bench.health_suite.running import Outcome
+from bench.health_suite.suite import CASES, outcomes
 
 
 def main() -> int:
