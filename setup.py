@@ -11,10 +11,7 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-KERNELS = [  # once per level
-    "linear", "rows", "elementwise", "batch_norm", "layer_norm", "losses", "clipping",
-    "optimizers", "adam", "layerwise",
-]  # fmt: skip
+KERNELS = ["linear", "rows"]  # once per level
 PLAIN = ["cpu", "replay"]  # once, without any level's flags
 
 DEBUG = os.environ.get("FASTGRAD_DEBUG") == "1"
@@ -35,6 +32,8 @@ if os.environ.get("FASTGRAD_LEVELS"):
 # functions for some of their arguments (the last flag) are 2 % of the wheel, and save no time.
 FLAGS = ["-O3", "-g0", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 FLAGS += ["-fno-ipa-cp-clone"]
+# nothing unwinds through the kernels: C has no exceptions
+FLAGS += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 if DEBUG:
     FLAGS = ["-O1", "-g", "-std=gnu11", "-ffp-contract=fast"]
 LINUX = sys.platform.startswith("linux")

@@ -7,7 +7,7 @@ import numpy as np
 from fastgrad import backends
 from fastgrad.arena import Array
 from fastgrad.feeding import Batch
-from fastgrad.locate import find_not_finite
+from fastgrad.locate import explained, find_not_finite
 from fastgrad.optimizers import LBFGS
 from fastgrad.policies import Policy, Raise
 from fastgrad.program import Tape, Workspace
@@ -47,13 +47,17 @@ def epoch(recorder: Recorder, optimizer: LBFGS, batch: Batch) -> None:
     program = backend.program([batch.calls], recorder.status, batch.tape.keep)
     good = params.copy()
     model._flow = batch.tape.through_time
+    model._memory.sequences = len(batch.x)
 
     def loss_and_gradient(x: Array) -> tuple[float, Array]:
         params[...] = x
         program.run([1], threads)
         if recorder.status[0]:
             steps = int(recorder.step[0])
-            raise find_not_finite(model, batch, recorder.loss[0], steps)
+            recorder.failed(batch, np.arange(len(batch.x)))
+            raise explained(
+                find_not_finite(model, batch, recorder.loss[0], steps), recorder.failure
+            )
         return float(recorder.loss[0]), model.flat_grads.astype(np.float64)
 
     def accept(x: Array) -> None:

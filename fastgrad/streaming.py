@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def windows(trainer: Trainer, rows: FileRows, batch_size: int) -> tuple[losses.Loss, Windows]:
     """The loss for these targets, and the windows that a trainer can use."""
     model = trainer.model
-    rows.check(model.inputs, model.indices)
+    model._given(rows)
     if rows.y is None:
         raise ValueError("y is needed to train: FileRows(X, y)")
 
@@ -54,6 +54,7 @@ def epoch(trainer: Trainer, rows: FileRows, batch_size: int, shuffle: bool) -> f
                 assert target is not None
                 # drawn anew where an epoch is resumed, so that the rest of it is the same
                 feed = trainer.ordered(Samples(x, target, loss), batch_size, shuffle)
+                feed.whole = False
                 trainer.stepper.go_through(feed, first, steps)
                 first += feed.steps
     finally:

@@ -1,4 +1,4 @@
-# What goes over rows or flat vectors once, in one module: each module costs 12 KB of the wheel.
+# All kernels but those that multiply matrices, in one module: each costs 12 KB of the wheel.
 from _core cimport cnp
 
 cnp.import_array()
@@ -15,3 +15,11 @@ include "dropout.pxi"
 include "embedding.pxi"
 include "batch.pxi"
 include "probe.pxi"
+include "elementwise.pxi"
+include "batch_norm.pxi"
+include "layer_norm.pxi"
+include "losses.pxi"
+include "clipping.pxi"
+include "optimizers.pxi"
+include "adam.pxi"
+include "layerwise.pxi"

@@ -42,13 +42,17 @@ class Facts:
         The optimizer's learning rate.
     decay : float
         Fraction by which an update shrinks weights for each unit of the rate; of decoupled decay.
+    coupled_decay : float
+        What the optimizer multiplies weights with and adds to their gradient; no part of the loss.
     l1, l2 : dict of str to float
-        Strengths of the penalties for each parameter, coupled weight decay included.
+        Strengths of the penalties for each parameter.
     max_norm, max_tensor_norm, max_element : float
         The least limits that clips set to the norm of all gradients, to those of single tensors,
         and to elements; infinite without.
     frozen : frozenset of str
         Parameters that are told not to change.
+    at_each_step : bool
+        Whether outputs are sequences, so that each time step has a loss of its own.
     batch_size, steps_per_epoch : int
     prediction : object, optional
         What theory expected: `gradient_norms`, by parameter, and so on.
@@ -63,12 +67,14 @@ class Facts:
     normalized: bool = False
     rate: float = math.nan
     decay: float = 0.0
+    coupled_decay: float = 0.0
     l1: Mapping[str, float] = field(default_factory=dict)
     l2: Mapping[str, float] = field(default_factory=dict)
     max_norm: float = math.inf
     max_tensor_norm: float = math.inf
     max_element: float = math.inf
     frozen: frozenset[str] = frozenset()
+    at_each_step: bool = False
     batch_size: int = 1
     steps_per_epoch: int = 1
     prediction: Any = None
@@ -105,7 +111,7 @@ class Facts:
         constant, zeros, std = math.nan, math.nan, math.nan
         if rows is not None and y is not None:
             constant, zeros, std = expected_losses(trainer, rows, np.asarray(y), steps)
-        l1, l2, decay = _shrinking(trainer)
+        l1, l2, (coupled, decay) = _shrinking(trainer)
         return cls(
             layers=layers,
             weights=weights_of(model.params, layers),
@@ -116,9 +122,11 @@ class Facts:
             normalized=normalized,
             rate=trainer.optimizer.lr,
             decay=decay,
+            coupled_decay=coupled,
             l1=l1,
             l2=l2,
             frozen=_frozen(trainer),
+            at_each_step=rows is not None and len(model.output_shape(rows.shape)) > 2,
             batch_size=batch_size,
             steps_per_epoch=1 if rows is None else max(1, -(-len(rows) // batch_size)),
             prediction=prediction,
@@ -139,9 +147,9 @@ class Facts:
         return np.asarray(norms**2 @ l2 + norms @ l1)
 
     def penalty_gradients(self, tensors: tuple[str, ...], sizes: Array, norms: Array) -> Array:
-        """(K, S): norms of the penalties' gradients."""
+        """(K, S): norms of the gradients of penalties and of coupled decay."""
         l1, l2 = self._strengths(tensors)
-        return np.asarray(2 * l2 * norms + l1 * np.sqrt(sizes))
+        return np.asarray((2 * l2 + self.coupled_decay) * norms + l1 * np.sqrt(sizes))
 
     def _strengths(self, tensors: tuple[str, ...]) -> tuple[Array, Array]:
         return tuple(
@@ -152,8 +160,8 @@ class Facts:
 _NORMALIZING = ("Standardize", "BatchNorm", "LayerNorm")
 
 
-def _shrinking(trainer: Trainer) -> tuple[dict[str, float], dict[str, float], float]:
-    """What draws weights towards 0: strengths of L1, of L2, and the decay that is decoupled."""
+def _shrinking(trainer: Trainer) -> tuple[dict[str, float], dict[str, float], tuple[float, float]]:
+    """What draws weights towards 0: strengths of L1 and L2, coupled decay and other."""
     params = trainer.model.params
     l1: dict[str, float] = {}
     l2: dict[str, float] = {}
@@ -163,10 +171,7 @@ def _shrinking(trainer: Trainer) -> tuple[dict[str, float], dict[str, float], fl
             into[name] = into.get(name, 0.0) + strength
     decay = float(getattr(trainer.optimizer, "weight_decay", 0.0))
     coupled = type(trainer.optimizer) in (optimizers.SGD, optimizers.Adam, optimizers.RMSprop)
-    if decay and coupled:
-        for name in params:
-            l2[name] = l2.get(name, 0.0) + decay / 2
-    return l1, l2, 0.0 if coupled else decay
+    return l1, l2, (decay, 0.0) if coupled else (0.0, decay)
 
 
 def _frozen(trainer: Trainer) -> frozenset[str]:

@@ -15,7 +15,7 @@ from fastgrad.health.rules.window import Window
 
 def _penalty(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     recent = window.recent
-    if not (facts.l1 or facts.l2) or window.steps < limits.patience:
+    if not (facts.l1 or facts.l2 or facts.coupled_decay) or window.steps < limits.patience:
         return None
     of_penalty = facts.penalty_gradients(recent.tensors, recent.sizes, recent.weight_norms)
     norms = np.linalg.norm(of_penalty, axis=1)

@@ -72,17 +72,23 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     layer, kind, law = _cell(name, facts)
     if kind == "LSTM":
         why, first = "the forget gates are shut too far", "forget_bias"
+    elif kind == "RNN" and _law_of_inputs(name, facts) > 1 / limits.law:
+        why, first = "the first weights are so large that units are saturated", "initializer"
     elif law < limits.law:
         why, first = "the first recurrent weights are too small", "initializer"
     elif kind == "RNN":
         why, first = "each step of a plain recurrent layer multiplies it with less than 1", "lstm"
     else:
         why, first = "the gates let go of the state too soon", "forget_bias"
+    severity = window.severity(facts, limits, lost > -math.log10(limits.vanished_time))
+    stuck = window.steps >= 2 * limits.patience and window.progress(facts) < limits.stuck
+    if facts.at_each_step and not stuck:
+        severity = "info"  # each step learns from its own loss: only what lies far back is lost
     rest = [cure for cure in ("lstm", "initializer", "activation") if cure != first]
     if kind in ("LSTM", "GRU"):
         rest.remove("lstm")
     return Finding(
-        window.severity(facts, limits, lost > -math.log10(limits.vanished_time)),
+        severity,
         f"the gradient loses {lost:.1f} decades over {len(decades)} time steps and reaches {reach} "
         f"of them back: {why}",
         cures(first, *rest),
@@ -128,6 +134,12 @@ def _cell(name: str, facts: Facts) -> tuple[str, str, float]:
     weight = facts.weights.get(f"{layer}.weight_hh_{level}")
     law = math.nan if weight is None else weight.law
     return layer, "RNN" if known is None else known.kind, law
+
+
+def _law_of_inputs(name: str, facts: Facts) -> float:
+    layer, _, level = name.rpartition(".")
+    weight = facts.weights.get(f"{layer}.weight_ih_{level}")
+    return math.nan if weight is None else weight.law
 
 
 RULES = (

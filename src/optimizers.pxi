@@ -1,4 +1,4 @@
-# Optimizers, one pass over the flat arenas each; adam.pyx has Adam and its kin.
+# Optimizers, one pass over the flat arenas each; adam.pxi has Adam and its kin.
 #
 # design:
 #  a) A loop reads and writes every vector once, and threads share it in whole blocks, so that an
@@ -9,8 +9,6 @@
 from _core cimport Team, cnp, ptrdiff_t, real, team_share
 from _math cimport square_root
 from _optimizer cimport BLOCK, Pass, recorded
-
-cnp.import_array()
 
 
 cdef extern from "fg_update.h" nogil:
@@ -30,7 +28,8 @@ cdef void run_sgd(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef double[9] numbers
     cdef ptrdiff_t low, high
     # lr v, or Nesterov's lr (d + momentum v), for v = keep v + add d and d = g + decay p
-    numbers[0], numbers[1], numbers[2] = lr, 0 if begins else momentum, 1 if begins else 1 - a.hyper[2]
+    numbers[0], numbers[1] = lr, 0 if begins else momentum
+    numbers[2] = 1 if begins else 1 - a.hyper[2]
     numbers[3], numbers[4] = a.hyper[3], 0
     if velocity == NULL:
         numbers[4] = lr

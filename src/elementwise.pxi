@@ -6,11 +6,10 @@ from _core cimport (
 )
 from _math cimport erf, exp, expm1, log, log1p, sigmoid, tanh
 
-cnp.import_array()
 
 cdef enum:
     GRAIN = 64  # elements that a share is a multiple of
-    WORK = 20  # multiply-adds that one element is worth
+    FUNCTION_WORK = 20  # multiply-adds that one element is worth
 
 cdef enum Function:
     EXP, EXPM1, TANH, SIGMOID, ERF, LOG1P, LOG
@@ -44,7 +43,7 @@ def activation_forward(x, activation, alpha, y, slope):
     cdef Map a = Map(data(x), data(y), data(slope), NULL, x.size, activation_code(activation),
                      alpha)
     return record_real(x, <void *>run_activation[float], <void *>run_activation[double],
-                       &a, sizeof(a), <double>a.n * WORK)
+                       &a, sizeof(a), <double>a.n * FUNCTION_WORK)
 
 
 cdef void run_activation_backward(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -62,7 +61,7 @@ def activation_backward(y, slope, dy, activation, alpha, dx):
                      alpha)
     return record_real(y, <void *>run_activation_backward[float],
                        <void *>run_activation_backward[double], &a, sizeof(a),
-                       <double>a.n * WORK)
+                       <double>a.n * FUNCTION_WORK)
 
 
 cdef void run_elementwise(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -99,4 +98,4 @@ cdef void run_elementwise(const void *args, Team *team, real *scratch) noexcept 
 def elementwise(function, x, out):
     cdef Map a = Map(data(x), data(out), NULL, NULL, x.size, FUNCTIONS.index(function), 0)
     return record_real(x, <void *>run_elementwise[float], <void *>run_elementwise[double],
-                       &a, sizeof(a), <double>a.n * WORK)
+                       &a, sizeof(a), <double>a.n * FUNCTION_WORK)

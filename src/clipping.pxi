@@ -15,8 +15,6 @@ from _core cimport (
 from _math cimport absolute
 from _reduce cimport all_finite, sum_of_squares
 
-cnp.import_array()
-
 
 cdef void sum_block(const real *x, ptrdiff_t n, double *sum) noexcept nogil:
     """The sum of squares of x[n] is sum[0]^2 sum[1]; sum[0] is the scale of a)."""

@@ -16,11 +16,10 @@ from _core cimport (
 from _math cimport absolute, exp, log, log1p, sigmoid
 from _reduce cimport sum_of
 
-cnp.import_array()
 
 cdef enum:
     CHUNK = 64  # rows worked on at a time
-    WORK = 20  # multiply-adds that an output element is worth
+    LOSS_WORK = 20  # multiply-adds that an output element is worth
 
 cdef enum Kind:
     MSE, MAE, HUBER, BINARY_CROSS_ENTROPY
@@ -241,7 +240,7 @@ cdef bytes regression(int kind, z, target, sample_weight, double delta, double s
                        <double *>data(rows), <double *>data(loss), <long long *>data(status),
                        z.shape[0], z.shape[1], kind, delta, smoothing)
     return record_real(z, <void *>run_regression[float], <void *>run_regression[double],
-                       &a, sizeof(a), <double>a.N * a.O * WORK, own_rows(&a))
+                       &a, sizeof(a), <double>a.N * a.O * LOSS_WORK, own_rows(&a))
 
 
 def mse(z, target, sample_weight, dz, rows, loss, status):
@@ -267,7 +266,7 @@ cdef bytes softmax(bint soft, z, target, class_weight, sample_weight, double smo
                        <double *>data(rows), <double *>data(loss), <long long *>data(status),
                        z.shape[0], z.shape[1], soft, 0, smoothing)
     return record_real(z, <void *>run_softmax[float], <void *>run_softmax[double], &a, sizeof(a),
-                       <double>a.N * a.O * WORK, own_rows(&a))
+                       <double>a.N * a.O * LOSS_WORK, own_rows(&a))
 
 
 def cross_entropy(z, target, class_weight, sample_weight, smoothing, dz, rows, loss, status):

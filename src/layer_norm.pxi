@@ -14,7 +14,6 @@ from _core cimport (
 )
 from _reduce cimport all_finite
 
-cnp.import_array()
 
 cdef extern from "fg_norm.h" nogil:
     enum: FG_NORM_ROWS
@@ -34,11 +33,11 @@ cdef extern from "fg_norm.h" nogil:
                              double *dweight, double *dbias)
 
 cdef enum:
-    COLUMNS = 32  # a share of columns is a whole number of cache lines
-    WORK = 20  # multiply-adds that one element is worth
+    SHARE_COLUMNS = 32  # a share of columns is a whole number of cache lines
+    ROW_WORK = 20  # multiply-adds that one element is worth
 
 
-cdef struct Norm:
+cdef struct LayerNorm:
     const void *x
     const void *weight
     const void *bias
@@ -60,8 +59,8 @@ cdef inline ptrdiff_t steps_of(offsets):
     return 0 if offsets is None else offsets.shape[0] - 1
 
 
-cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogil:
-    cdef const Norm *a = <const Norm *>args
+cdef void run_ln_forward(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const LayerNorm *a = <const LayerNorm *>args
     cdef const real *x = <const real *>a.x
     cdef const real *weight = <const real *>a.weight
     cdef const real *bias = <const real *>a.bias
@@ -78,12 +77,12 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
 
 
 def layer_norm_forward(x, weight, bias, center, eps, offsets, y, mean, scale):
-    cdef Norm a = Norm(data(x), data(weight), data(bias), data(y), <double *>data(mean),
-                       <double *>data(scale), <const int64_t *>data(offsets), x.shape[0],
-                       steps_of(offsets), x.shape[1], center != 0, eps)
+    cdef LayerNorm a = LayerNorm(data(x), data(weight), data(bias), data(y), <double *>data(mean),
+                                 <double *>data(scale), <const int64_t *>data(offsets),
+                                 x.shape[0], steps_of(offsets), x.shape[1], center != 0, eps)
     cdef ptrdiff_t linked = 0 if a.offsets else a.N
-    return record_real(x, <void *>run_forward[float], <void *>run_forward[double], &a, sizeof(a),
-                       <double>a.N * a.F * WORK, linked, linked)
+    return record_real(x, <void *>run_ln_forward[float], <void *>run_ln_forward[double], &a,
+                       sizeof(a), <double>a.N * a.F * ROW_WORK, linked, linked)
 
 
 cdef struct Backward:
@@ -131,7 +130,7 @@ cdef void start_sum(real *sums, ptrdiff_t c0, ptrdiff_t c1) noexcept nogil:
         memset(sums + c0, 0, <size_t>(c1 - c0) * sizeof(real))
 
 
-cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nogil:
+cdef void run_ln_backward(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Backward *a = <const Backward *>args
     cdef const real *x = <const real *>a.x
     cdef const real *weight = <const real *>a.weight
@@ -142,7 +141,7 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
     cdef bint sums = dweight or dbias, alone = team.used == 1
     cdef ptrdiff_t N = count(a.offsets, a.T, a.N), low, high, c0, c1, r = 0, rows
     if sums:
-        team_share(team, a.F, COLUMNS, &c0, &c1)
+        team_share(team, a.F, SHARE_COLUMNS, &c0, &c1)
         start_sum(dweight, c0, c1)
         start_sum(dbias, c0, c1)
         while r < N and c0 < c1:
@@ -169,5 +168,6 @@ def layer_norm_backward(x, weight, center, mean, scale, dy, offsets, dx, dweight
                                data(dy), data(dx), data(dweight), data(dbias),
                                <long long *>data(status), <const int64_t *>data(offsets),
                                x.shape[0], steps_of(offsets), x.shape[1], center != 0)
-    return record_real(x, <void *>run_backward[float], <void *>run_backward[double], &a, sizeof(a),
-                       <double>a.N * a.F * WORK, 0, a.N if a.dx and not a.offsets else 0)
+    return record_real(x, <void *>run_ln_backward[float], <void *>run_ln_backward[double], &a,
+                       sizeof(a), <double>a.N * a.F * ROW_WORK, 0,
+                       a.N if a.dx and not a.offsets else 0)

@@ -13,8 +13,6 @@ from _core cimport (
 from _math cimport square_root
 from _reduce cimport sum_of_squares
 
-cnp.import_array()
-
 
 cdef struct Layers:
     const void *g

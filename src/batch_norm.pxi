@@ -13,14 +13,13 @@ from _core cimport (
     Team, cnp, data, ptrdiff_t, raise_flag, real, record_real, team_rows, team_share,
 )
 
-cnp.import_array()
 
 cdef enum:
-    BLOCK = 64  # columns
-    WORK = 8  # multiply-adds that an element is worth
+    NORM_BLOCK = 64  # columns
+    NORM_WORK = 8  # multiply-adds that an element is worth
 
 
-cdef struct Norm:
+cdef struct BatchNorm:
     const void *x
     const void *weight
     const void *bias
@@ -35,24 +34,24 @@ cdef struct Norm:
     double eps
 
 
-cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogil:
-    cdef const Norm *a = <const Norm *>args
+cdef void run_bn_forward(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const BatchNorm *a = <const BatchNorm *>args
     cdef const real *weight = <const real *>a.weight
     cdef const real *bias = <const real *>a.bias
     cdef const real *x
     cdef real *y
-    cdef double mean[BLOCK]
-    cdef double var[BLOCK]
-    cdef real center[BLOCK]
-    cdef real scale[BLOCK]
-    cdef real shift[BLOCK]
+    cdef double mean[NORM_BLOCK]
+    cdef double var[NORM_BLOCK]
+    cdef real center[NORM_BLOCK]
+    cdef real scale[NORM_BLOCK]
+    cdef real shift[NORM_BLOCK]
     cdef double d
     cdef ptrdiff_t low, high, c, n, i, j, F = a.F
-    team_share(team, F, BLOCK, &low, &high)
-    c = low - BLOCK
-    while c + BLOCK < high:
-        c += BLOCK
-        n = min(<ptrdiff_t>BLOCK, high - c)
+    team_share(team, F, NORM_BLOCK, &low, &high)
+    c = low - NORM_BLOCK
+    while c + NORM_BLOCK < high:
+        c += NORM_BLOCK
+        n = min(<ptrdiff_t>NORM_BLOCK, high - c)
         for j in range(n):
             mean[j] = var[j] = 0
         for i in range(a.N):
@@ -79,36 +78,36 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
 
 
 def batch_norm_forward(x, weight, bias, eps, y, mean, var):
-    cdef Norm a = Norm(data(x), data(weight), data(bias), <double *>data(mean),
-                       <double *>data(var), data(y), NULL, NULL, NULL, NULL, x.shape[0],
-                       x.shape[1], eps)
-    return record_real(x, <void *>run_forward[float], <void *>run_forward[double], &a, sizeof(a),
-                       <double>a.N * a.F * WORK)
+    cdef BatchNorm a = BatchNorm(data(x), data(weight), data(bias), <double *>data(mean),
+                                 <double *>data(var), data(y), NULL, NULL, NULL, NULL, x.shape[0],
+                                 x.shape[1], eps)
+    return record_real(x, <void *>run_bn_forward[float], <void *>run_bn_forward[double], &a,
+                       sizeof(a), <double>a.N * a.F * NORM_WORK)
 
 
-cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nogil:
-    cdef const Norm *a = <const Norm *>args
+cdef void run_bn_backward(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const BatchNorm *a = <const BatchNorm *>args
     cdef const real *weight = <const real *>a.weight
     cdef real *dweight = <real *>a.dweight
     cdef real *dbias = <real *>a.dbias
     cdef const real *x
     cdef const real *dy
     cdef real *dx
-    cdef double sums[BLOCK]
-    cdef double products[BLOCK]
-    cdef real center[BLOCK]
-    cdef real root[BLOCK]  # 1 / sqrt(var + eps)
-    cdef real scale[BLOCK]
-    cdef real shift[BLOCK]
-    cdef real slope[BLOCK]
+    cdef double sums[NORM_BLOCK]
+    cdef double products[NORM_BLOCK]
+    cdef real center[NORM_BLOCK]
+    cdef real root[NORM_BLOCK]  # 1 / sqrt(var + eps)
+    cdef real scale[NORM_BLOCK]
+    cdef real shift[NORM_BLOCK]
+    cdef real slope[NORM_BLOCK]
     cdef double inverse
     cdef bint good = True
     cdef ptrdiff_t low, high, c, n, i, j, F = a.F
-    team_share(team, F, BLOCK, &low, &high)
-    c = low - BLOCK
-    while c + BLOCK < high:
-        c += BLOCK
-        n = min(<ptrdiff_t>BLOCK, high - c)
+    team_share(team, F, NORM_BLOCK, &low, &high)
+    c = low - NORM_BLOCK
+    while c + NORM_BLOCK < high:
+        c += NORM_BLOCK
+        n = min(<ptrdiff_t>NORM_BLOCK, high - c)
         for j in range(n):
             sums[j] = products[j] = 0
             center[j] = <real>a.mean[c + j]
@@ -145,11 +144,12 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
 
 
 def batch_norm_backward(x, weight, mean, var, dy, eps, dx, dweight, dbias, status):
-    cdef Norm a = Norm(data(x), data(weight), NULL, <double *>data(mean), <double *>data(var),
-                       data(dx), data(dy), data(dweight), data(dbias), <long long *>data(status),
-                       x.shape[0], x.shape[1], eps)
-    return record_real(x, <void *>run_backward[float], <void *>run_backward[double], &a,
-                       sizeof(a), <double>a.N * a.F * WORK)
+    cdef BatchNorm a = BatchNorm(data(x), data(weight), NULL, <double *>data(mean),
+                                 <double *>data(var), data(dx), data(dy), data(dweight),
+                                 data(dbias), <long long *>data(status), x.shape[0], x.shape[1],
+                                 eps)
+    return record_real(x, <void *>run_bn_backward[float], <void *>run_bn_backward[double], &a,
+                       sizeof(a), <double>a.N * a.F * NORM_WORK)
 
 
 cdef struct Running:
@@ -197,14 +197,14 @@ cdef void run_predict(const void *args, Team *team, real *scratch) noexcept nogi
     cdef const real *var = <const real *>a.running_var
     cdef const real *x
     cdef real *y
-    cdef real scale[BLOCK]
-    cdef real shift[BLOCK]
+    cdef real scale[NORM_BLOCK]
+    cdef real shift[NORM_BLOCK]
     cdef ptrdiff_t low, high, c, n, i, j, F = a.F
     team_rows(team, a.N, &low, &high)
-    c = -BLOCK
-    while c + BLOCK < F:
-        c += BLOCK
-        n = min(<ptrdiff_t>BLOCK, F - c)
+    c = -NORM_BLOCK
+    while c + NORM_BLOCK < F:
+        c += NORM_BLOCK
+        n = min(<ptrdiff_t>NORM_BLOCK, F - c)
         for j in range(n):
             scale[j] = <real>((weight[c + j] if weight else 1) / sqrt(var[c + j] + a.eps))
             shift[j] = bias[c + j] if bias else 0
