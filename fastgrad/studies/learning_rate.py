@@ -3,8 +3,8 @@
 Along an eigenvector of the Hessian with eigenvalue lambda a step of gradient descent multiplies the
 distance to the minimum by ``1 - rate lambda``: it oscillates above 1 / lambda_max and diverges
 above 2 / lambda_max (LeCun, Bottou, Orr & Muller 1998, "Efficient BackProp", section 5, as
-recalled). For linear regression the Hessian is that of the inputs, known before training. A network with a hidden
-layer has the same three regimes.
+recalled). For linear regression the Hessian is that of the inputs, known before training. A network
+with a hidden layer has the same three regimes.
 """
 
 from __future__ import annotations

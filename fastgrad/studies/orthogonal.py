@@ -66,6 +66,8 @@ def study(quick: bool = False) -> Result:
         label_axes(right, title=title, xlabel="hidden layers", ylabel="variance of their squares")
         for axes in (left, right):
             axes.set_xscale("log")
+            axes.set_xticks(depths, [str(depth) for depth in depths])
+            axes.minorticks_off()
             axes.legend(frameon=False)
 
     return Result(
@@ -74,7 +76,8 @@ def study(quick: bool = False) -> Result:
         draw,
         note=f"linear layers of {WIDTH} on digits, squared error, minibatches of {BATCH}, SGD at "
         f"the best of the rates {', '.join(f'{c:g}' for c in RATES)} over the depth. Squared "
-        "singular values are relative to their mean.",
+        "singular values are relative to their mean; predicted for infinite width, at most "
+        f"{WIDTH - 1} here.",
     )
 
 
