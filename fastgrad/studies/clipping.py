@@ -53,12 +53,13 @@ def study(quick: bool = False) -> Result:
             for i, curve in enumerate(found):
                 label = name if i == 0 else None
                 left.plot(*zip(*curve, strict=True), color=color, alpha=0.8, label=label)
-            right.plot(norms[name], color=color, linewidth=0.8, alpha=0.8, label=name)
+            at = 10 * np.arange(len(norms[name]))
+            right.plot(at, norms[name], color=color, linewidth=0.8, alpha=0.8, label=name)
         right.set_yscale("log")
         title = f"Temporal order, {steps} steps"
         label_axes(left, title=title, xlabel="updates", ylabel="wrong of 1000 new sequences")
         title = "Gradient norms of one run, before clipping"
-        label_axes(right, title=title, xlabel="update, of every tenth", ylabel="norm")
+        label_axes(right, title=title, xlabel="update", ylabel="norm")
         for axes in (left, right):
             axes.legend(frameon=False)
 

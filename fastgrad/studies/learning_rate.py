@@ -74,11 +74,11 @@ def study(quick: bool = False) -> Result:
             PALETTE, "osD^v", curves.items(), strict=False
         ):
             label = f"{factor:g} / lambda_max"
-            left.plot(left_over[:16], marker + "-", color=color, markersize=4, label=label)
+            left.plot(left_over[:9], marker + "-", color=color, markersize=4, label=label)
         left.set_ylim(-3, 3)
         title = "Linear regression on digits, all rows at once"
         label_axes(left, title=title, xlabel="step", ylabel="distance in the steepest direction")
-        left.legend(frameon=False)
+        left.legend(loc="lower left", fontsize=9)
         shown = np.nan_to_num(np.array(ends), nan=1e3)
         right.plot(RATES, np.minimum(shown, 1e3), "o-", color=PALETTE[0])
         right.axhline(math.log(10), color="grey", linestyle=":", label="guessing")

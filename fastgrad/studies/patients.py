@@ -218,6 +218,7 @@ SMALL_TANH = _deep("tanh", normal(0.04))
 LARGE_RELU = replace(_deep("relu", scaled(4.0, "fan_in", "normal"), 20), epochs=40)
 FAST = replace(_deep("tanh", "xavier_normal", 3), optimizer=lambda: fg.SGD(8.0))
 LARGE_TANH = _deep("tanh", scaled(25.0, "fan_in", "normal"), 20)
+NORMALIZED = _between(lambda: fg.BatchNorm(64), "relu", scaled(4.0, "fan_in", "normal"), 20)
 LARGE_INPUTS = replace(_deep("relu", "he_normal", 3), data=_raw(255.0))
 PLAIN_RNN = _recurrent(lambda: fg.RNN(5, 32, recurrent_init=normal(0.1)))
 WILD_RNN = _recurrent(lambda: fg.RNN(5, 32, recurrent_init=normal(3 / 32**0.5)))
@@ -257,13 +258,18 @@ EXPLODING = (
         "clip by value", "large weights", LARGE_RELU, replace(LARGE_RELU, clip=fg.ClipValue(0.01))
     ),
     Patient("smaller rate", "rate of 8, tanh", FAST, replace(FAST, optimizer=lambda: fg.SGD(0.3))),
-    Patient("He", "large weights", LARGE_RELU, _deep("relu", "he_normal", 20)),
+    Patient(
+        "He",
+        "large weights",
+        LARGE_RELU,
+        replace(LARGE_RELU, build=_deep("relu", "he_normal", 20).build),
+    ),
     Patient("Xavier", "large weights, tanh", LARGE_TANH, _deep("tanh", "xavier_normal", 20)),
     Patient(
         "BatchNorm",
         "large weights",
         LARGE_RELU,
-        _between(lambda: fg.BatchNorm(64), "relu", scaled(4.0, "fan_in", "normal"), 20),
+        replace(LARGE_RELU, build=NORMALIZED.build),
     ),
     Patient(
         "residual, small scale",
