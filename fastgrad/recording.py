@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -119,6 +120,8 @@ class Recorder:
             if given is not None
         )
         own_weight = weight[0] if weight else None
+        if self.probe is not None:
+            self.probe.open(math.prod(x.shape[:-1] if self.model.indices is None else x.shape))
         z, outputs, backward = self.model.record(tape, x, train=True)
         backward(samples.loss.record(tape, z, target, own_weight, self.loss), False)
         for penalty in self.penalties:

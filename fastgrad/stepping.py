@@ -243,7 +243,7 @@ class Stepper:
                 )
             error = explained(error, recorder.failure)
         if self.health is not None:
-            self.health.failed(error, goes_on=factor is not None)
+            self.health.failed(error)
         if factor is None:
             raise error
         self.update.scale *= factor

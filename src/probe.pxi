@@ -113,7 +113,7 @@ def note_update(seen, moved, groups, spare, loss, rate, step, tensors, losses):
                              <const double *>data(loss), <const double *>data(rate),
                              <const int64_t *>data(step), <double *>data(tensors),
                              <double *>data(losses), tensors.shape[1], tensors.shape[0])
-    return record(<void *>run_note_update, &a, sizeof(a), 10 * <double>seen.shape[0])
+    return record(<void *>run_note_update, &a, sizeof(a), 0)
 
 
 cdef struct Output:
@@ -173,50 +173,60 @@ def see_delta(dy, sums):
 cdef struct Noted:
     const double *parts
     const double *sums
+    const int64_t *rows
+    const int64_t *units
+    const double *elements
+    const int64_t *places
     const int64_t *step
     void *alive
     void *lived
     double *ring
-    ptrdiff_t M, F, K, L, layer
-    double elements
+    ptrdiff_t D, K, L
 
 
-cdef void run_note_output(const void *args, Team *team, real *scratch) noexcept nogil:
-    cdef const Noted *a = <const Noted *>args
-    cdef real *alive = <real *>a.alive
-    cdef real *lived = <real *>a.lived
-    cdef double *out = a.ring + 5 * ((a.step[0] % a.K) * a.L + a.layer)
+cdef void note_layer(const Noted *a, ptrdiff_t p, real *alive, real *lived,
+                     double *out) noexcept nogil:
     cdef double[4] total
-    cdef ptrdiff_t i, j, living = 0
+    cdef double elements = a.elements[p]
+    cdef ptrdiff_t i, j, living = 0, count = a.units[2 * p + 1] - a.units[2 * p]
     total[0] = total[1] = total[2] = total[3] = 0
-    for i in range(a.M):
+    for i in range(a.rows[2 * p], a.rows[2 * p + 1]):
         for j in range(3):
             total[j] += a.parts[3 * i + j]
         total[3] += a.sums[i]
-    out[0] = total[0] / a.elements
-    out[1] = sqrt(max(total[1] / a.elements - out[0] * out[0], 0.0))
+    out[0] = total[0] / elements
+    out[1] = sqrt(max(total[1] / elements - out[0] * out[0], 0.0))
     if not isfinite(out[0]) or not isfinite(total[1]):
         out[1] = INFINITY
     out[2] = out[3] = NAN
     out[4] = sqrt(total[3])
-    if alive == NULL:
+    if count == 0:
         return
-    for i in range(a.F):
-        if alive[i] != 0:
-            alive[i], lived[i] = 0, 1
-            living += 1
-    out[2] = 1 - total[2] / a.elements
-    out[3] = 1 - <double>living / <double>a.F
+    for i in range(a.units[2 * p], a.units[2 * p + 1]):
+        living += alive[i] != 0
+        lived[i] = 1 if alive[i] != 0 else lived[i]
+        alive[i] = 0
+    out[2] = 1 - total[2] / elements
+    out[3] = 1 - <double>living / <double>count
 
 
-def note_output(parts, sums, elements, layer, step, alive, lived, ring):
+cdef void run_note_outputs(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const Noted *a = <const Noted *>args
+    cdef double *row = a.ring + 5 * (a.step[0] % a.K) * a.L
+    cdef ptrdiff_t p
+    for p in range(a.D):
+        note_layer(a, p, <real *>a.alive, <real *>a.lived, row + 5 * a.places[p])
+
+
+def note_outputs(parts, sums, rows, units, elements, places, step, alive, lived, ring):
     cdef Noted a = Noted(<const double *>data(parts), <const double *>data(sums),
+                         <const int64_t *>data(rows), <const int64_t *>data(units),
+                         <const double *>data(elements), <const int64_t *>data(places),
                          <const int64_t *>data(step), data(alive), data(lived),
-                         <double *>data(ring), parts.shape[0], 0 if alive is None else alive.size,
-                         ring.shape[0], ring.shape[1], layer, elements)
-    cdef bint wide = alive is not None and cnp.PyArray_TYPE(alive) == cnp.NPY_FLOAT64
-    return record(<void *>run_note_output[double] if wide else <void *>run_note_output[float],
-                  &a, sizeof(a), 10 * <double>a.M)
+                         <double *>data(ring), places.size, ring.shape[0], ring.shape[1])
+    # so little work, since it is for one thread alone
+    return record_real(alive, <void *>run_note_outputs[float], <void *>run_note_outputs[double],
+                       &a, sizeof(a), 0)
 
 
 cdef struct Flow:
@@ -237,4 +247,4 @@ cdef void run_note_flow(const void *args, Team *team, void *scratch) noexcept no
 def note_flow(flow, step, ring, stamps):
     cdef Flow a = Flow(<const double *>data(flow), <const int64_t *>data(step),
                        <double *>data(ring), <int64_t *>data(stamps), flow.size, ring.shape[0])
-    return record(<void *>run_note_flow, &a, sizeof(a), <double>a.size)
+    return record(<void *>run_note_flow, &a, sizeof(a), 0)

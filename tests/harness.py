@@ -17,6 +17,7 @@ SENTINEL = {"f": np.nan, "i": -7}
 
 # What an example call is made of
 SIZES = {"M": 6, "N": 5, "K": 4, "I": 7, "O": 3, "n": 8, "C": 4, "P": 9, "B": 3, "S": 2}
+SIZES |= {"D": 3, "Q": 5, "U": 8}
 SIZES |= {"R": 6, "F": 2, "G": 5, "H": 5, "L": 3, "V": 6, "W": 5, "T": 4}
 SCALARS = {"accumulate": 0, "activation": "tanh", "alpha": 1.0, "function": "exp", "delta": 0.3}
 SCALARS |= {"limit": 0.5, "rows": 3, "factor": 0.3}
@@ -121,6 +122,8 @@ def example(kernel: str, dtype, rng: np.random.Generator, **changes) -> dict:
         elif a.name in ("blocks", "groups"):
             parts = sizes["B" if a.name == "blocks" else "S"]
             value = np.arange(parts + 1) * sizes["P" if a.name == "blocks" else "B"] // parts
+        elif kernel == "note_outputs" and a.name in ("rows", "units"):
+            value = np.sort(rng.integers(sizes["Q" if a.name == "rows" else "U"], size=shape))
         elif a.written and a.name not in read_first(kernel):
             value = untouched(a.name, shape, a.kind or dtype)
         elif a.name == "offsets":

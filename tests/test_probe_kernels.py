@@ -144,26 +144,44 @@ def test_delta_out_of_the_range_of_squares(run):
 
 
 def test_note_of_outputs(run, dtype):
-    parts = np.array([[6.0, 20.0, 2.0], [2.0, 4.0, 1.0]])  # of 8 elements
-    alive, lived = np.array([1, 0], dtype), np.array([0, 1], dtype)
+    parts = np.array([[6.0, 20.0, 2.0], [2.0, 4.0, 1.0], [2.0, 4.0, 0.0]])
+    alive, lived = np.array([7, 1, 0], dtype), np.array([7, 0, 1], dtype)
     ring = np.full((3, 2, 5), -1.0)
-    step = np.array([4], np.int64)
     out = run(
-        "note_output", parts=parts, sums=np.array([9.0, 16.0]), elements=8, layer=1, step=step,
-        alive=alive, lived=lived, ring=ring,
-    )  # fmt: skip
+        "note_outputs",
+        parts=parts,
+        sums=np.array([9.0, 16.0, np.nan]),
+        rows=np.array([[0, 2], [2, 3]]),
+        units=np.array([[1, 3], [0, 0]]),
+        elements=np.array([8.0, 2.0]),
+        places=np.array([1, 0]),
+        step=np.array([4]),
+        alive=alive,
+        lived=lived,
+        ring=ring,
+    )
     expected = ring.copy()
-    expected[1, 1] = 1.0, math.sqrt(2), 5 / 8, 0.5, 5.0
-    assert_within(out.ring, expected, rounding(expected, np.float64))
-    assert out.alive.tolist() == [0, 0]
-    assert out.lived.tolist() == [1, 1]
+    expected[1] = [1, 1, np.nan, np.nan, np.nan], [1, math.sqrt(2), 5 / 8, 0.5, 5]
+    assert_within(out.ring, expected, rounding(np.nan_to_num(expected), np.float64))
+    assert out.alive.tolist() == [7, 0, 0]
+    assert out.lived.tolist() == [7, 1, 1]
 
 
-def test_note_of_outputs_that_nothing_counts(ops):
-    ring = np.zeros((1, 1, 5))
-    parts, sums = np.array([[2.0, 4.0, 0.0]]), np.array([np.nan])
-    ops.note_output(parts, sums, 2, 0, np.zeros(1, np.int64), None, None, ring)
-    assert_within(ring[0, 0], [1, 1, np.nan, np.nan, np.nan], 0)
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"rows": [[2, 1]]}, "rows must be pieces of \\[0, 4\\]"),
+        ({"rows": [[0, 5]]}, "rows must be pieces"),
+        ({"units": [[-1, 1]]}, "units must be pieces of \\[0, 3\\]"),
+        ({"places": [2]}, "places must lie in \\[0, 2\\), got 2..2"),
+    ],
+)
+def test_notes_stay_within_their_arrays(ops, changes, words):
+    given = {"rows": [[0, 1]], "units": [[0, 1]], "elements": [1.0], "places": [0]} | changes
+    arrays = [np.array(values) for values in given.values()]
+    rings = np.zeros(3), np.zeros(3), np.zeros((1, 2, 5))
+    with pytest.raises(ValueError, match=words):
+        ops.note_outputs(np.zeros((4, 3)), np.zeros(4), *arrays, np.zeros(1, np.int64), *rings)
 
 
 def test_note_of_an_update(run):

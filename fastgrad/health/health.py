@@ -19,7 +19,6 @@ from fastgrad.health.probe import STEPS, Probe
 from fastgrad.health.rules.bounds import proven_dead
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.monitor import Monitor
-from fastgrad.health.rules.ranking import ranked
 from fastgrad.health.verdicts import Verdict
 from fastgrad.samples import Samples
 
@@ -47,7 +46,6 @@ class Health:
         nothing = Measurements.empty(probe.tensors, probe.sizes.tolist(), probe.layers)
         self._history = History(nothing)
         self._monitor: Monitor | None = None
-        self._failures: list[Verdict] = []
         self._start: tuple[Sequential, Samples | None] | None = None
         self._box: tuple[Array, Array] | None = None  # of the inputs
         self._looked = time.perf_counter()
@@ -80,32 +78,23 @@ class Health:
         ):
             self.look()
 
-    def failed(self, error: GradientError, goes_on: bool) -> None:
+    def failed(self, error: GradientError) -> None:
         """A step was not finite."""
         self.look()
-        known = "nonfinite_step"
-        if any(verdict.rule == known for verdict in self._failures):
-            return
-        self._failures.append(
-            Verdict(
-                rule=known,
-                family="nonfinite",
-                severity="warning" if goes_on else "critical",
-                cause=str(error).partition(": ")[2] or str(error),
-                cures=("learning_rate: a smaller one", "clipping: of the norm", "normalize_inputs"),
-                evidence={"step": float(error.step)},
-                layer=None if error.layer is None else str(error.layer),
-                tensor=error.tensor,
-                time_step=error.time_step,
-                first_step=error.step,
-            )
-        )
+        if self._monitor is None:
+            self.begin(None, 1)
+        assert self._monitor is not None
+        self._monitor.failed(error)
 
     def epoch(self, val_loss: float | None = None) -> None:
         """An epoch has ended."""
         self.passed()
         if self._monitor is not None:
-            self._monitor.epoch(val_loss, self._proven_dead())
+            lived = self._probe.lived
+            silent = {name: 1 - float(units.mean()) for name, units in lived.items()}
+            self._monitor.epoch(val_loss, self._proven_dead(), silent)
+            for units in lived.values():
+                units[...] = 0
 
     def _proven_dead(self) -> dict[str, float] | None:
         """Of the present parameters, where the box of the inputs is known."""
@@ -147,8 +136,7 @@ class Health:
     @property
     def known(self) -> tuple[Verdict, ...]:
         """The verdicts on the steps that have been taken in, without a look at later ones."""
-        found = () if self._monitor is None else self._monitor.verdicts
-        return ranked([*self._failures, *found])
+        return () if self._monitor is None else self._monitor.verdicts
 
     @property
     def ok(self) -> bool:

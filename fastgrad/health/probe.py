@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +24,17 @@ STEPS = 1024  # of a ring
 ROWS = 8  # of outputs, whose sums are one part
 BLOCK = 4096  # elements, as many as threads share at a time
 _FLOW = 1 << 18  # numbers of a ring of gradients through time, unless that is less than 8 steps
+
+
+@dataclass(frozen=True)
+class _Look:
+    """At the outputs of a layer: where its sums lie, and the flags of its units, if there are."""
+
+    elements: int
+    first: int
+    last: int
+    start: int
+    stop: int
 
 
 class Probe:
@@ -64,11 +76,23 @@ class Probe:
         self.layers = tuple(name for name, layer in kinds.items() if not isinstance(layer, Chain))
         self._of_layers = np.full((STEPS, len(self.layers), 5), np.nan)
         self.lived: dict[str, Array] = {}
-        self._alive: dict[str, Array] = {}
-        self._open: dict[str, dict[str, Any]] = {}  # layers of the recording under way
+        self._units: dict[str, tuple[int, int]] = {}  # where those of each layer lie
+        widest = max((size for part in parts for size in part.shape), default=1)
+        # in one piece, which a note finds faster than many
+        self._alive, self._lived = np.zeros((2, widest * len(self.layers)), model.dtype)
+        self._looks: dict[str, _Look] = {}  # of the recording under way
+        self._parts, self._sums = np.zeros((0, 3)), np.zeros(0)
         self._flows: dict[str, dict[int, tuple[Array, Array]]] = {}  # by name and steps
 
     # what a recording of a minibatch tells
+
+    def open(self, rows: int) -> None:
+        """A minibatch of so many rows, or steps, is going to be recorded.
+
+        Outputs of more rows are not looked at.
+        """
+        room = len(self.layers) * -(-rows // ROWS)
+        self._looks, self._parts, self._sums = {}, np.zeros((room, 3)), np.full(room, np.nan)
 
     def output(self, tape: Tape, y: Array, known: tuple[str, float, Array | None] | None) -> None:
         """Record a look at what a layer gives; `known` is its activation, alpha and slopes."""
@@ -76,48 +100,55 @@ class Probe:
         if name not in self.layers or not np.issubdtype(y.dtype, np.floating):
             return
         rows = y.reshape(-1, y.shape[-1])
+        first = sum(look.last - look.first for look in self._looks.values())
+        last = first - (-len(rows) // ROWS)
+        if last > len(self._parts):
+            return
         within = None if known is None else live_range(known[0], known[1])
         slope = None
         if known is not None and known[2] is not None and within is not None:
             slope = known[2].reshape(rows.shape)
-        alive = None if within is None else self._units(name, rows.shape[1], tape.dtype)
+        start, stop = (0, 0) if within is None else self._units_for(name, rows.shape[1])
+        alive = None if within is None else self._alive[start:stop]
         low, high = within or (-math.inf, math.inf)
-        parts = np.zeros((-(-len(rows) // ROWS), 3))
-        tape.call("see_output", rows, slope, low, high, alive, parts)
-        self._open[name] = {"parts": parts, "elements": rows.size, "alive": alive}
+        tape.call("see_output", rows, slope, low, high, alive, self._parts[first:last])
+        self._looks[name] = _Look(rows.size, first, last, start, stop)
 
-    def _units(self, name: str, units: int, dtype: Any) -> Array:
-        if name not in self._alive:
-            self._alive[name], self.lived[name] = np.zeros(units, dtype), np.zeros(units, dtype)
-        return self._alive[name]
+    def _units_for(self, name: str, units: int) -> tuple[int, int]:
+        """Where the flags of a layer's units lie."""
+        if name not in self._units:
+            start = sum(stop - start for start, stop in self._units.values())
+            self._units[name] = start, start + units
+            self.lived[name] = self._lived[start : start + units]
+        return self._units[name]
 
     def gradient(self, tape: Tape, dy: Array) -> None:
         """Record a look at the gradient with respect to what a layer gives."""
-        seen = self._open.get(tape.path.rstrip("."))
-        if seen is not None:
+        look = self._looks.get(tape.path.rstrip("."))
+        if look is not None:
             rows = dy.reshape(-1, dy.shape[-1])
-            seen["sums"] = np.zeros(len(seen["parts"]))
-            tape.call("see_delta", rows, seen["sums"])
+            tape.call("see_delta", rows, self._sums[look.first : look.last])
 
     def inner_gradient(self, tape: Tape, dz: Array) -> None:
         """Not looked at."""
 
     def close(self, tape: Tape) -> None:
         """Record the notes on all that the recording has looked at."""
-        for name, seen in self._open.items():
-            unknown = np.full(len(seen["parts"]), np.nan)  # no gradient gets there
+        looks = self._looks
+        if looks:
             tape.call(
-                "note_output",
-                seen["parts"],
-                seen.get("sums", unknown),
-                seen["elements"],
-                self.layers.index(name),
+                "note_outputs",
+                self._parts,
+                self._sums,
+                np.array([(look.first, look.last) for look in looks.values()]),
+                np.array([(look.start, look.stop) for look in looks.values()]),
+                np.array([float(look.elements) for look in looks.values()]),
+                np.array([self.layers.index(name) for name in looks]),
                 self.step,
-                seen["alive"],
-                self.lived.get(name) if seen["alive"] is not None else None,
+                self._alive,
+                self._lived,
                 self._of_layers,
             )
-        self._open = {}
         for name, flow in tape.through_time.items():
             rings = self._flows.setdefault(name, {})
             steps = len(flow)

@@ -83,6 +83,8 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
         _check_turned(kernel, given)
     if "w_ih" in given and len({given[n] is None for n in ("x", "w_ih", "bias")}) > 1:
         raise ValueError(f"{kernel}: x, w_ih and bias must be given all three or not at all")
+    if kernel == "note_outputs":
+        _check_pieces(kernel, given)
     if "moved" in given and "hyper" in given:
         _check_watched(kernel, given)
     if kernel in ("see_output", "see_delta"):
@@ -91,8 +93,6 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
             raise ValueError(
                 f"{kernel}: {sizes['N']} rows make {-(-sizes['N'] // 8)} parts, got {len(parts)}"
             )
-    if kernel == "note_output" and not 0 <= given["layer"] < sizes["L"]:
-        raise ValueError(f"{kernel}: layer must lie in [0, {sizes['L']}), got {given['layer']}")
     if "panels" in given:
         units, inputs = given["w"].shape[1], sizes.get("I", 0)
         blocks = len(given["w"]) // max(units, 1)
@@ -164,6 +164,15 @@ def _check_ranges(kernel: str, given: dict[str, Any]) -> None:
             edges = given[name]
             if (np.diff(edges, prepend=0, append=limit) < 0).any():
                 raise ValueError(f"{kernel}: {name} must rise within [0, {limit}], got {edges}")
+
+
+def _check_pieces(kernel: str, given: dict[str, Any]) -> None:
+    """Pieces that begin before they end, within what they are pieces of."""
+    for name, limit in {"rows": len(given["parts"]), "units": len(given["alive"])}.items():
+        pieces = given[name]
+        rising = (pieces[:, 0] <= pieces[:, 1]).all()
+        if not rising or pieces.min(initial=0) < 0 or pieces.max(initial=0) > limit:
+            raise ValueError(f"{kernel}: {name} must be pieces of [0, {limit}], got {pieces}")
 
 
 def _check_watched(kernel: str, given: dict[str, Any]) -> None:

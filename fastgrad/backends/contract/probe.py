@@ -15,11 +15,12 @@ KERNELS = {
     "see_output": "y[N,F] slope[N,F]? low:float high:float -> alive[F]!? parts[M,3]:f8!",
     # of each 8 rows the sum of squares
     "see_delta": "dy[N,F] -> sums[M]:f8!",
-    # ring[step % K, layer]: mean and standard deviation of the outputs, fractions of the elements
-    # and of the units that are not alive, and the norm of the gradient; lived[f] becomes 1 where
-    # alive[f] is, and that 0
-    "note_output": "parts[M,3]:f8 sums[M]:f8 elements:int layer:int step[1]:i8"
-    " -> alive[F]!? lived[F]!? ring[K,L,5]:f8!",
+    # Of layer places[p], to which rows[p,0] to rows[p,1] of parts and sums belong, and the units
+    # units[p,0] to units[p,1], if any are counted: ring[step % K, place] becomes mean and standard
+    # deviation of so many outputs, fractions of them and of the units that are not alive, and the
+    # norm of the gradient; lived[u] becomes 1 where alive[u] is, and that 0.
+    "note_outputs": "parts[Q,3]:f8 sums[Q]:f8 rows[D,2]:i8 units[D,2]:i8 elements[D]:f8"
+    " places[D]:i8<L step[1]:i8 -> alive[U]! lived[U]! ring[K,L,5]:f8!",
     # ring[step % K] = flow, of the step that stamps says
     "note_flow": "flow[T,3]:f8 step[1]:i8 -> ring[K,T,3]:f8! stamps[K]:i8!",
 }

@@ -120,25 +120,32 @@ def see_delta(dy: Array, sums: Array) -> None:
         sums[i] = (dy[start : start + ROWS].astype(np.float64) ** 2).sum()
 
 
-def note_output(
+def note_outputs(
     parts: Array,
     sums: Array,
-    elements: int,
-    layer: int,
+    rows: Array,
+    units: Array,
+    elements: Array,
+    places: Array,
     step: Array,
-    alive: Array | None,
-    lived: Array | None,
+    alive: Array,
+    lived: Array,
     ring: Array,
 ) -> None:
-    total, squares, living = parts.sum(axis=0)
-    mean = total / elements
-    std = math.sqrt(max(squares / elements - mean**2, 0)) if math.isfinite(squares) else math.inf
-    saturated = dead = math.nan
-    if alive is not None and lived is not None:
-        saturated, dead = 1 - living / elements, 1 - alive.mean()
-        lived[alive != 0] = 1
-        alive[...] = 0
-    ring[step[0] % len(ring), layer] = mean, std, saturated, dead, math.sqrt(sums.sum())
+    for p, place in enumerate(places):
+        own, unit = slice(*rows[p]), slice(*units[p])
+        total, squares, living = parts[own].sum(axis=0)
+        mean = total / elements[p]
+        std = math.inf
+        if math.isfinite(squares):
+            std = math.sqrt(max(squares / elements[p] - mean**2, 0))
+        saturated = dead = math.nan
+        if unit.stop > unit.start:
+            saturated, dead = 1 - living / elements[p], 1 - alive[unit].mean()
+            lived[unit][alive[unit] != 0] = 1
+            alive[unit] = 0
+        norm = math.sqrt(sums[own].sum())
+        ring[step[0] % len(ring), place] = mean, std, saturated, dead, norm
 
 
 def note_flow(flow: Array, step: Array, ring: Array, stamps: Array) -> None:
