@@ -100,7 +100,7 @@ def study(quick: bool = False) -> Result:
         )
         left.legend(frameon=False)
         draw_trainings(right, runs, math.log(10))
-        right.set_ylim(0, 5)
+        right.set_yscale("log")
 
     return Result(
         f"Residual networks of {depth} layers against plain ones",
