@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # where these are set they make OpenBLAS pick kernels for another processor
 BENCH := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m
 
-.PHONY: build demo examples test bench lint clean
+.PHONY: build demo examples studies test bench lint clean
 build: $(BUILT)
 
 demo: $(BUILT)
@@ -21,6 +21,9 @@ examples: $(BUILT)
 	$(BIN)/python -m examples.japanese_vowels
 	$(BIN)/python -m examples.shakespeare
 	$(BIN)/python -m examples.sunspots
+
+studies: $(BUILT)
+	$(BIN)/python -m fastgrad.studies all --out out/studies
 
 test: $(BUILT)
 	$(BIN)/python -m pytest

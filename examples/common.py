@@ -13,13 +13,28 @@ from numpy.typing import NDArray
 import fastgrad as fg
 from fastgrad.commands import arguments
 from fastgrad.plots import PALETTE, label_axes, new_figure
+from fastgrad.studies.tasks import Indices, temporal_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+__all__ = [
+    "Indices",
+    "Sequences",
+    "adding",
+    "copying",
+    "draw_confusion",
+    "draw_reach",
+    "draw_runs",
+    "options",
+    "reach",
+    "save",
+    "show",
+    "temporal_order",
+]
+
 Sequences = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
-Indices = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def options(
@@ -151,27 +166,6 @@ def adding(rng: np.random.Generator, count: int, steps: int) -> Sequences:
     x[np.arange(longest) >= lengths[:, None]] = 0
     y = 0.5 + (x[rows, first, 0] + x[rows, second, 0]) / 4
     return x, y[:, None], lengths
-
-
-def temporal_order(rng: np.random.Generator, count: int, steps: int) -> Indices:
-    """Which of two symbols came first and which second, long before the end?
-
-    Task 6a of Hochreiter & Schmidhuber (1997) as Pascanu, Mikolov & Bengio, "On the difficulty of
-    training recurrent neural networks", 2013, have it: one of the symbols 0 and 1 stands in the
-    second tenth of the sequence, another one in its fifth, and the rest are 2 to 5 at random.
-
-    Returns
-    -------
-    x : ndarray of int64, (count, steps)
-    y : ndarray of int64, (count,)
-        One class for each of the four pairs.
-    """
-    x = rng.integers(2, 6, size=(count, steps))
-    rows = np.arange(count)
-    first, second = rng.integers(2, size=(2, count))
-    x[rows, rng.integers(steps // 10, 2 * steps // 10, size=count)] = first
-    x[rows, rng.integers(4 * steps // 10, 5 * steps // 10, size=count)] = second
-    return x, 2 * first + second
 
 
 def copying(rng: np.random.Generator, count: int, delay: int) -> Indices:
