@@ -1,0 +1,221 @@
+"""`doctor`: finds out what is wrong with a training setup, and changes what measurably helps."""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+from typing import Any
+
+import numpy as np
+
+from fastgrad import checks, clipping, optimizers, penalties
+from fastgrad.health.rules.data import expected_losses
+from fastgrad.health.treatment.choice import alike, helps
+from fastgrad.health.treatment.cure import Cure, Findings
+from fastgrad.health.treatment.cures import chosen
+from fastgrad.health.treatment.diagnosis import Change, Diagnosis
+from fastgrad.health.treatment.setup import Setup
+from fastgrad.health.treatment.trial import Material, Rows, Trial, run, trainer_of
+from fastgrad.model import Sequential
+from fastgrad.recurrent.models import stateful_layer
+
+_MOST_HELD_OUT = 2000
+
+
+def doctor(
+    model: Sequential,
+    X: Any,
+    y: Any,
+    *,
+    loss: Any,
+    optimizer: Any = "adam",
+    clip: Any = None,
+    regularizers: Any = None,
+    epochs: int = 10,
+    batch_size: int = 64,
+    validation: Any = 0.2,
+    lengths: Any = None,
+    steps: int | None = None,
+    cures: int = 5,
+    rounds: int = 4,
+    progress: bool | None = None,
+    rng: Any = None,
+) -> Diagnosis:
+    """Try cures for what is wrong with a training setup, and keep what measurably helps.
+
+    The setup trains for some steps with health measured at each. While there are warnings, the
+    cures that they prescribe are tried, each from the same first weights (but for those that it
+    draws anew), on the same minibatches. Of those that lower the loss of rows held out by more than
+    chance, the one with the least warnings left and, among those that help alike, the one that
+    changes least is tried once more on minibatches in another order; if it helps there, too, it is
+    kept, and what is left to cure is looked for again. A setup without warnings comes back as it
+    is.
+
+    Parameters
+    ----------
+    model : Sequential
+        It is left as it is; parameters that it has are where each trial starts from.
+    X, y, lengths : array-like
+        As for `fit`.
+    loss, optimizer, clip, regularizers
+        As for `fit`; `LBFGS` has no minibatches to look at.
+    epochs, batch_size : int
+        Of the run that this is about.
+    validation : float, (X, y) or (X, y, lengths)
+        A fraction of the rows, 2000 of them at most, or a set of its own, to judge by.
+    steps : int, optional
+        Steps of each trial; by default those of the run, 200 at most.
+    cures, rounds : int
+        How many cures are tried, in up to three variants each, before one is kept, and how many
+        are kept. With the first run, a range test in some cures and one confirmation in each round,
+        there are at most ``1 + rounds * (3 * cures + 5)`` trials.
+    progress : bool, optional
+        Whether a progress bar is shown; by default where standard error is a terminal.
+    rng : int or numpy.random.Generator
+        Seed of the rows held out, of their order, and of weights that are drawn anew.
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that do not fit.
+
+    Examples
+    --------
+    >>> import fastgrad as fg
+    >>> from fastgrad.datasets import load_digits
+    >>> X, y = load_digits()
+    >>> model = fg.Sequential(fg.Dense(64, 32, "relu"), fg.Dense(32, 10), rng=0)
+    >>> found = fg.health.doctor(model, X / 16, y, loss="cross_entropy", epochs=4, rng=0)
+    >>> found.changes
+    ()
+    """
+    clips = clipping.get(copy.deepcopy(clip))
+    setup = Setup(
+        copy.deepcopy(model),
+        copy.deepcopy(optimizers.get(optimizer)),
+        clips,
+        penalties.get(copy.deepcopy(regularizers), model),
+    )
+    checks.count("cures", cures)
+    checks.count("rounds", rounds, minimum=0)
+    material = _material(
+        setup, X, y, lengths, loss, validation, epochs, batch_size, steps, checks.generator(rng)
+    )
+    shown = sys.stderr.isatty() if progress is None else progress
+    with _Practice(material, shown) as practice:
+        return practice.treat(setup, cures, rounds)
+
+
+class _Practice:
+    """The trials of one call, counted and shown."""
+
+    def __init__(self, material: Material, shown: bool) -> None:
+        from tqdm import tqdm
+
+        self.material = material
+        self.trials = 0
+        self.bar = tqdm(unit="trial", disable=not shown)
+        self.changes: list[Change] = []
+        self.rejected: list[Change] = []
+
+    def __enter__(self) -> _Practice:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+    def treat(self, setup: Setup, cures: int, rounds: int) -> Diagnosis:
+        """Rounds of trials, until nothing is wrong or nothing helps."""
+        first = now = self._run(setup, "as it is")
+        for _ in range(rounds):
+            if now.ok:
+                break
+            better = self._round(now, cures)
+            if better is None:
+                break
+            now = better
+        changes, rejected = tuple(self.changes), tuple(self.rejected)
+        return Diagnosis(changes, rejected, first, now, self.material.steps, self.trials)
+
+    def _round(self, now: Trial, count: int) -> Trial | None:
+        """The best of some cures, if it helps on other minibatches, too."""
+        findings = Findings(self.material, now)
+        tried: list[tuple[Cure, Change, Trial]] = []
+        for cure in chosen(findings, count):
+            for what, setup in cure.apply(findings):
+                trial = self._run(setup, what)
+                tried.append((cure, _change(cure, what, now, trial), trial))
+        good = [one for one in tried if helps(one[2], now, self.material.constant_loss)]
+        kept = None
+        again: Trial | None = None
+        while good and kept is None:
+            best = alike([(cure.extent, trial) for cure, _, trial in good], now, self.material)
+            candidate = good.pop(best)
+            again = again or self._run(now.setup, "as it was, once more", order=1)
+            confirmed = self._run(candidate[2].setup, candidate[1].what, order=1)
+            if helps(confirmed, again, self.material.constant_loss):
+                kept = candidate
+        self.rejected += [change for one in tried if one is not kept for change in one[1:2]]
+        if kept is None:
+            return None
+        self.changes.append(kept[1])
+        return kept[2]
+
+    def _run(self, setup: Setup, what: str, order: int = 0) -> Trial:
+        self.bar.set_postfix_str(what, refresh=False)
+        found = run(setup, self.material, order)
+        self.trials += 1
+        self.bar.update(1)
+        return found
+
+
+def _change(cure: Cure, what: str, before: Trial, after: Trial) -> Change:
+    _, error = after.gain(before)
+    why = before.warnings[0].cause
+    return Change(cure.name, what, why, before.loss, after.loss, error, after.warnings)
+
+
+def _material(
+    setup: Setup,
+    X: Any,
+    y: Any,
+    lengths: Any,
+    loss: Any,
+    validation: Any,
+    epochs: int,
+    batch_size: int,
+    steps: int | None,
+    rng: np.random.Generator,
+) -> Material:
+    model = setup.model
+    name = stateful_layer(model.layers)
+    if name is not None:
+        raise ValueError(f"layer {name} is stateful: rows drawn at random do not go on from others")
+    given = Rows(model.checked("X", X, lengths=lengths), np.asarray(y), _lengths(lengths))
+    if isinstance(validation, (tuple, list)):
+        own = (*validation, None)[:3]
+        rows = given
+        checked = model.checked("validation X", own[0], lengths=own[2])
+        held_out = Rows(checked, np.asarray(own[1]), _lengths(own[2]))
+    else:
+        part = checks.number("validation", validation, 0, 1, open_low=True, open_high=True)
+        order = rng.permutation(len(given))
+        count = min(max(round(part * len(given)), 1), len(given) - 1, _MOST_HELD_OUT)
+        rows, held_out = given.some(order[count:]), given.some(order[:count])
+    size = min(checks.count("batch_size", batch_size), len(rows))
+    of_run = checks.count("epochs", epochs) * -(-len(rows) // size)
+    length = min(of_run, 200) if steps is None else checks.count("steps", steps)
+    material = Material(loss, rows, held_out, size, length, math.nan, checks.seed_of(rng))
+    constant, _, _ = expected_losses(
+        trainer_of(setup, material), held_out.X, held_out.y, held_out.lengths
+    )
+    return Material(loss, rows, held_out, size, length, constant, material.seed)
+
+
+def _lengths(given: Any) -> Any:
+    return None if given is None else np.asarray(given)
