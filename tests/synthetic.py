@@ -18,7 +18,7 @@ def facts(depth=4, activation="relu", **changes):
         name: LayerFacts(name, "Dense", "identity" if name == names[-1] else activation, 32, 32)
         for name in names
     }
-    weights = {f"{name}.weight": WeightFacts(name, 0.25, 1.0, False, 0.0) for name in names}
+    weights = {f"{name}.weight": WeightFacts(name, 0.25, 1.0, False, 0.0, 0.0) for name in names}
     loss = np.log(10.0)
     made = Facts(layers, weights, constant_loss=loss, first_loss=loss, rate=1e-3)
     return replace(made, **changes)

@@ -65,7 +65,7 @@ CASES = {
     "loss_oscillating": (DEPTH, {"losses": 2.3 + 2 * (-1.0) ** np.arange(STEPS)}),
     "spike": (DEPTH, {"gradient_norms": 0.1 + 1e3 * np.eye(STEPS)[100][:, None], "losses": STILL}),
     "initial_loss": (DEPTH, {"losses": 80 * np.exp(-np.arange(STEPS) / 100)}),
-    "symmetry": (weights(DEPTH, constant=True), {}),
+    "symmetry": (weights(DEPTH, constant=True, copies=0.97, column_copies=0.97), {}),
     "weight_scale": (weights(DEPTH, law=1e-3), {"losses": STILL}),
     "activation_scale": (DEPTH, {"output_stds": [1, 1e-3, 1e-6, 1e-9], "losses": STILL}),
     "inputs": (facts(inputs=inputs(255.0)), {}),
@@ -97,7 +97,7 @@ def test_a_rule_finds_what_it_is_for(rule):
 
 
 def test_every_rule_is_tested():
-    assert CASES.keys() | {"dropout"} == {rule.name for rule in RULES}
+    assert CASES.keys() | {"dropout", "overfitting"} == {rule.name for rule in RULES}
     assert {rule.family for rule in RULES} == set(FAMILIES)
     assert len({rule.name for rule in RULES}) == len(RULES)
 
@@ -107,6 +107,35 @@ def test_dropout():
     layers["1"] = replace(layers["1"], kind="Dropout", dropout=0.95)
     found = verdicts(facts(layers=layers), losses=STILL)
     assert found["dropout"].layer == "1"
+
+
+def test_overfitting_is_a_remark():
+    known = facts()
+    monitor = Monitor(known)
+    run = measured(STEPS, known)
+    for i, loss in enumerate([1.0, 0.8, 0.9, 1.0, 1.1]):
+        monitor.observe(run[24 * i : 24 * (i + 1)])
+        monitor.epoch(val_loss=loss)
+    monitor.observe(replace(run, steps=run.steps + STEPS))
+    assert [(v.rule, v.severity) for v in monitor.verdicts] == [("overfitting", "info")]
+
+
+def test_a_step_that_failed():
+    known = facts()
+    monitor = Monitor(known)
+    monitor.failed(fg.GradientError("", 0, 2, "2.weight", None))
+    (verdict,) = monitor.verdicts
+    assert (verdict.rule, verdict.severity) == ("nonfinite", "critical")
+    assert (verdict.layer, verdict.tensor, verdict.first_step) == ("2", "2.weight", 0)
+
+
+def test_what_exploded_before_a_step_failed():
+    known, changes = CASES["exploding_depth"]
+    monitor = Monitor(known)
+    monitor.observe(measured(2, known, **{**changes, "losses": [2.3, 9.0]}))
+    assert monitor.verdicts == ()
+    monitor.failed(fg.GradientError("", 2, 3, None))
+    assert [v.rule for v in monitor.verdicts] == ["exploding_depth", "nonfinite"]
 
 
 @pytest.mark.parametrize("rule", CASES)
@@ -149,7 +178,8 @@ def test_what_has_passed_is_forgotten():
     delta[:100, 0] = 1e-12
     known = facts()
     monitor = Monitor(known)
-    run = measured(400, known, delta_norms=delta, losses=np.full(400, np.log(10.0)))
+    falling = np.log(10) * np.where(np.arange(400) < 100, 1, 0.5)
+    run = measured(400, known, delta_norms=delta, losses=falling)
     monitor.observe(run[:100])
     assert "vanishing_depth" in {v.rule for v in monitor.verdicts}
     monitor.observe(run[100:])

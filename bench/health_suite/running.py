@@ -1,4 +1,4 @@
-"""Runs a case, and measures every step of it."""
+"""Runs a case as a user would, with the probe on, and has a monitor judge it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 import fastgrad as fg
 from bench.health_suite.case import Case
-from bench.health_suite.stand_in import Pieces
 from bench.health_suite.tasks import TASKS, Task
 from fastgrad.errors import GradientError
+from fastgrad.health.measurements import Measurements
+from fastgrad.health.probe import Probe
 from fastgrad.health.rules import Facts, Limits, Monitor, proven_dead
 from fastgrad.health.verdicts import Verdict
 from fastgrad.layers import Dense
@@ -29,27 +30,42 @@ class Outcome:
     ----------
     case : str
     score : float
-        Accuracy on test rows, or the part of the loss of constant outputs that is gone.
-    verdicts : tuple of Verdict
+        See `score`.
     steps : int
-    trace : tuple of float
-        Progress of the loss.
+    verdicts : tuple of Verdict
     """
 
     case: str
     score: float
-    verdicts: tuple[Verdict, ...]
     steps: int
-    trace: tuple[float, ...] = ()
+    verdicts: tuple[Verdict, ...]
 
     @property
     def alarms(self) -> tuple[Verdict, ...]:
         """Verdicts of warning or worse."""
-        return tuple(v for v in self.verdicts if v.rank)
+        return tuple(verdict for verdict in self.verdicts if verdict.rank)
 
 
-def run(case: Case, limits: Limits | None = None, record: list[Any] | None = None) -> Outcome:
-    """Train as the case says, judged by a `Monitor`; `record` gets what that was told."""
+@dataclass(frozen=True)
+class Epoch:
+    """What a monitor is told of an epoch, so that other limits can be tried on it.
+
+    Attributes
+    ----------
+    measured : Measurements
+    dead, silent : dict of str to float
+        As `Monitor.epoch` takes them.
+    failure : GradientError or None
+    """
+
+    measured: Measurements
+    dead: dict[str, float]
+    silent: dict[str, float]
+    failure: GradientError | None
+
+
+def run(case: Case) -> tuple[Outcome, Facts, list[Epoch]]:
+    """Train as the case says; what was found, and what it was found from."""
     task = TASKS[case.task]()
     X, y = _changed(case.x, task.X), _changed(case.y, task.y)
     model = fg.Sequential(*case.layers(), rng=case.seed)
@@ -60,62 +76,61 @@ def run(case: Case, limits: Limits | None = None, record: list[Any] | None = Non
         case.clip,
         rng=case.seed,
         regularizers=case.regularizers,
+        health=True,
     )
     model.fit_input(X, again=False, lengths=task.lengths)
     facts = Facts.of(trainer, X, y, task.lengths, case.batch_size)
-    monitor = Monitor(facts, limits=limits)
-    if record is not None:
-        record.append(facts)
-    pieces = Pieces(trainer)
-    rng = np.random.default_rng(case.seed + 1)
+    probe = trainer._recorder.probe
+    assert probe is not None
+    epochs = []
     for _ in range(case.epochs):
-        order = rng.permutation(len(X))
-        failed = False
-        for start in range(0, len(X) - case.batch_size + 1, case.batch_size):
-            chosen = order[start : start + case.batch_size]
-            lengths = None if task.lengths is None else task.lengths[chosen]
-            measured, failed = pieces.measure(X[chosen], y[chosen], lengths)
-            monitor.observe(measured)
-            if record is not None:
-                record.append(measured)
-            if failed:
-                break
-        dead = None
-        if facts.inputs is not None and type(model.layers[0]) is Dense:
-            dead = proven_dead(model.layers, model.params, facts.inputs.low, facts.inputs.high)
-        monitor.epoch(dead_units=dead)
-        if record is not None:
-            record.append(dead)
-        if failed:
+        for lived in probe.lived.values():
+            lived[...] = 0
+        before, failure = trainer.steps, None
+        try:
+            trainer.epoch(X, y, case.batch_size, lengths=task.lengths)
+        except GradientError as error:
+            failure = error
+        epochs.append(_epoch(probe, before, trainer, facts, failure))
+        if failure is not None:
             break
-    return Outcome(case.name, score(case, task, trainer, facts), monitor.verdicts, trainer.steps)
+    verdicts = judged(facts, epochs)
+    found = score(case, task, trainer, facts)
+    return Outcome(case.name, found, trainer.steps, verdicts), facts, epochs
 
 
-def replayed(record: list[Any], limits: Limits | None = None) -> tuple[Verdict, ...]:
-    """The verdicts on what another run has recorded."""
-    monitor = Monitor(record[0], limits=limits)
-    for what in record[1:]:
-        if what is None or isinstance(what, dict):
-            monitor.epoch(dead_units=what)
-        else:
-            monitor.observe(what)
+def judged(facts: Facts, epochs: list[Epoch], limits: Limits | None = None) -> tuple[Verdict, ...]:
+    """The verdicts on a run."""
+    monitor = Monitor(facts, limits=limits)
+    for epoch in epochs:
+        monitor.observe(epoch.measured)
+        if epoch.failure is not None:
+            monitor.failed(epoch.failure)
+        monitor.epoch(dead_units=epoch.dead, silent_units=epoch.silent)
     return monitor.verdicts
 
 
 def score(case: Case, task: Task, trainer: fg.Trainer, facts: Facts) -> float:
     """Accuracy on test rows, or the part of the loss of constant outputs that is gone."""
     X, y = _changed(case.x, task.X_test), _changed(case.y, task.y_test)
-    try:
-        z = trainer.model.predict(X, lengths=task.lengths_test)
-        if not np.isfinite(z).all():
-            return -math.inf
-        if y.ndim == 1:
-            return float((z.argmax(-1) == y).mean())
-        if task.loss == "binary_cross_entropy":
-            return float(((z > 0) == (y > 0.5)).mean())
-        return 1 - trainer.loss_of(z, y, lengths=task.lengths_test) / facts.constant_loss
-    except (GradientError, FloatingPointError):
+    z = trainer.model.predict(X, lengths=task.lengths_test)
+    if not np.isfinite(z).all():
         return -math.inf
+    if y.ndim == 1:
+        return float((z.argmax(-1) == y).mean())
+    if task.loss == "binary_cross_entropy":
+        return float(((z > 0) == (y > 0.5)).mean())
+    return 1 - trainer.loss_of(z, y, lengths=task.lengths_test) / facts.constant_loss
+
+
+def _epoch(
+    probe: Probe, before: int, trainer: fg.Trainer, facts: Facts, failure: GradientError | None
+) -> Epoch:
+    model, dead = trainer.model, {}
+    if facts.inputs is not None and type(model.layers[0]) is Dense:
+        dead = proven_dead(model.layers, model.params, facts.inputs.low, facts.inputs.high)
+    silent = {name: float(1 - lived.mean()) for name, lived in probe.lived.items()}
+    return Epoch(probe.read(before, trainer.steps), dead, silent, failure)
 
 
 def _changed(change: Any, values: Array) -> Array:

@@ -18,6 +18,7 @@ CURES = {
     "lstm": "or gru instead of a plain recurrent layer",
     "forget_bias": "of the order of the time that is to be remembered (chrono)",
     "less_regularization": "a hundredth of the penalty, or of the weight decay",
+    "more_regularization": "by L2, dropout or an early stop",
     "less_dropout": "half the fraction or less",
     "bias": "that starts with 0",
     "loss": "and output layer that fit the targets",

@@ -57,7 +57,7 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     layer, loss = _steepest(ratios, -1)
     of_init, of_activation = decades(facts)
     lost = -math.log10(max(ratio, 1e-45))
-    at_first = -math.log10(max(flow(window.first, facts), 1e-45))
+    at_first = -math.log10(max(flow(window.first[:1], facts), 1e-45))
     why, first = f"{len(ratios)} layers in a row lose it bit by bit", "normalization"
     if at_first < 1:
         why, first = "steps that were too large have led there", "smaller_learning_rate"
@@ -90,11 +90,12 @@ def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     won = math.log10(ratio)
     grown = growth_of_weights(window, facts)
     why, first = f"{len(ratios)} layers in a row multiply it", "residual"
-    if of_init > 0.5 * won:
+    at_first = flow(window.first[:1], facts)
+    if of_init > 0.5 * math.log10(max(at_first, limits.exploding)):
         why = f"the first weights are too large and make {of_init:.1f} decades of it"
         first = "initializer"
-    elif grown > 3:
-        why = f"steps that are too large have made weights grow {grown:.2g} times"
+    elif at_first < limits.exploding or grown > 3:
+        why = "steps that are too large have led there"
         first = "smaller_learning_rate"
     rest = ("initializer", "normalization", "clipping", "smaller_learning_rate")
     return Finding(
@@ -163,7 +164,7 @@ def decades(facts: Facts) -> tuple[float, float]:
 def growth_of_weights(window: Window, facts: Facts) -> float:
     """How many times larger weights are than they were, as a median; 1 where there is none."""
     chosen = window.weights(facts)
-    if not chosen.any():
+    if not (chosen.any() and len(window.first) and len(window.recent)):
         return 1.0
     before, now = window.first.weight_norms[0, chosen], window.recent.weight_norms[-1, chosen]
     good = (before > 0) & np.isfinite(now)

@@ -75,7 +75,9 @@ class WeightFacts:
     constant : bool
         Whether all elements are the same.
     copies : float
-        Fraction of the rows that another row is the same as.
+        Fraction of the rows that are the same as another one: units that are given the same.
+    column_copies : float
+        The same of columns: units of the layer before that are listened to in the same way.
     """
 
     layer: str
@@ -83,6 +85,7 @@ class WeightFacts:
     law: float
     constant: bool
     copies: float
+    column_copies: float
 
 
 def layers_of(layers: Sequence[Layer]) -> dict[str, LayerFacts]:
@@ -128,16 +131,21 @@ def weights_of(
             law = mean_square * values.shape[1] / _gain(known.activation) ** 2
         elif known is not None and known.recurrent:
             law = mean_square * values.shape[1]
-        # rows that are the same make units that stay the same: a hash of each row will do
-        distinct = len({row.tobytes() for row in values})
         found[name] = WeightFacts(
             layer=layer,
             std=math.sqrt(mean_square),
             law=law,
             constant=bool((values == values.flat[0]).all()),
-            copies=1 - distinct / len(values) if len(values) > 1 else 0.0,
+            copies=_copies(values),
+            column_copies=_copies(values.T),
         )
     return found
+
+
+def _copies(rows: Array) -> float:
+    if len(rows) < 2:
+        return 0.0
+    return 1 - len({row.tobytes() for row in rows}) / len(rows)
 
 
 @functools.cache

@@ -63,7 +63,21 @@ def _oscillating(window: Window, facts: Facts, limits: Limits) -> Finding | None
     )
 
 
+def _overfitting(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    past = window.val_losses
+    if len(past) < 4 or not min(past[-3:]) > limits.overfitting * min(past) > 0:
+        return None
+    return Finding(
+        "info",
+        f"the validation loss has risen from {min(past):.3g} to {past[-1]:.3g} while the network "
+        "learns its rows by heart",
+        cures("more_regularization"),
+        {"least": min(past), "last": past[-1]},
+    )
+
+
 RULES = (
+    Rule("overfitting", "loss", _overfitting, votes=(1, 1)),
     Rule("loss_stuck", "loss", _stuck, votes=(2, 3)),
     Rule("loss_diverging", "loss", _diverging, votes=(2, 3)),
     Rule("loss_oscillating", "loss", _oscillating),

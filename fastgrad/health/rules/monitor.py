@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastgrad.errors import GradientError
 from fastgrad.health.measurements import Measurements
 from fastgrad.health.rules import depth, losses, nonfinite, shaping, starts, steps, time, units
 from fastgrad.health.rules.facts import Facts
@@ -31,6 +32,7 @@ RULES: tuple[Rule, ...] = (
 
 _SHORTEST = 4  # steps between two looks
 _LONGEST = 256  # steps of a window
+_EPOCHS = 64  # whose validation losses are kept
 _FIRST = 4  # steps kept of the start
 
 
@@ -73,6 +75,8 @@ class Monitor:
         self._rising = 0.0
         self._flow: deque[float] = deque(maxlen=6)
         self._dead: dict[str, float] = {}
+        self._silent: dict[str, float] = {}
+        self._val_losses: deque[float] = deque(maxlen=_EPOCHS)
         self._looked = 0
 
     def observe(self, measurements: Measurements) -> None:
@@ -90,20 +94,34 @@ class Monitor:
                 self._look()
 
     def epoch(
-        self, val_loss: float | None = None, dead_units: Mapping[str, float] | None = None
+        self,
+        val_loss: float | None = None,
+        dead_units: Mapping[str, float] | None = None,
+        silent_units: Mapping[str, float] | None = None,
     ) -> None:
         """Tell that an epoch has ended.
 
         Parameters
         ----------
         val_loss : float, optional
+            On rows that are held out.
         dead_units : mapping of str to float, optional
             What `proven_dead` says of the present parameters.
+        silent_units : mapping of str to float, optional
+            The fraction of the units of each layer that were not alive at any row of the epoch.
         """
+        if val_loss is not None:
+            self._val_losses.append(float(val_loss))
         if dead_units is not None:
             self._dead = dict(dead_units)
+        if silent_units is not None:
+            self._silent = dict(silent_units)
         if self._pending is not None and not self._looked:
             self._look()
+
+    def failed(self, error: GradientError) -> None:
+        """Tell that a step has met a number that is none, which its measurements do not have."""
+        self._look(error)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -138,38 +156,54 @@ class Monitor:
         pending = part if self._pending is None else self._pending.then(part)
         self._pending = pending[max(0, len(pending) - _LONGEST) :]
 
-    def _look(self) -> None:
-        recent, first = self._pending, self._first
-        assert recent is not None
-        assert first is not None
+    def _look(self, failure: GradientError | None = None) -> None:
+        recent = self._pending
+        if recent is None:
+            recent = self._nothing()
         self._pending = None
-        self._looked = int(recent.steps[-1]) + 1
-        window = Window(recent, first, self._losses, self._rising, (), self._dead)
+        if len(recent):
+            self._looked = int(recent.steps[-1]) + 1
         ratio = steps.relative(recent, self.facts)
         self._rising = max(self._rising, 0.0 if math.isnan(ratio) else ratio)
         self._flow.append(depth.flow(recent, self.facts))
-        window = Window(recent, first, self._losses, self._rising, tuple(self._flow), self._dead)
+        window = Window(
+            recent,
+            recent if self._first is None else self._first,
+            self._losses,
+            self._rising,
+            tuple(self._flow),
+            self._dead,
+            self._silent,
+            failure,
+            tuple(self._val_losses),
+        )
         with np.errstate(all="ignore"):
+            learns = window.progress(self.facts) >= self.limits.learning
             for rule in self.rules:
-                if rule.in_time and not recent.through_time:
+                if rule.in_time and not any(map(len, recent.through_time.values())):
                     continue  # nothing was looked at
                 finding = rule.check(window, self.facts, self.limits)
-                self._count(rule, finding, recent, last=not _is_finite(recent))
+                self._count(rule, finding, window, learns)
 
-    def _count(self, rule: Rule, finding: Finding | None, recent: Measurements, last: bool) -> None:
+    def _nothing(self) -> Measurements:
+        if self._first is not None:
+            return self._first[:0]
+        return Measurements.empty((), (), ())
+
+    def _count(self, rule: Rule, finding: Finding | None, window: Window, learns: bool) -> None:
         belief = self._beliefs[rule.name]
         if rule.lasting and belief.held:
             return
         belief.votes.append(finding is not None)
         if finding is not None:
             if belief.finding is None:
-                belief.first_step = int(recent.steps[0])
+                belief.first_step = window.start
             belief.finding = finding
-        elif not any(belief.votes):
+        elif not any(belief.votes) and learns:
             belief.finding, belief.held = None, False
         # a run that has broken may never come to another vote
-        broken = last and finding is not None and finding.severity != "info"
-        if broken or sum(belief.votes) >= rule.votes[0]:
+        last = window.broken and finding is not None and finding.severity != "info"
+        if last or sum(belief.votes) >= rule.votes[0]:
             belief.held = True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastgrad.health.rules.cures import cures
@@ -13,15 +15,21 @@ from fastgrad.health.rules.window import Window
 
 
 def _nonfinite(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    recent = window.recent
-    counts = recent.gradient_nonfinite
-    bad = (counts > 0).any(axis=1) | ~np.isfinite(recent.losses)
-    if not bad.any():
+    if not window.broken:
         return None
-    row = int(bad.argmax())
-    tensor = None
-    if counts[row].any():  # gradients are made from the last layer on: the last one comes first
-        tensor = recent.tensors[int(np.flatnonzero(counts[row]).max())]
+    recent, failure = window.recent, window.failure
+    counts = recent.gradient_nonfinite
+    if failure is not None:
+        step, loss, elements = failure.step, math.nan, math.nan
+        tensor, time_step = failure.tensor, failure.time_step
+        layer = None if failure.layer is None else str(failure.layer)
+    else:
+        row = int(((counts > 0).any(axis=1) | ~np.isfinite(recent.losses)).argmax())
+        step, loss = int(recent.steps[row]), float(recent.losses[row])
+        elements, tensor, time_step = float(counts[row].sum()), None, None
+        if elements:  # gradients are made from the last layer on: the last one comes first
+            tensor = recent.tensors[int(np.flatnonzero(counts[row]).max())]
+        layer = None if tensor is None else tensor.rpartition(".")[0]
     large = [known.law for known in facts.weights.values() if known.law > 1 / limits.law]
     grown = growth_of_weights(window, facts)
     if window.rising > limits.update_large or grown > 3:
@@ -35,13 +43,13 @@ def _nonfinite(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     rest = [cure for cure in ("clipping", "smaller_learning_rate", "initializer") if cure != first]
     return Finding(
         "critical",
-        f"at step {int(recent.steps[row])} the loss or the gradient is not finite: {why}",
+        f"at step {step} the loss or the gradient is not finite: {why}",
         cures(first, *rest),
-        {"loss": float(recent.losses[row]), "elements": float(counts[row].sum()),
-         "largest_update_ratio": window.rising},
-        None if tensor is None else tensor.rpartition(".")[0],
+        {"loss": loss, "elements": elements, "largest_update_ratio": window.rising},
+        layer,
         tensor,
-    )  # fmt: skip
+        time_step,
+    )
 
 
 RULES = (Rule("nonfinite", "nonfinite", _nonfinite, votes=(1, 1), lasting=True),)

@@ -52,7 +52,7 @@ class Rule:
         ``check(window, facts, limits)``; it keeps nothing between calls.
     votes : (int, int)
         k and n: the rule's finding is believed once k of the last n windows have it, and until
-        none of them has.
+        none of them has and the run learns.
     lasting : bool
         Whether it is believed for good.
     in_time : bool

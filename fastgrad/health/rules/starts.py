@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -56,24 +57,32 @@ def _targets(window: Window, facts: Facts, limits: Limits) -> Finding | None:
 
 
 def _symmetry(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    dense = [name for name, layer in facts.layers.items() if layer.kind == "Dense"]
-    for name, known in facts.weights.items():
-        layer = facts.layers.get(known.layer)
-        if layer is None or layer.aside or layer.kind == "Embedding":
-            continue
-        if [known.layer] == dense[-1:]:
-            continue  # rows of the last layer have targets that differ
-        if name.rpartition(".")[2].startswith("weight_hh"):
-            continue  # zeros, or an identity, where what comes in breaks the symmetry
-        if known.constant or known.copies >= limits.copies:
-            what = "all the same" if known.constant else f"{known.copies:.0%} copies of others"
+    inner = [
+        (name, known)
+        for name, known in facts.weights.items()
+        if known.layer in facts.layers and not facts.layers[known.layer].aside
+    ]
+    layers = list(dict.fromkeys(known.layer for _, known in inner))
+    for layer, after in pairwise(layers):
+        own = {name: known for name, known in inner if known.layer == layer}
+        # units stay the same if they are given the same, and listened to in the same way
+        listening = [k.column_copies for n, k in own.items() if ".weight_hh" in n]
+        listening += [k.column_copies for _, k in inner if k.layer == after]
+        same = min(known.copies for known in own.values())
+        silent = max(known.std for known in own.values()) == 0
+        dead = silent and facts.layers[layer].activation == "relu"
+        if facts.layers[layer].kind != "Embedding" and (
+            dead or (same >= limits.copies and min(listening) >= limits.copies)
+        ):
+            name, known = next(iter(own.items()))
+            what = "all the same" if known.constant else f"{same:.0%} copies of others"
             return Finding(
                 "critical",
-                f"the rows of {name} start as {what}, so that these units get the same gradient "
-                "and stay the same",
+                f"the rows of {name} start as {what}, so that these units get the same gradient, "
+                "if any, and stay the same",
                 cures("initializer"),
-                {"copies": known.copies, "std": known.std},
-                known.layer,
+                {"copies": same, "std": known.std},
+                layer,
                 name,
             )
     return None
@@ -88,7 +97,7 @@ def _weight_scale(window: Window, facts: Facts, limits: Limits) -> Finding | Non
         for name, known in facts.weights.items()
         if known.law > 0 and known.layer in chain
     }
-    if len(laws) < 2 or (window.first.losses.size == 0):
+    if len(laws) < 2:
         return None
     of_init, _ = decades(facts)
     name = max(laws, key=lambda key: abs(math.log(laws[key])))

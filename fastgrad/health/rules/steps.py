@@ -95,7 +95,7 @@ def _small(window: Window, facts: Facts, limits: Limits) -> Finding | None:
 
 
 def _unchanged(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    if _rate_is_zero(window) or not np.isfinite(window.recent.losses).all():
+    if _rate_is_zero(window) or window.broken:
         return None
     chosen = window.weights(facts) & (window.recent.weight_norms > 0).all(axis=0)
     still = (window.recent.update_ratios < limits.unchanged).all(axis=0) & chosen
@@ -118,7 +118,7 @@ def _rate_is_zero(window: Window) -> bool:
 
 
 def _evidence(window: Window, found: float) -> dict[str, float]:
-    rate = float(window.recent.rates[-1])
+    rate = float(window.recent.rates[-1]) if len(window.recent) else math.nan
     return {"update_ratio": found, "rate": rate, "step_length": step_length(window.recent)}
 
 

@@ -36,13 +36,15 @@ def saturation(window: Window, facts: Facts) -> dict[str, float]:
 
 
 def _dead(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    proven = window.dead_units or {}
+    proven = window.dead_units
     # a unit that wakes up for one minibatch is not dead: the least fraction counts
     seen = {
         name: float(column.min())
         for name, column in _of_layers(window, facts, window.recent.dead, RECTIFIERS).items()
     }
     for name, fraction in seen.items():
+        if name in window.silent_units and fraction < limits.all_dead:
+            fraction = min(fraction, window.silent_units[name])
         dead = max(fraction, proven.get(name, 0.0))
         if dead >= limits.dead:
             break

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from fastgrad.arena import Array
+from fastgrad.errors import GradientError
 from fastgrad.health.measurements import Measurements
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
@@ -63,6 +65,12 @@ class Window:
     dead_units : dict of str to float
         Fraction of the units of each layer that are proven to be dead for all inputs between the
         least and the largest value of each feature.
+    silent_units : dict of str to float
+        Fraction of those that were not alive at any row of the last epoch.
+    failure : GradientError, optional
+        What has ended the run, or was left out of it, after these steps.
+    val_losses : tuple of float
+        After the last epochs.
     """
 
     recent: Measurements
@@ -70,12 +78,28 @@ class Window:
     losses: Losses
     rising: float = 0.0
     flow: tuple[float, ...] = ()
-    dead_units: dict[str, float] | None = None
+    dead_units: Mapping[str, float] = field(default_factory=dict)
+    silent_units: Mapping[str, float] = field(default_factory=dict)
+    failure: GradientError | None = None
+    val_losses: tuple[float, ...] = ()
 
     @property
     def steps(self) -> int:
         """Steps done."""
-        return int(self.recent.steps[-1]) + 1
+        return int(self.recent.steps[-1]) + 1 if len(self.recent) else 0
+
+    @property
+    def start(self) -> int:
+        """Steps done before the window."""
+        if len(self.recent):
+            return int(self.recent.steps[0])
+        return 0 if self.failure is None else self.failure.step
+
+    @property
+    def broken(self) -> bool:
+        """Whether a number in it is none."""
+        bad = self.recent.gradient_nonfinite.any() or not np.isfinite(self.recent.losses).all()
+        return self.failure is not None or bool(bad)
 
     def progress(self, facts: Facts) -> float:
         """How far the loss has come from that of constant outputs (0) towards 0 (1).
@@ -115,7 +139,7 @@ class Window:
         learned and it is far beyond its limit, and a warning where one of both holds.
         """
         progress = self.progress(facts)
-        broken = not np.isfinite(self.recent.losses).all()
+        broken = self.broken
         learning = not (progress < limits.learning or broken)
         if far:
             if not learning:
@@ -126,4 +150,5 @@ class Window:
 
     def weights(self, facts: Facts) -> Array:
         """(S,): which tensors are weights that are meant to change."""
-        return np.array([n in facts.weights and n not in facts.frozen for n in self.recent.tensors])
+        names = self.recent.tensors
+        return np.array([n in facts.weights and n not in facts.frozen for n in names], bool)
