@@ -60,9 +60,11 @@ def is_loss(case: Case) -> bool:
     return task.loss == "mse" or task.y.ndim > 1 and task.loss == "cross_entropy"
 
 
-def trained(case: Case, model: fg.Sequential | None = None, **changed: Any) -> float:
+def trained(
+    case: Case, model: fg.Sequential | None = None, seeds: int = SEEDS, **changed: Any
+) -> float:
     """The mean score of a case, or of what the doctor has made of it."""
-    return float(np.mean([_score(case, model, seed, changed) for seed in range(SEEDS)]))
+    return float(np.mean([_score(case, model, seed, changed) for seed in range(seeds)]))
 
 
 def _score(case: Case, model: fg.Sequential | None, seed: int, changed: dict[str, Any]) -> float:
@@ -107,15 +109,11 @@ def treated(case: Case, twins: dict[str, float]) -> Treated:
         progress=False,
         rng=case.seed,
     )
-    before = trained(case)
-    after = before
-    if found.changes:
-        after = trained(
-            case, found.model,
-            optimizer=found.optimizer, clip=found.clip, regularizers=found.regularizers,
-        )  # fmt: skip
-    elif not case.healthy:
-        after = before
+    settings = {
+        "optimizer": found.optimizer, "clip": found.clip, "regularizers": found.regularizers
+    }  # fmt: skip
+    before = trained(case, seeds=SEEDS if case.healthy and found.changes else 1)
+    after = trained(case, found.model, **settings) if found.changes else before
     if case.twin and case.twin not in twins:
         twins[case.twin] = trained({one.name: one for one in HEALTHY}[case.twin])
     return Treated(

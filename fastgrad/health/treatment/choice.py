@@ -8,14 +8,15 @@ from fastgrad.health.treatment.trial import Material, Trial
 
 _ERRORS = 2.0  # standard errors that a difference must exceed
 _LEAST = 0.02  # of the loss, below which nobody would notice
-_ALIKE = 0.05  # of what the best cure wins, by which others may fall short of it
+_MUCH = 0.2  # the same where there are no warnings
+_ALIKE = 0.1  # of what the best cure wins, by which others may fall short of it
 
 
 def helps(trial: Trial, before: Trial, constant: float) -> bool:
     """Whether a trial's loss is lower, by more than chance, and than that of constant outputs."""
     gain, error = trial.gain(before)
     if before.loss < constant:
-        return gain > max(_ERRORS * error, _LEAST * before.loss)
+        return gain > max(_ERRORS * error, (_MUCH if before.ok else _LEAST) * before.loss)
     return gain > _ERRORS * error and trial.loss < (1 - _LEAST) * constant
 
 

@@ -68,7 +68,7 @@ class Cure:
 def prescribed(findings: Findings) -> list[str]:
     """Names of cures in the order of the verdicts, and in that of each verdict's own."""
     found: dict[str, None] = {}
-    for verdict in findings.trial.warnings:
+    for verdict in findings.trial.symptoms:
         for cure in verdict.cures:
             found.setdefault(name_of(cure).rstrip(":"))
     return list(found)

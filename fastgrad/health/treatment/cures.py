@@ -22,16 +22,23 @@ _USUAL = (
     "optimizer",
     "gradient_floor",
 )
+# once something else has been changed, the learning rate may no longer be the right one
+_SETTLING = ("larger_learning_rate", "smaller_learning_rate")
 _STRUCTURAL = tuple(cure.name for cure in (*structure.CURES, *starts.CURES))
 
 
-def chosen(findings: Findings, count: int) -> list[Cure]:
-    """The cures to try: those that verdicts prescribe, in their order, and then usual ones.
+def chosen(findings: Findings, count: int, treated: bool) -> list[Cure]:
+    """The cures to try: those that verdicts prescribe, in their order, and after warnings usual ones.
 
-    Beside layers of a user's own no others are changed.
+    A setup that has been treated with success is left to find its learning rate. Beside layers of a
+    user's own no others are changed.
     """
     known = {cure.name: cure for cure in CURES}
-    names = dict.fromkeys([*prescribed(findings), *_USUAL])
+    names = dict.fromkeys(prescribed(findings))
+    if not findings.trial.ok:
+        names |= dict.fromkeys(_USUAL)
+    elif treated:
+        names = dict.fromkeys(_SETTLING)
     if findings.setup.foreign:
         names = {name: None for name in names if name not in _STRUCTURAL}
     return [known[name] for name in names if name in known][:count]

@@ -123,7 +123,7 @@ class Diagnosis:
         """What was wrong, what was done about it, and what came of it, as text."""
         lines = [f"{self.trials} trials of {self.steps} steps each, judged by rows held out"]
         lines += ["", "before: " + _state(self.before)]
-        lines += [f"  {verdict}" for verdict in self.before.warnings]
+        lines += [f"  {verdict}" for verdict in self.before.symptoms]
         if not self.changes:
             why = "nothing is wrong" if self.before.ok else "no cure helped by more than chance"
             lines += ["", f"nothing is changed: {why}"]

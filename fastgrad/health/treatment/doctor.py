@@ -49,8 +49,9 @@ def doctor(
     draws anew), on the same minibatches. Of those that lower the loss of rows held out by more than
     chance, the one with the least warnings left and, among those that help alike, the one that
     changes least is tried once more on minibatches in another order; if it helps there, too, it is
-    kept, and what is left to cure is looked for again. A setup without warnings comes back as it
-    is.
+    kept, and what is left to cure is looked for again; at last for a better learning rate. Without warnings only cures of what is noted
+    as information are tried, and kept if they lower the loss by a fifth; with nothing to note the
+    setup comes back as it is.
 
     Parameters
     ----------
@@ -133,12 +134,13 @@ class _Practice:
         """Rounds of trials, until nothing is wrong or nothing helps."""
         first = now = self._run(setup, "as it is")
         for _ in range(rounds):
-            if now.ok:
-                break
+            settling = now.ok
             better = self._round(now, cures)
             if better is None:
                 break
             now = better
+            if settling and now.ok:
+                break
         changes, rejected = tuple(self.changes), tuple(self.rejected)
         return Diagnosis(changes, rejected, first, now, self.material.steps, self.trials)
 
@@ -146,7 +148,7 @@ class _Practice:
         """The best of some cures, if it helps on other minibatches, too."""
         findings = Findings(self.material, now)
         tried: list[tuple[Cure, Change, Trial]] = []
-        for cure in chosen(findings, count):
+        for cure in chosen(findings, count, bool(self.changes)):
             for what, setup in cure.apply(findings):
                 trial = self._run(setup, what)
                 tried.append((cure, _change(cure, what, now, trial), trial))
@@ -176,7 +178,7 @@ class _Practice:
 
 def _change(cure: Cure, what: str, before: Trial, after: Trial) -> Change:
     _, error = after.gain(before)
-    why = before.warnings[0].cause
+    why = before.symptoms[0].cause
     return Change(cure.name, what, why, before.loss, after.loss, error, after.warnings)
 
 

@@ -28,6 +28,8 @@ def _activations(findings: Findings) -> Iterator[tuple[str, Setup]]:
         for layer in setup.named.values()
         if isinstance(layer, (Activation, Dense, RNN)) and layer.activation != "identity"
     }
+    if not used:
+        return
     others = ("relu", "tanh", "selu") if used & set(_SATURATING) else ("leaky_relu", "selu")
     for activation in others:
         if used == {activation}:

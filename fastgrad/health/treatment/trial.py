@@ -108,8 +108,14 @@ class Trial:
         return tuple(verdict for verdict in self.verdicts if verdict.rank)
 
     @property
+    def symptoms(self) -> tuple[Verdict, ...]:
+        """The warnings; without any, what has done no harm so far and may have slowed training."""
+        mild = (v for v in self.verdicts if v.family not in ("clipping", "inputs"))
+        return self.warnings or tuple(mild)
+
+    @property
     def ok(self) -> bool:
-        """Whether there are none of these."""
+        """Whether there are no warnings."""
         return not self.warnings
 
     def gain(self, other: Trial) -> tuple[float, float]:
