@@ -57,7 +57,7 @@ def allowed(case: Case, score: float) -> float:
 def is_loss(case: Case) -> bool:
     """Whether the score is one minus a relative loss, and no accuracy."""
     task = TASKS[case.task]()
-    return task.loss == "mse" or task.y.ndim > 1 and task.loss == "cross_entropy"
+    return task.loss == "mse" or (task.y.ndim > 1 and task.loss == "cross_entropy")
 
 
 def trained(

@@ -116,7 +116,6 @@ __all__ = [
     "RMSNorm",
     "RMSprop",
     "RangeTest",
-
     "Rescale",
     "Residual",
     "RollBack",

@@ -23,15 +23,15 @@ _USUAL = (
     "gradient_floor",
 )
 # once something else has been changed, the learning rate may no longer be the right one
-_SETTLING = ("larger_learning_rate", "smaller_learning_rate")
+_SETTLING = ("larger_learning_rate", "smaller_learning_rate", "optimizer")
 _STRUCTURAL = tuple(cure.name for cure in (*structure.CURES, *starts.CURES))
 
 
 def chosen(findings: Findings, count: int, treated: bool) -> list[Cure]:
-    """The cures to try: those that verdicts prescribe, in their order, and after warnings usual ones.
+    """The cures to try: what verdicts prescribe, in their order, and with warnings usual ones.
 
-    A setup that has been treated with success is left to find its learning rate. Beside layers of a
-    user's own no others are changed.
+    For a setup that has been treated with success, they are those of the length of steps. Beside
+    layers of a user's own no others are changed.
     """
     known = {cure.name: cure for cure in CURES}
     names = dict.fromkeys(prescribed(findings))

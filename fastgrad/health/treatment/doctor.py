@@ -11,7 +11,7 @@ import numpy as np
 
 from fastgrad import checks, clipping, optimizers, penalties
 from fastgrad.health.rules.data import expected_losses
-from fastgrad.health.treatment.choice import alike, helps
+from fastgrad.health.treatment.choice import LEAST, MUCH, alike, helps
 from fastgrad.health.treatment.cure import Cure, Findings
 from fastgrad.health.treatment.cures import chosen
 from fastgrad.health.treatment.diagnosis import Change, Diagnosis
@@ -21,6 +21,7 @@ from fastgrad.model import Sequential
 from fastgrad.recurrent.models import stateful_layer
 
 _MOST_HELD_OUT = 2000
+_SETTLED = "the learning rate was for the setup as it was before"
 
 
 def doctor(
@@ -49,9 +50,9 @@ def doctor(
     draws anew), on the same minibatches. Of those that lower the loss of rows held out by more than
     chance, the one with the least warnings left and, among those that help alike, the one that
     changes least is tried once more on minibatches in another order; if it helps there, too, it is
-    kept, and what is left to cure is looked for again; at last for a better learning rate. Without warnings only cures of what is noted
-    as information are tried, and kept if they lower the loss by a fifth; with nothing to note the
-    setup comes back as it is.
+    kept, and what is left to cure is looked for again; at last a learning rate that suits what has
+    been changed. Without warnings only cures of what is noted as information are tried, and kept if
+    they lower the loss by a fifth; with nothing to note the setup comes back as it is.
 
     Parameters
     ----------
@@ -147,12 +148,14 @@ class _Practice:
     def _round(self, now: Trial, count: int) -> Trial | None:
         """The best of some cures, if it helps on other minibatches, too."""
         findings = Findings(self.material, now)
+        constant = self.material.constant_loss
+        least = MUCH if now.ok and not self.changes else LEAST
         tried: list[tuple[Cure, Change, Trial]] = []
         for cure in chosen(findings, count, bool(self.changes)):
             for what, setup in cure.apply(findings):
                 trial = self._run(setup, what)
                 tried.append((cure, _change(cure, what, now, trial), trial))
-        good = [one for one in tried if helps(one[2], now, self.material.constant_loss)]
+        good = [one for one in tried if helps(one[2], now, constant, least)]
         kept = None
         again: Trial | None = None
         while good and kept is None:
@@ -160,9 +163,9 @@ class _Practice:
             candidate = good.pop(best)
             again = again or self._run(now.setup, "as it was, once more", order=1)
             confirmed = self._run(candidate[2].setup, candidate[1].what, order=1)
-            if helps(confirmed, again, self.material.constant_loss):
+            if helps(confirmed, again, constant, least):
                 kept = candidate
-        self.rejected += [change for one in tried if one is not kept for change in one[1:2]]
+        self.rejected += [one[1] for one in tried if one is not kept]
         if kept is None:
             return None
         self.changes.append(kept[1])
@@ -178,7 +181,7 @@ class _Practice:
 
 def _change(cure: Cure, what: str, before: Trial, after: Trial) -> Change:
     _, error = after.gain(before)
-    why = before.symptoms[0].cause
+    why = before.symptoms[0].cause if before.symptoms else _SETTLED
     return Change(cure.name, what, why, before.loss, after.loss, error, after.warnings)
 
 

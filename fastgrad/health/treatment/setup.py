@@ -67,7 +67,7 @@ class Setup:
         model = Sequential(*layers, rng=seed, dtype=old.dtype)
         given = {**old.params, **old.buffers}
         for name, view in {**model.params, **model.buffers}.items():
-            source = given.get(_origin(name, origins))
+            source = given.get(_origin(name, origins) or "")
             if source is not None and source.shape == view.shape:
                 view[...] = source
         model.metadata = dict(old.metadata)

@@ -14,22 +14,51 @@ from fastgrad.health.treatment.setup import Parts, Setup, remade
 from fastgrad.health.treatment.trial import trainer_of
 from fastgrad.layers import Dense, Layer
 from fastgrad.losses import MAE, MSE, Huber
+from fastgrad.optimizers import (
+    LAMB,
+    LARS,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    Lion,
+    Muon,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 from fastgrad.recurrent import GRU, LSTM, RNN
 from fastgrad.rescale import Rescale
 from fastgrad.standardize import Standardize
 
-SCALE_FREE = ("Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "Rprop",
-              "Lion", "LAMB", "LARS", "Muon")  # fmt: skip
+# whose steps have the same length whatever the gradient is multiplied with
+_SCALE_FREE = (
+    Adam,
+    Adamax,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Adagrad,
+    Adadelta,
+    Rprop,
+    Lion,
+    LAMB,
+    LARS,
+    Muon,
+)
 
 
 def fresh(layer: Layer) -> Layer:
     """The same layer with the weights that suit its activation, and without biases."""
     if isinstance(layer, Dense):
-        return remade(layer, weight_init=None, bias_init="zeros")
+        dense: Dense = remade(layer, weight_init=None, bias_init="zeros")
+        return dense
     recurrent = "orthogonal"
     if isinstance(layer, RNN) and layer.activation == "relu":
         recurrent = "identity"  # IRNN, Le et al. 2015
-    return remade(layer, weight_init="xavier_uniform", recurrent_init=recurrent)
+    made: Layer = remade(layer, weight_init="xavier_uniform", recurrent_init=recurrent)
+    return made
 
 
 def _weights(findings: Findings) -> Iterator[tuple[str, Setup]]:
@@ -106,7 +135,7 @@ def _targets(findings: Findings) -> Iterator[tuple[str, Setup]]:
     changed = setup.with_model([*layers, Rescale(mean, scale)], origins, findings.seed)
     size = float(np.sqrt(np.mean(scale**2)))
     what = f"learn targets of mean 0 and deviation 1 instead of {mean.mean():.3g} and {size:.3g}"
-    if type(setup.optimizer).__name__ in SCALE_FREE:
+    if isinstance(setup.optimizer, _SCALE_FREE):
         yield what, changed
         return
     # of plain steps the gradient, which has the scale in it once or twice, sets the length

@@ -96,7 +96,10 @@ def _penalties(findings: Findings) -> Iterator[tuple[str, Setup]]:
     decay = getattr(setup.optimizer, "weight_decay", 0.0)
     if not setup.regularizers and not decay:
         return
-    for factor, what in ((0.01, "a hundredth of the penalties"), (1e-4, "a ten-thousandth of them")):
+    for factor, what in (
+        (0.01, "a hundredth of the penalties"),
+        (1e-4, "1e-4 of the penalties"),
+    ):
         regularizers = tuple(copy.deepcopy(penalty) for penalty in setup.regularizers)
         for penalty in regularizers:
             penalty.strength *= factor

@@ -14,7 +14,6 @@ from fastgrad.layers import Activation, Dense, Layer
 from fastgrad.recurrent import GRU, LSTM, RNN
 from fastgrad.recurrent.base import Recurrent
 from fastgrad.residual import Residual
-from fastgrad.standardize import Standardize
 
 _SATURATING = ("sigmoid", "tanh", "softsign")
 _SMALLEST_BATCH = 16  # whose mean and variance tell enough
@@ -56,8 +55,9 @@ def _normalization(findings: Findings) -> Iterator[tuple[str, Setup]]:
     if any(isinstance(layer, (BatchNorm, LayerNorm)) for layer in setup.named.values()):
         return
     few = findings.material.batch_size < _SMALLEST_BATCH
-    norm: Callable[[int], Layer] = LayerNorm if few or sequences(findings.material.rows.X.shape) \
-        else BatchNorm
+    norm: Callable[[int], Layer] = (
+        LayerNorm if few or sequences(findings.material.rows.X.shape) else BatchNorm
+    )
     hidden = {name for name, layer in setup.named.items() if _is_hidden(layer)}
     if not hidden:
         return
