@@ -9,7 +9,9 @@ from fastgrad.health.treatment.trial import Material, Trial
 _ERRORS = 2.0  # standard errors that a difference must exceed
 LEAST = 0.02  # of the loss, below which nobody would notice
 MUCH = 0.2  # the same where nothing has done harm
-_ALIKE = 0.07  # of what the best cure wins, by which others may fall short of it
+# of what the best cure wins, by which others may fall short of it: what learns faster with the
+# learning rate as it is need not do so with the one that suits each
+_ALIKE = 0.2
 
 
 def helps(trial: Trial, before: Trial, constant: float, least: float = LEAST) -> bool:

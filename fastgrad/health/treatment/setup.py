@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from fastgrad.clipping import Clip
-from fastgrad.containers import Chain, is_foreign, named_layers
+from fastgrad.containers import Chain, named_layers
 from fastgrad.layers import Layer
 from fastgrad.model import Sequential
 from fastgrad.optimizers import Optimizer
@@ -82,7 +82,7 @@ class Setup:
     @property
     def foreign(self) -> bool:
         """Whether some layer is the user's own, so that nobody knows what may stand beside it."""
-        return any(map(is_foreign, self.named.values()))
+        return any(not type(one).__module__.startswith("fastgrad.") for one in self.named.values())
 
 
 def remade(layer: Layer, **changes: Any) -> Any:

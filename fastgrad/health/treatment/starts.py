@@ -11,7 +11,6 @@ from fastgrad import initializers
 from fastgrad.health.rules.data import InputFacts
 from fastgrad.health.treatment.cure import Cure, Findings
 from fastgrad.health.treatment.setup import Parts, Setup, remade
-from fastgrad.health.treatment.trial import trainer_of
 from fastgrad.layers import Dense, Layer
 from fastgrad.losses import MAE, MSE, Huber
 from fastgrad.optimizers import (
@@ -121,10 +120,9 @@ def _inputs(findings: Findings) -> Iterator[tuple[str, Setup]]:
 
 def _targets(findings: Findings) -> Iterator[tuple[str, Setup]]:
     setup, rows = findings.setup, findings.material.rows
-    trainer = trainer_of(setup, findings.material)
     layers = setup.model.layers
     outputs = setup.model.outputs
-    if isinstance(layers[-1], Rescale) or not isinstance(trainer.loss, (MAE, MSE, Huber)):
+    if isinstance(layers[-1], Rescale) or not isinstance(findings.material.loss, (MAE, MSE, Huber)):
         return
     if outputs is None or rows.y.size % outputs:
         return

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from fastgrad.arena import Array
 from fastgrad.errors import GradientError
 from fastgrad.health.treatment.setup import Setup
 from fastgrad.health.verdicts import Verdict
+from fastgrad.losses import Loss
+
+if TYPE_CHECKING:
+    from fastgrad.train import Trainer
 
 _LOOKS = 8  # at the rows held out, at even distances
 _LAST = 3  # of the looks, whose mean is the loss of a trial: single ones jump
@@ -49,7 +53,7 @@ class Material:
 
     Attributes
     ----------
-    loss : str or Loss
+    loss : Loss
     rows, held_out : Rows
         To train on, and to be judged by.
     batch_size, steps : int
@@ -59,7 +63,7 @@ class Material:
         Of the order of rows, of dropout, and of what cures draw.
     """
 
-    loss: Any
+    loss: Loss
     rows: Rows
     held_out: Rows
     batch_size: int
@@ -130,7 +134,19 @@ class Trial:
 
 def run(setup: Setup, material: Material, order: int = 0) -> Trial:
     """Train a copy of the setup's model for so many steps, with health measured at each."""
-    trainer = trainer_of(setup, material)
+    from fastgrad.train import Trainer  # which knows of health itself
+
+    model = copy.deepcopy(setup.model)
+    trainer = Trainer(
+        model,
+        material.loss,
+        copy.deepcopy(setup.optimizer),
+        copy.deepcopy(setup.clip),
+        material.seed,
+        regularizers=setup.regularizers,
+        health=True,
+    )
+    model.fit_input(material.rows.X, again=False, lengths=material.rows.lengths)
     health = trainer.health
     assert health is not None
     found: list[Array] = []
@@ -147,25 +163,7 @@ def run(setup: Setup, material: Material, order: int = 0) -> Trial:
     return Trial(setup, losses, health.verdicts, norms[np.isfinite(norms)])
 
 
-def trainer_of(setup: Setup, material: Material) -> Any:
-    """A trainer of a copy of the setup's model."""
-    from fastgrad.train import Trainer  # which knows of health itself
-
-    model = copy.deepcopy(setup.model)
-    trainer = Trainer(
-        model,
-        material.loss,
-        copy.deepcopy(setup.optimizer),
-        copy.deepcopy(setup.clip),
-        material.seed,
-        regularizers=setup.regularizers,
-        health=True,
-    )
-    model.fit_input(material.rows.X, again=False, lengths=material.rows.lengths)
-    return trainer
-
-
-def _held_out(trainer: Any, rows: Rows) -> Array:
+def _held_out(trainer: Trainer, rows: Rows) -> Array:
     """(10,): losses of the parts; inf where outputs are not finite."""
     found = []
     z = trainer.model.predict(rows.X, lengths=rows.lengths)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import sys
 from typing import Any
 
@@ -16,7 +15,7 @@ from fastgrad.health.treatment.cure import Cure, Findings
 from fastgrad.health.treatment.cures import chosen
 from fastgrad.health.treatment.diagnosis import Change, Diagnosis
 from fastgrad.health.treatment.setup import Setup
-from fastgrad.health.treatment.trial import Material, Rows, Trial, run, trainer_of
+from fastgrad.health.treatment.trial import Material, Rows, Trial, run
 from fastgrad.model import Sequential
 from fastgrad.recurrent.models import stateful_layer
 
@@ -197,30 +196,35 @@ def _material(
     steps: int | None,
     rng: np.random.Generator,
 ) -> Material:
-    model = setup.model
+    from fastgrad.train import Trainer  # which knows of health itself
+
+    model = copy.deepcopy(setup.model)
     name = stateful_layer(model.layers)
     if name is not None:
         raise ValueError(f"layer {name} is stateful: rows drawn at random do not go on from others")
-    given = Rows(model.checked("X", X, lengths=lengths), np.asarray(y), _lengths(lengths))
+    trainer = Trainer(
+        model,
+        loss,
+        setup.optimizer,
+        setup.clip,
+        regularizers=setup.regularizers,
+        health=True,
+    )
+
+    def checked(name: str, X: Any, y: Any, lengths: Any = None) -> Rows:
+        found = trainer.samples(model.checked(name, X, lengths=lengths), y, lengths=lengths)
+        return Rows(found.x, found.target, found.lengths)
+
+    rows = checked("X", X, y, lengths)
     if isinstance(validation, (tuple, list)):
-        own = (*validation, None)[:3]
-        rows = given
-        checked = model.checked("validation X", own[0], lengths=own[2])
-        held_out = Rows(checked, np.asarray(own[1]), _lengths(own[2]))
+        held_out = checked("validation X", *validation)
     else:
         part = checks.number("validation", validation, 0, 1, open_low=True, open_high=True)
-        order = rng.permutation(len(given))
-        count = min(max(round(part * len(given)), 1), len(given) - 1, _MOST_HELD_OUT)
-        rows, held_out = given.some(order[count:]), given.some(order[:count])
+        order = rng.permutation(len(rows))
+        count = min(max(round(part * len(rows)), 1), len(rows) - 1, _MOST_HELD_OUT)
+        rows, held_out = rows.some(order[count:]), rows.some(order[:count])
     size = min(checks.count("batch_size", batch_size), len(rows))
     of_run = checks.count("epochs", epochs) * -(-len(rows) // size)
     length = min(of_run, 200) if steps is None else checks.count("steps", steps)
-    material = Material(loss, rows, held_out, size, length, math.nan, checks.seed_of(rng))
-    constant, _, _ = expected_losses(
-        trainer_of(setup, material), held_out.X, held_out.y, held_out.lengths
-    )
-    return Material(loss, rows, held_out, size, length, constant, material.seed)
-
-
-def _lengths(given: Any) -> Any:
-    return None if given is None else np.asarray(given)
+    constant, _, _ = expected_losses(trainer, held_out.X, held_out.y, held_out.lengths)
+    return Material(trainer.loss, rows, held_out, size, length, constant, checks.seed_of(rng))
