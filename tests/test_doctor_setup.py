@@ -155,12 +155,15 @@ def test_cures_that_do_not_apply_say_nothing(name, known):
 def test_weights_are_drawn_by_the_law_and_others_are_kept():
     known = findings(fg.BatchNorm(6), *dense(weight_init=INIT.constant(3.0), bias_init="ones"))
     known.setup.model.params["0.weight"][...] = 7
-    ((_, setup),) = variants("initializer", known)
-    assert (setup.model.params["0.weight"] == 7).all()
-    for i in (1, 2, 3):
-        weight = setup.model.params[f"{i}.weight"]
-        assert len(np.unique(weight)) == weight.size
-        assert not setup.model.params[f"{i}.bias"].any()
+    (_, independent), (_, orthogonal) = variants("initializer", known)
+    for setup in (independent, orthogonal):
+        assert (setup.model.params["0.weight"] == 7).all()
+        for i in (1, 2, 3):
+            weight = setup.model.params[f"{i}.weight"]
+            assert len(np.unique(weight)) == weight.size
+            assert not setup.model.params[f"{i}.bias"].any()
+    weight = orthogonal.model.params["1.weight"].astype(np.float64)
+    np.testing.assert_allclose(weight @ weight.T, 2 * np.eye(6), atol=1e-6)
 
 
 def test_inputs_are_standardized_in_front_of_the_same_weights():

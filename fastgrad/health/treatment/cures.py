@@ -23,7 +23,7 @@ _USUAL = (
     "gradient_floor",
 )
 # once something else has been changed, the learning rate may no longer be the right one
-_SETTLING = ("larger_learning_rate", "smaller_learning_rate", "optimizer")
+SETTLING = ("larger_learning_rate", "smaller_learning_rate", "optimizer")
 _STRUCTURAL = tuple(cure.name for cure in (*structure.CURES, *starts.CURES))
 
 
@@ -38,7 +38,17 @@ def chosen(findings: Findings, count: int, treated: bool) -> list[Cure]:
     if not findings.trial.ok:
         names |= dict.fromkeys(_USUAL)
     elif treated:
-        names = dict.fromkeys(_SETTLING)
+        names = dict.fromkeys(SETTLING)
     if findings.setup.foreign:
         names = {name: None for name in names if name not in _STRUCTURAL}
     return [known[name] for name in names if name in known][:count]
+
+
+def combined(first: Cure) -> list[Cure]:
+    """Cures of the length of steps, to be tried on top of another one that does not do alone."""
+    names = [name for name in SETTLING if name != first.name]
+    return [
+        Cure(f"{first.name} + {cure.name}", max(first.extent, cure.extent), cure.apply)
+        for cure in CURES
+        if cure.name in names
+    ]

@@ -48,10 +48,14 @@ _SCALE_FREE = (
 )
 
 
-def fresh(layer: Layer) -> Layer:
-    """The same layer with the weights that suit its activation, and without biases."""
+def fresh(layer: Layer, orthogonal: bool = False) -> Layer:
+    """The same layer with the weights that suit its activation, and biases of 0."""
     if isinstance(layer, Dense):
-        dense: Dense = remade(layer, weight_init=None, bias_init="zeros")
+        weight = None
+        if orthogonal:
+            gain = 1.0 if layer.activation in ("tanh", "selu") else None
+            weight = initializers.orthogonal(gain or initializers.gain(layer.activation))
+        dense: Dense = remade(layer, weight_init=weight, bias_init="zeros")
         return dense
     recurrent = "orthogonal"
     if isinstance(layer, RNN) and layer.activation == "relu":
@@ -61,11 +65,16 @@ def fresh(layer: Layer) -> Layer:
 
 
 def _weights(findings: Findings) -> Iterator[tuple[str, Setup]]:
-    def change(name: str, layer: Layer) -> Parts | None:
-        return [(fresh(layer), False)] if isinstance(layer, (Dense, RNN, LSTM, GRU)) else None
+    """Independent ones (He et al. 2015), and orthogonal ones for depth (Saxe et al. 2014)."""
+    for orthogonal in (False, True):
 
-    what = "draw the first weights by the law that suits each activation, and biases of 0"
-    yield what, findings.setup.with_layers(change, findings.seed)
+        def change(name: str, layer: Layer, orthogonal: bool = orthogonal) -> Parts | None:
+            weighted = isinstance(layer, (Dense, RNN, LSTM, GRU))
+            return [(fresh(layer, orthogonal), False)] if weighted else None
+
+        law = "orthogonal first weights" if orthogonal else "first weights"
+        what = f"draw {law} of the size that suits each activation, and biases of 0"
+        yield what, findings.setup.with_layers(change, findings.seed)
 
 
 def _bias(findings: Findings) -> Iterator[tuple[str, Setup]]:
