@@ -90,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, list[int]]:
     common.show(rows)
     print(
         f"measured on {TEST} new sequences of {STEPS} to {STEPS + STEPS // 10} steps after "
-        f"training on {sequences:,}, for {len(seeds)} seeds; wrong is an error of {GOOD} or more"
+        f"training on {sequences:,}, for {common.counted(len(seeds), 'seed')}; wrong is an error "
+        f"of {GOOD} or more"
     )
 
     figure, (left, middle, right) = new_figure(3)

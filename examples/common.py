@@ -45,7 +45,11 @@ def options(
         told = "measure as it was done to choose the options, without the test data"
         parser.add_argument("--validate", action="store_true", help=told)
     chosen = parser.parse_args(argv)
-    new_figure(1)  # better now than after minutes of training, where matplotlib is missing
+    try:  # better now than after minutes of training
+        fg.backends.active()
+        new_figure(1)
+    except ImportError as why:
+        parser.exit(1, f"{parser.prog}: {why}\n")
     return chosen
 
 
@@ -57,6 +61,11 @@ def show(rows: Sequence[Sequence[object]]) -> None:
         print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
         if i == 0:
             print("  ".join("-" * w for w in widths))
+
+
+def counted(count: int, what: str) -> str:
+    """So many of them: "1 seed", "2 seeds"."""
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, list[float]]:
     common.show(rows)
     print(
         f"measured: mean cross entropy over all {DELAY + 20} steps of {TEST} new sequences after "
-        f"{updates} minibatches of {BATCH}, for {len(seeds)} seeds"
+        f"{updates} minibatches of {BATCH}, for {common.counted(len(seeds), 'seed')}"
     )
 
     figure, (left, right) = new_figure(2)

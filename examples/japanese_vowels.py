@@ -93,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, list[float]]:
                 np.add.at(confusion, (held_out[1], answers(model, held_out)), 1)
                 accuracies.append(found["held out"][-1][1])
 
+    runs = common.counted(len(accuracies), "run")
     each = ", ".join(f"{accuracy:.2%}" for accuracy in accuracies)
     common.show(
         [
@@ -107,10 +108,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, list[float]]:
     figure, (left, middle, right) = new_figure(3)
     common.draw_runs(left, {"training": curves.pop("loss")})
     label_axes(left, title="Loss", xlabel="epoch", ylabel="smoothed cross entropy")
-    common.draw_runs(middle, curves)
+    last = "held out" if chosen.validate else "published test part"
+    common.draw_runs(middle, {"training": curves["training"], last: curves["held out"]})
     label_axes(middle, title="Accuracy", xlabel="epoch", ylabel="of all sequences")
     middle.set_ylim(top=1.01)
-    common.draw_confusion(right, confusion, f"Who is taken for whom, {len(accuracies)} runs")
+    common.draw_confusion(right, confusion, f"Who is taken for whom, {runs}")
     common.save(figure, chosen.out)
     return {"accuracy": accuracies}
 

@@ -124,14 +124,15 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         runs = [network(months, origins, seed, epochs, bar) for seed in seeds]
     each = [errors(outputs, truth) for outputs, _ in runs]
     forecasts["GRU"] = np.mean([outputs for outputs, _ in runs], axis=0)
+    alone = len(runs) == 1
+    together = "GRU" if alone else f"mean of {len(runs)} GRUs"
 
     by_month = {name: errors(outputs, truth) for name, outputs in forecasts.items()}
     by_month["GRU"] = np.mean(each, axis=0)
-    if len(runs) > 1:
-        by_month[f"mean of {len(runs)} GRUs"] = errors(forecasts["GRU"], truth)
+    by_month.setdefault(together, errors(forecasts["GRU"], truth))
     shown = (1, 3, 6, 12)
     rows: list[Sequence[object]] = [
-        ("mean absolute error", *(f"{m} months" for m in shown), "all 12", "each seed")
+        ("mean absolute error", *(common.counted(m, "month") for m in shown), "all 12", "each seed")
     ]
     for name, error in by_month.items():
         seen = ", ".join(f"{e.mean():.2f}" for e in each) if name == "GRU" else ""
@@ -143,12 +144,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     figure, (left, right) = new_figure(2)
     when = 1749 + (origins + AHEAD) / 12
     left.plot(when, truth[:, -1], color="0.6", linewidth=0.9, label="truth")
-    for name, width in (("persistence", 0.7), ("GRU", 1.6)):
-        left.plot(when, forecasts[name][:, -1], color=COLORS[name], linewidth=width, label=name)
+    for name, label, width in (("persistence", "persistence", 0.7), ("GRU", together, 1.6)):
+        left.plot(when, forecasts[name][:, -1], color=COLORS[name], linewidth=width, label=label)
     left.legend(frameon=False)
     label_axes(left, title="Forecast twelve months before", xlabel="year", ylabel="sunspots")
     for marker, (name, color) in zip("osD^", COLORS.items(), strict=True):
-        right.plot(range(1, AHEAD + 1), by_month[name], color=color, marker=marker, label=name)
+        label = name if alone or name != "GRU" else f"GRU, mean error of {len(runs)} seeds"
+        right.plot(range(1, AHEAD + 1), by_month[name], color=color, marker=marker, label=label)
     right.set_ylim(bottom=0)
     right.legend(frameon=False)
     title = "Errors by how far ahead"

@@ -50,6 +50,18 @@ def count(name: str, value: Any, minimum: int = 1) -> int:
     return int(value)
 
 
+def shape(name: str, value: Any) -> tuple[int, ...]:
+    """A tuple of integers of at least 1."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be a tuple of integers, got {value!r}")
+    for axis in value:
+        if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
+            raise TypeError(f"{name} must be integers alone, got {value!r}")
+        if axis < 1:
+            raise ValueError(f"{name} must be at least 1 along each axis, got {value!r}")
+    return tuple(map(int, value))
+
+
 def number(
     name: str,
     value: Any,
@@ -140,11 +152,24 @@ def _as(kind: Any, values: Array) -> Array:
         return np.ascontiguousarray(values, kind)
 
 
-def row_shape(name: str, shape: tuple[int, ...], features: int | None) -> None:
-    """(N, features) or (N, T, features), with no axis of length 0."""
+def row_shape(
+    name: str,
+    shape: tuple[int, ...],
+    features: int | None,
+    sequences: bool = False,
+    kind: np.dtype[Any] | None = None,
+) -> None:
+    """(N, features) or (N, T, features), with no axis of length 0.
+
+    With `sequences` only the latter will do, which is left to those who know of steps, but errors
+    say so; and where integers, of which `kind` tells, could be meant as indices.
+    """
     if len(shape) < 2 or (features is not None and shape[-1] != features):
         wanted = "features" if features is None else str(features)
-        raise ValueError(f"{name} has shape {shape}, needs (N, {wanted})")
+        steps = "T, " * sequences
+        by_index = sequences and len(shape) == 2 and kind is not None and kind.kind in "iu"
+        hint = "; integers (N, T) need one_hot=True in the first layer" * by_index
+        raise ValueError(f"{name} has shape {shape}, needs (N, {steps}{wanted}){hint}")
     if 0 in shape:
         raise ValueError(f"{name} has shape {shape}, needs no axis of length 0")
 
@@ -156,13 +181,14 @@ def rows(
     kind: Any,
     check_finite: bool = True,
     given_lengths: Any = None,
+    sequences: bool = False,
 ) -> Array:
     """A batch: (N, features) or (N, T, features), at least one row, finite, of dtype `kind`.
 
     Where lengths are given padding may be anything, and becomes 0.
     """
     found = real_array(name, value)
-    row_shape(name, found.shape, features)
+    row_shape(name, found.shape, features, sequences, found.dtype)
     if given_lengths is not None:
         found = padding.cleared(found, lengths("lengths", given_lengths, found.shape, 3))
     found = _as(kind, found)

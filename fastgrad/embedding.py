@@ -71,7 +71,8 @@ class Embedding(Layer):
                     f"padding_idx must lie in [{-self.indices}, {self.indices}), got {padding}"
                 )
             self.padding_idx = padding % self.indices
-        init = initializers.get(initializers.normal(1.0) if weight_init is None else weight_init)
+        given = initializers.normal(1.0) if weight_init is None else weight_init
+        init = initializers.get(given, "weight_init of Embedding")
         if self.padding_idx is not None and not isinstance(weight_init, np.ndarray):
             init = functools.partial(_with_zero_row, init, self.padding_idx)
         self.weight_init = init

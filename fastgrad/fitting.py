@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import checks
+from fastgrad import checks, optimizers
 from fastgrad.errors import GradientError
 from fastgrad.health.report.terminal import worst
 from fastgrad.model import Sequential
@@ -58,8 +58,9 @@ def fit(
     X : array-like, (N, inputs) or (N, T, inputs); of indices (N,) or (N, T); FileRows; or batches
         Batches are an iterable, or a function that returns an iterator for each epoch; their items
         are ``(x, y)``, ``(x, y, sample_weight)`` or ``(x, y, sample_weight, lengths)``, where the
-        weight may be None. Each is a minibatch as it is, in that order. The rows of an array that
-        are trained on give `Standardize` its statistics, if it has none yet.
+        weight may be None; a third item is never taken for lengths. Each is a minibatch as it is,
+        in that order. The rows of an array that are trained on give `Standardize` its statistics,
+        if it has none yet.
     y : array-like, optional
         Targets, as the loss takes them; `FileRows` and batches have their own.
     loss, optimizer, clip, regularizers, constraints, schedule, per_layer
@@ -120,6 +121,7 @@ def fit(
         X = Batches(X, steps_per_epoch, settings.epochs)
     elif steps_per_epoch is not None:
         raise ValueError("steps_per_epoch is for batches; batch_size divides rows into steps")
+    optimizer = optimizers.get(optimizer)
     trainer = Trainer(
         model,
         loss,
@@ -237,8 +239,11 @@ def _note(
         with run.model._memory.aside():
             z = run.model.predict(X, lengths=lengths)
         run.record(val_loss=trainer.loss_of(z, y, lengths=lengths))
-        if trainer.loss.labels and y.ndim == 1:
-            run.record(val_accuracy=float((z.argmax(axis=-1) == y).mean()))
+        if trainer.loss.labels and y.ndim == z.ndim - 1:
+            right = z.argmax(axis=-1) == y
+            if right.ndim > 1 and lengths is not None:
+                right = right[np.arange(right.shape[1]) < lengths[:, None]]
+            run.record(val_accuracy=float(right.mean()))
 
 
 def _reduce(run: Run) -> None:

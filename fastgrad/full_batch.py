@@ -47,6 +47,7 @@ def epoch(recorder: Recorder, optimizer: LBFGS, batch: Batch) -> None:
     program = backend.program([batch.calls], recorder.status, batch.tape.keep)
     good = params.copy()
     model._flow = batch.tape.through_time
+    model._memory.sequences = len(batch.x)
 
     def loss_and_gradient(x: Array) -> tuple[float, Array]:
         params[...] = x

@@ -20,6 +20,7 @@ from fastgrad.passes import Pass, record_pass, run_backward, run_forward
 from fastgrad.predicting import predict
 from fastgrad.program import Tape, Workspace
 from fastgrad.recent import Recent
+from fastgrad.recurrent.models import recurrent_layers
 from fastgrad.recurrent.time_gradients import TimeGradients, time_gradients
 from fastgrad.states import Memory, State
 from fastgrad.summary import Summary, summarize
@@ -62,7 +63,8 @@ class Sequential(Parameters):
         self._seed = checks.seed_of(generator)
         self._count = np.zeros(1, np.int64)  # of the forward passes in training
         self.metadata: dict[str, str] = {}
-        self._sequences = 0  # of the last pass
+        self._sequential = bool(recurrent_layers(self.layers))
+        self._memory = Memory()
         self._forget()
 
     def values(self) -> dict[str, Array] | None:
@@ -77,13 +79,12 @@ class Sequential(Parameters):
         # apart, so that a look at other data between forward and backward does no harm
         self._workspaces = {train: Workspace() for train in (False, True)}
         self._passes: Recent[Pass] = Recent(4)
-        self._memory = Memory()
         self._flow: Mapping[str, Array] = {}  # of the last backward pass, here or in a Trainer
         self._last: Pass | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # points into the memory of this model
-        recorded = ("_workspaces", "_passes", "_memory", "_flow", "_last")
+        recorded = ("_workspaces", "_passes", "_flow", "_last")
         return {name: value for name, value in vars(self).items() if name not in recorded}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -114,7 +115,9 @@ class Sequential(Parameters):
         """
         if self.indices is not None:
             return checks.indices(name, x, self.indices, lengths)
-        return checks.rows(name, x, self.inputs, self.dtype, check_finite, lengths)
+        return checks.rows(
+            name, x, self.inputs, self.dtype, check_finite, lengths, self._sequential
+        )
 
     def are_sequences(self, shape: tuple[int, ...]) -> bool:
         """Whether an input of that shape is sequences: (N, T, inputs), or of indices (N, T)."""
@@ -166,7 +169,7 @@ class Sequential(Parameters):
         """Rows that the first layer takes; those in files are checked when they are read."""
         if not isinstance(X, FileRows):
             return self.checked("X", X, lengths=lengths)
-        X.check(self.inputs, self.indices)
+        X.check(self.inputs, self.indices, self._sequential)
         return X
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
@@ -201,8 +204,8 @@ class Sequential(Parameters):
             How many steps of each sequence count; what comes after them is padding, and may be
             anything, in outputs too.
         states : mapping of str to array-like (N, units), optional
-            What recurrent layers start from, by the names in `states`; those that are not named
-            start from zeros.
+            What recurrent layers start from, by the names in `states`, ``"0.h_l0"`` and for an LSTM
+            ``"0.c_l0"``; those that are not named start from zeros.
 
         Returns
         -------
@@ -213,7 +216,7 @@ class Sequential(Parameters):
         ------
         ValueError, TypeError
             If x has another shape or kind, no rows, values that are not finite, or indices that
-            are out of range.
+            are out of range; likewise for lengths and states.
         RuntimeError
             If `Standardize` has no statistics yet.
         """
@@ -249,13 +252,16 @@ class Sequential(Parameters):
 
     @property
     def states(self) -> dict[str, Array]:
-        """The states of recurrent layers after the last `forward` or `predict`, (N, units) each.
+        """The states of recurrent layers, (N, units) each, as copies.
 
-        Those of the last rows, where `predict` has not taken all at once.
-        ``"0.h_l0"`` is that of layer 0, of its lowest level.
+        Those after the last `forward`, `predict` or training step, for the rows that it had: the
+        last rows where `predict` has not taken all at once, the last minibatch of an epoch. Of a
+        stateful layer they are what the next batch of as many rows goes on from: after a step that
+        has failed those before it, after `reset_states` zeros; validation leaves them alone, and
+        copies of the model have them, too. ``"0.h_l0"`` is that of layer 0, of its lowest level.
+        Empty before the first pass.
         """
-        known = self._states_of(self._sequences)
-        return {name: state.final.copy() for name, state in known.items()}
+        return self._memory.last()
 
     @property
     def state_grads(self) -> dict[str, Array]:

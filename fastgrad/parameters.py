@@ -10,6 +10,7 @@ import numpy as np
 
 from fastgrad.arena import Arena, Array, Part, Views
 from fastgrad.containers import buffers_of, parameters_of
+from fastgrad.initializers import InitFunction
 from fastgrad.layers import Layer
 
 
@@ -30,12 +31,12 @@ class Parameters:
         self._param_arena = Arena(shapes, dtype)
         self._grad_arena = Arena(shapes, dtype)
         for name, (shape, init) in specs.items():
-            values = np.asarray(init(shape, rng, dtype))
+            values = _drawn(name, init, shape, rng, dtype)
             self.params[name] = values  # says so when an initializer returns another shape
         buffers = buffers_of(layers)
         self._buffer_arena = Arena({n: shape for n, (shape, _) in buffers.items()}, dtype)
         for name, (shape, init) in buffers.items():
-            self.buffers[name] = np.asarray(init(shape, rng, dtype))
+            self.buffers[name] = _drawn(name, init, shape, rng, dtype)
 
     @property
     def params(self) -> Views:
@@ -85,3 +86,13 @@ class Parameters:
         for name, start in self._param_arena.starts.items():
             starts.setdefault(name.rpartition(".")[0], start)
         return list(starts.values())
+
+
+def _drawn(
+    name: str, init: InitFunction, shape: tuple[int, ...], rng: np.random.Generator, dtype: Any
+) -> Array:
+    """What an array starts with; errors name it."""
+    try:
+        return np.asarray(init(shape, rng, dtype))
+    except ValueError as why:
+        raise ValueError(f"{name}: {why}") from why

@@ -75,7 +75,7 @@ def run_forward(model: Sequential, x: Any, train: bool, lengths: Any, states: An
     known.forward.run([1], backends.num_threads())
     known.spent = False
     model._last = known if train else None
-    model._sequences = len(rows)
+    model._memory.sequences = len(rows)
     return known.y.copy()
 
 
@@ -94,7 +94,7 @@ def run_backward(model: Sequential, dy: Any, input_grad: bool, d_states: Any) ->
     if gradient.ndim > 2 and gradient.shape[1] == known.x.shape[1]:
         gradient = padding.cleared(gradient, known.tape.lengths)
     if known.tape.start == "given":
-        given = d_states or {}
+        given = {} if d_states is None else d_states
         _fill(model._states_of(len(known.x)), "d_states", given, "d_final", model.dtype)
     elif d_states is not None:
         raise ValueError("d_states needs a forward pass with states")
@@ -117,6 +117,9 @@ def _fill(
     states: Mapping[str, State], what: str, given: Mapping[str, Any], name: str, dtype: Any
 ) -> None:
     """Write what is given into the states' arrays of that name, and zeros into the others'."""
+    if not isinstance(given, Mapping):
+        names = ", ".join(f"{key!r}: ..." for key in states)
+        raise TypeError(f"{what} must map names to arrays, {{{names}}}, got {type(given).__name__}")
     unknown = given.keys() - states.keys()
     if unknown:
         raise ValueError(f"there is no state {min(unknown)!r}, only {', '.join(states) or 'none'}")
@@ -124,5 +127,7 @@ def _fill(
         key: checks.array(f"{what}[{key!r}]", value, states[key].final.shape, dtype)
         for key, value in given.items()
     }
+    for key, value in values.items():
+        checks.finite(f"{what}[{key!r}]", value)
     for key, state in states.items():
         getattr(state, name)[...] = values.get(key, 0)

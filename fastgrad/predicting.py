@@ -26,7 +26,7 @@ def run(model: Sequential, x: Array, lengths: Array | None, start: str = "own") 
     if known.tape.lengths is not None:
         known.tape.lengths[...] = lengths
     known.forward.run([1], backends.num_threads())
-    model._sequences = len(x)
+    model._memory.sequences = len(x)
     return known
 
 

@@ -55,11 +55,12 @@ class Run:
     history : dict of str to list
         One value per epoch: ``epoch``, ``loss``, ``gradient_norm`` (of the epoch's last step, after
         clipping), ``lr`` (of that step), ``seconds``, ``samples_per_second``; with validation
-        ``val_loss``, and ``val_accuracy`` for integer classes; with clips ``clipped`` and ``kept``,
-        which have an entry for each clip: the fraction of the epoch's steps in which it acted, and
-        the mean over these steps of the norm after clipping over the norm before
-        (`Trainer.clip_reports` has the account of all epochs); with a policy other than "raise"
-        ``left_out``, the steps of the epoch that were not finite.
+        ``val_loss``, and ``val_accuracy`` for integer classes, of all rows or, where outputs are
+        sequences, of all steps that count; with clips ``clipped`` and ``kept``, which have an entry
+        for each clip: the fraction of the epoch's steps in which it acted, and the mean over these
+        steps of the norm after clipping over the norm before (`Trainer.clip_reports` has the
+        account of all epochs); with a policy other than "raise" ``left_out``, the steps of the
+        epoch that were not finite.
     stopped : str or None
         Why the run ended before its last epoch.
     """

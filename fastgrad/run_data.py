@@ -107,7 +107,8 @@ def _held_out(trainer: Trainer, given: Any) -> tuple[Array, Array, Array | None]
     """A validation set apart from the rows to train on."""
     if len(given) not in (2, 3):
         raise ValueError(
-            f"validation must be (X, y[, lengths]) or a fraction, got {len(given)} items"
+            "validation must be (X, y[, lengths]) without weights, or a fraction, got "
+            f"{len(given)} items"
         )
     X, y, lengths = (*given, None)[:3]
     rows = trainer.model.checked("validation X", X, lengths=lengths)

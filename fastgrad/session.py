@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -35,9 +35,10 @@ class Session:
 
     Raises
     ------
-    ValueError
-        For a shape that the model does not take, and for layers that cannot go on from call to
-        call: bidirectional ones, those in reverse, and those that learn their initial state.
+    ValueError, TypeError
+        For a shape that the model does not take or that is no tuple of integers, and for layers
+        that cannot go on from call to call: bidirectional ones, those in reverse, and those that
+        learn their initial state.
 
     Examples
     --------
@@ -51,7 +52,8 @@ class Session:
 
     def __init__(self, model: Sequential, shape: tuple[int, ...], threads: int = 1) -> None:
         self.model = model
-        self.shape = model.checked("x", np.zeros(shape, model.input_dtype)).shape
+        zeros = np.zeros(checks.shape("shape", shape), model.input_dtype)
+        self.shape = model.checked("x", zeros).shape
         for name, layer in recurrent_layers(model.layers).items():
             for option in ("bidirectional", "reverse", "learn_initial"):
                 if getattr(layer, option):
@@ -86,6 +88,12 @@ class Session:
     def reset(self) -> None:
         """Have recurrent layers start from zeros."""
         self._memory.reset()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Session cannot be copied or pickled: it points into its own memory; copy its model, "
+            "and make a Session of that"
+        )
 
     def __call__(self, x: Any) -> Array:
         """Outputs for one input, as a new array.

@@ -34,12 +34,25 @@ class State:
 class Memory:
     """The states of a model's recurrent layers; recordings for as many sequences share them.
 
-    Those that do not last are here as long as a recording uses them.
+    Those that do not last are here as long as a recording uses them, and not in copies.
+
+    Attributes
+    ----------
+    sequences : int
+        How many the last pass had, 0 before the first one.
     """
 
     def __init__(self) -> None:
+        self.sequences = 0
         self._lasting: dict[tuple[str, tuple[int, int]], State] = {}
         self._passing: WeakValueDictionary[tuple[str, tuple[int, int]], State]
+        self._passing = WeakValueDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"sequences": self.sequences, "_lasting": self._lasting}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._passing = WeakValueDictionary()
 
     def state(self, name: str, shape: tuple[int, int], dtype: Any, lasting: bool = False) -> State:
@@ -62,23 +75,37 @@ class Memory:
         for key, value in values.items():
             rows, units = value.shape
             name = key.partition(".")[2]
+            self.sequences = self.sequences or rows
             self.state(name, (rows, units), value.dtype, True).initial[...] = value
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Start from zeros within the block, and after it from what there was before."""
         kept = {name: array.copy() for name, array in self.lasting().items()}
+        sequences = self.sequences
         self.reset()
         try:
             yield
         finally:
             self.reset()
             self.put_lasting(kept)
+            self.sequences = sequences
 
     def of(self, sequences: int) -> dict[str, State]:
         """All states for as many sequences, by name."""
         states = {**self._lasting, **self._passing}
         return {name: s for (name, shape), s in states.items() if shape[0] == sequences}
+
+    def last(self) -> dict[str, Array]:
+        """Those after the last pass, as copies; of those that last what the next one goes on from.
+
+        The latter are as before it where it has failed.
+        """
+        lasting = {name for name, shape in self._lasting if shape[0] == self.sequences}
+        return {
+            name: (state.initial if name in lasting else state.final).copy()
+            for name, state in self.of(self.sequences).items()
+        }
 
     def reset(self) -> None:
         """Have all start from zeros."""

@@ -108,7 +108,7 @@ class Stepper:
     def single(self, batch: Batch) -> None:
         """One minibatch by itself: a step, where enough of them have come."""
         recorder = self.recorder
-        self.model._flow = batch.tape.through_time
+        self._remember(batch)
         if recorder.accumulate == 1:
             self._prepare(1)
             recorder.single(batch).run([1], backends.num_threads())
@@ -139,6 +139,11 @@ class Stepper:
         self._waiting += 1
         if self._waiting == recorder.accumulate:
             self.finish()
+
+    def _remember(self, batch: Batch) -> None:
+        """Have the model tell the states and the gradients through time of this minibatch."""
+        self.model._flow = batch.tape.through_time
+        self.model._memory.sequences = len(batch.x)
 
     def finish(self) -> None:
         """Make a step of the minibatches that wait for others, if there are some."""
@@ -195,12 +200,12 @@ class Stepper:
                     self._undo_part()
             self.done += good
             if good:
-                self.model._flow = feed.last(here + good - 1).tape.through_time
+                self._remember(feed.last(here + good - 1))
                 loss, rows = recorder.total - total
                 self._passed(good, float(loss / rows) if rows else 0.0)
             if recorder.status[0]:
                 batch = feed.batch(here + good, row)
-                self.model._flow = batch.tape.through_time
+                self._remember(batch)
                 self._bad(batch)
                 self.done += 1
             for every, function in self.pauses:

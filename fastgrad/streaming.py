@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def windows(trainer: Trainer, rows: FileRows, batch_size: int) -> tuple[losses.Loss, Windows]:
     """The loss for these targets, and the windows that a trainer can use."""
     model = trainer.model
-    rows.check(model.inputs, model.indices)
+    model._given(rows)
     if rows.y is None:
         raise ValueError("y is needed to train: FileRows(X, y)")
 

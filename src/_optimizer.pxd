@@ -2,7 +2,7 @@
 from libc.math cimport pow
 
 from _core cimport Team, cnp, data, int64_t, memcpy, ptrdiff_t, real, record_real, team_share
-from _probe cimport PROBE_BLOCK, see_gradient_of, see_update_of
+from _probe cimport see_gradient_of, see_update_of
 
 cdef enum:
     BLOCK = 4096  # elements: threads share whole blocks
@@ -30,7 +30,7 @@ cdef struct Pass:
 ctypedef void (*Run)(const void *args, Team *team, void *scratch) noexcept nogil
 
 
-cdef inline double power(const Pass *a, int place, double base, double exponent) noexcept nogil:
+cdef inline double once(const Pass *a, int place, double base, double exponent) noexcept nogil:
     """pow(base, exponent), once for all blocks of a pass."""
     if a.powers == NULL:
         return pow(base, exponent)
@@ -90,13 +90,7 @@ cdef inline bytes recorded(void *run_float, void *run_double, double work, g, hy
                        NULL, looks, 0, NULL)
     if moved is None:
         return record_real(<cnp.ndarray>g, run_float, run_double, &a, sizeof(a), work * a.P)
-    if blocks is None:
-        raise ValueError("blocks: a pass that is watched needs them")
     a.B = blocks.size - 1
-    for i in range(a.B):
-        if not 0 <= a.blocks[i + 1] - a.blocks[i] <= PROBE_BLOCK:
-            raise ValueError(f"blocks: each has at most {PROBE_BLOCK} elements, block {i} has "
-                             f"{a.blocks[i + 1] - a.blocks[i]}")
     a.run = run_double if cnp.PyArray_TYPE(<cnp.ndarray>g) == cnp.NPY_FLOAT64 else run_float
     return record_real(<cnp.ndarray>g, <void *>run_watched[float], <void *>run_watched[double],
                        &a, sizeof(a), (work + 4) * a.P)

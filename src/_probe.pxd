@@ -3,7 +3,6 @@ from _core cimport ptrdiff_t, real
 
 cdef extern from "fg_probe.h" nogil:
     const int PROBE_ROWS "FG_PROBE_ROWS"
-    const int PROBE_BLOCK "FG_PROBE_BLOCK"
     void fg_see_gradient_f32(const float *x, ptrdiff_t n, double *seen)
     void fg_see_gradient_f64(const double *x, ptrdiff_t n, double *seen)
     void fg_see_update_f32(const float *p, const float *before, ptrdiff_t n, double *moved)
@@ -12,6 +11,16 @@ cdef extern from "fg_probe.h" nogil:
                          float low, float high, double *part, float *alive)
     void fg_see_rows_f64(const double *y, const double *slope, ptrdiff_t rows, ptrdiff_t columns,
                          double low, double high, double *part, double *alive)
+    double fg_see_squares_f32(const float *x, ptrdiff_t n)
+    double fg_see_squares_f64(const double *x, ptrdiff_t n)
+
+
+cdef inline double squares_of(const real *x, ptrdiff_t n) noexcept nogil:
+    """Their sum."""
+    if real is float:
+        return fg_see_squares_f32(x, n)
+    else:
+        return fg_see_squares_f64(x, n)
 
 
 cdef inline void see_gradient_of(const real *x, ptrdiff_t n, double *seen) noexcept nogil:

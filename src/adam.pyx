@@ -3,7 +3,7 @@ from libc.math cimport pow, sqrt
 
 from _core cimport Team, cnp, int64_t, ptrdiff_t, real, team_share
 from _math cimport absolute, square_root
-from _optimizer cimport BLOCK, Pass, power, recorded
+from _optimizer cimport BLOCK, Pass, once, recorded
 
 cnp.import_array()
 
@@ -24,10 +24,10 @@ cdef void run_adam(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef double lr = a.hyper[0] * a.hyper[6], decay = a.hyper[4], t = <double>(a.step[0] + 1)
     cdef double[9] numbers
     cdef ptrdiff_t low, high
-    numbers[0] = lr / (1 - power(a, 0, a.hyper[1], t))
+    numbers[0] = lr / (1 - once(a, 0, a.hyper[1], t))
     numbers[1], numbers[2] = a.hyper[1], 1 - a.hyper[1]
     numbers[3], numbers[4] = a.hyper[2], 1 - a.hyper[2]
-    numbers[5], numbers[6] = 1 / sqrt(1 - power(a, 1, a.hyper[2], t)), a.hyper[3]
+    numbers[5], numbers[6] = 1 / sqrt(1 - once(a, 1, a.hyper[2], t)), a.hyper[3]
     numbers[7], numbers[8] = decay, 1
     if a.hyper[5] != 0:
         numbers[7], numbers[8] = 0, 1 - lr * decay
@@ -49,8 +49,8 @@ cdef void run_amsgrad(const void *args, Team *team, real *scratch) noexcept nogi
     cdef double lr = a.hyper[0] * a.hyper[6], decay = a.hyper[4], t = <double>(a.step[0] + 1)
     cdef real beta1 = <real>a.hyper[1], beta2 = <real>a.hyper[2], eps = <real>a.hyper[3]
     cdef real rest1 = <real>(1 - a.hyper[1]), rest2 = <real>(1 - a.hyper[2])
-    cdef real rate = <real>(lr / (1 - power(a, 0, a.hyper[1], t)))
-    cdef real correction = <real>(1 / sqrt(1 - power(a, 1, a.hyper[2], t)))
+    cdef real rate = <real>(lr / (1 - once(a, 0, a.hyper[1], t)))
+    cdef real correction = <real>(1 / sqrt(1 - once(a, 1, a.hyper[2], t)))
     cdef real shrink = 1, coupled = <real>decay, d, m, s
     cdef ptrdiff_t i, low, high
     team_share(team, a.P, BLOCK, &low, &high)
@@ -82,7 +82,7 @@ cdef void run_adamax(const void *args, Team *team, real *scratch) noexcept nogil
     cdef real *largest = <real *>a.second
     cdef real beta1 = <real>a.hyper[1], beta2 = <real>a.hyper[2], eps = <real>a.hyper[3]
     cdef real rest1 = <real>(1 - a.hyper[1]), decay = <real>a.hyper[4], d, m, s
-    cdef real rate = <real>(a.hyper[0] / (1 - power(a, 0, a.hyper[1], <double>(a.step[0] + 1))))
+    cdef real rate = <real>(a.hyper[0] / (1 - once(a, 0, a.hyper[1], <double>(a.step[0] + 1))))
     cdef ptrdiff_t i, low, high
     team_share(team, a.P, BLOCK, &low, &high)
     for i in range(low, high):
@@ -142,7 +142,7 @@ cdef void run_nadam(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef real of_mean = <real>(lr * next_mu / (1 - before * mu * next_mu))
     cdef real beta1 = <real>a.hyper[1], beta2 = <real>a.hyper[2], eps = <real>a.hyper[3]
     cdef real rest1 = <real>(1 - a.hyper[1]), rest2 = <real>(1 - a.hyper[2])
-    cdef real correction = <real>(1 / sqrt(1 - power(a, 1, a.hyper[2], t)))
+    cdef real correction = <real>(1 / sqrt(1 - once(a, 1, a.hyper[2], t)))
     cdef real shrink = 1, coupled = <real>decay, d, m, s
     cdef ptrdiff_t i, low, high
     team_share(team, a.P, BLOCK, &low, &high)
@@ -169,9 +169,9 @@ cdef void run_radam(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef real *mean = <real *>a.first
     cdef real *square = <real *>a.second
     cdef double lr = a.hyper[0], decay = a.hyper[4], t = <double>(a.step[0] + 1)
-    cdef double power2 = power(a, 1, a.hyper[2], t)
+    cdef double power2 = once(a, 1, a.hyper[2], t)
     cdef double rho_inf = 2 / (1 - a.hyper[2]) - 1, rho = rho_inf - 2 * t * power2 / (1 - power2)
-    cdef real rate = <real>(lr / (1 - power(a, 0, a.hyper[1], t))), rectified
+    cdef real rate = <real>(lr / (1 - once(a, 0, a.hyper[1], t))), rectified
     cdef real beta1 = <real>a.hyper[1], beta2 = <real>a.hyper[2], eps = <real>a.hyper[3]
     cdef real rest1 = <real>(1 - a.hyper[1]), rest2 = <real>(1 - a.hyper[2])
     cdef real shrink = 1, coupled = <real>decay, d, m, s
@@ -180,7 +180,7 @@ cdef void run_radam(const void *args, Team *team, real *scratch) noexcept nogil:
     if a.hyper[5] != 0:
         shrink, coupled = <real>(1 - lr * decay), 0
     if rho > 5:
-        rectified = <real>(lr / (1 - power(a, 0, a.hyper[1], t)) * sqrt(
+        rectified = <real>(lr / (1 - once(a, 0, a.hyper[1], t)) * sqrt(
             (1 - power2) * (rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)
         ))
         for i in range(low, high):

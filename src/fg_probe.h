@@ -12,10 +12,8 @@
 #include "fg_denormal.h"
 #include "fg_simd.h"
 
-enum {
-    FG_PROBE_ROWS = 8,      /* of outputs, whose sums are one part */
-    FG_PROBE_BLOCK = 4096, /* elements of a block at most */
-};
+enum { FG_PROBE_ROWS = 8 };                      /* of outputs, whose sums are one part */
+enum { FG_ABOVE = 1, FG_BETWEEN, FG_BY_SLOPE }; /* how outputs show that they are alive */
 
 /* Whether a sum of squares shows that none of them has left the range of its dtype. */
 #define FG_WITHIN(sum, LOW, HIGH) ((sum) > LOW * LOW * 4096 && (sum) < HIGH * HIGH)
@@ -45,24 +43,9 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
         return b & (SIGNED)~((SIGNED)1 << (sizeof(REAL) * 8 - 1));                                \
     }                                                                                             \
                                                                                                   \
-    FG_INLINE REAL fg_sum_lanes##SUFFIX(const VEC *v)                                             \
-    {                                                                                             \
-        const VEC both = v[0] + v[1];                                                             \
-        REAL lane[sizeof(VEC) / sizeof(REAL)];                                                    \
-        memcpy(lane, &both, sizeof lane);                                                         \
-        for (int half = sizeof(VEC) / sizeof(REAL) / 2; half; half /= 2)                          \
-            for (int k = 0; k < half; k++) lane[k] += lane[k + half];                             \
-        return lane[0];                                                                           \
-    }                                                                                             \
-    FG_INLINE SIGNED fg_sum_ints##SUFFIX(const INTS *v)                                           \
-    {                                                                                             \
-        const INTS both = v[0] + v[1];                                                            \
-        SIGNED sum = 0;                                                                           \
-        for (int k = 0; k < (int)(sizeof(VEC) / sizeof(REAL)); k++) sum += both[k];               \
-        return sum;                                                                               \
-    }                                                                                             \
     /* The norm of x - y (of x, where there is no y), whatever the sizes of its elements. */      \
-    static __attribute__((noinline, unused)) double fg_safe_norm##SUFFIX(const REAL *x, const REAL *y, ptrdiff_t n) \
+    static __attribute__((noinline, unused)) double fg_safe_norm##SUFFIX(                         \
+        const REAL *x, const REAL *y, ptrdiff_t n)                                                \
     {                                                                                             \
         const fg_mode mode = fg_keep_denormals();                                                 \
         fg_eight squares = {0};                                                                   \
@@ -91,12 +74,12 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
                 sum += d * d;                                                                     \
             }                                                                                     \
         }                                                                                         \
+        const double norm = top == 0 ? sqrt(sum) : top < INFINITY ? top * sqrt(sum) : top;        \
         fg_mode_set(mode);                                                                        \
-        if (top == 0) return sqrt(sum);                                                           \
-        return top < INFINITY ? top * sqrt(sum) : top;                                            \
+        return norm;                                                                              \
     }                                                                                             \
     /* Zeros, denormals, and what is not finite. */                                               \
-    static __attribute__((noinline, unused)) void fg_count_odd##SUFFIX(const REAL *x, ptrdiff_t n, \
+    static __attribute__((noinline, unused)) void fg_count_odd##SUFFIX(const REAL *x, ptrdiff_t n,\
                                                                double *counts)                    \
     {                                                                                             \
         SIGNED zeros = 0, denormals = 0, bad = 0;                                                 \
@@ -143,18 +126,18 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
         for (int k = 0; k < LANES; k++) most = top[k] > most ? top[k] : most;                     \
         memcpy(&largest, &most, sizeof largest);                                                  \
         seen[2] = seen[3] = seen[4] = 0;                                                          \
-        if (-fg_sum_ints##SUFFIX(w->odd) > lanes || most >= INF)                                  \
+        if (-fg_add_ints##SUFFIX(w->odd[0] + w->odd[1]) > lanes || most >= INF)                   \
             fg_count_odd##SUFFIX(x, n, seen + 2);                                                 \
         if (most == 0)                                                                            \
             seen[0] = 0;                                                                          \
         else if (largest > LOW && largest < HIGH)                                                 \
-            seen[0] = sqrt((double)fg_sum_lanes##SUFFIX(w->squares));                             \
+            seen[0] = sqrt((double)fg_add_all##SUFFIX(w->squares[0] + w->squares[1]));            \
         else                                                                                      \
             seen[0] = fg_safe_norm##SUFFIX(x, NULL, n);                                           \
         seen[1] = fg_of_bits##SUFFIX(most);                                                       \
     }                                                                                             \
-    static __attribute__((noinline, unused)) void fg_see_gradient##SUFFIX(const REAL *x, ptrdiff_t n, \
-                                                                  double *seen)                   \
+    static __attribute__((noinline, unused)) void fg_see_gradient##SUFFIX(                        \
+        const REAL *x, ptrdiff_t n, double *seen)                                                 \
     {                                                                                             \
         enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
         fg_watch##SUFFIX w = {0};                                                                 \
@@ -169,8 +152,8 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
     }                                                                                             \
                                                                                                   \
     /* moved: the norm of `before`, and that of p - before. */                                    \
-    static __attribute__((noinline, unused)) void fg_see_update##SUFFIX(const REAL *p, const REAL *before, \
-                                                                ptrdiff_t n, double *moved)       \
+    static __attribute__((noinline, unused)) void fg_see_update##SUFFIX(                          \
+        const REAL *p, const REAL *before, ptrdiff_t n, double *moved)                            \
     {                                                                                             \
         enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
         fg_watch##SUFFIX w = {0};                                                                 \
@@ -187,7 +170,8 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
                 fg_watch_update##SUFFIX(&w, 0, *(const VEC *)(before + i), *(const VEC *)(p + i));\
         }                                                                                         \
         /* of a sum of n squares above n LOW^2 what has been lost is nothing */                   \
-        const REAL sum = fg_sum_lanes##SUFFIX(w.weights), step = fg_sum_lanes##SUFFIX(w.steps);   \
+        const REAL sum = fg_add_all##SUFFIX(w.weights[0] + w.weights[1]);                         \
+        const REAL step = fg_add_all##SUFFIX(w.steps[0] + w.steps[1]);                            \
         moved[0] = FG_WITHIN(sum, LOW, HIGH) ? sqrt((double)sum)                                  \
                                              : fg_safe_norm##SUFFIX(before, NULL, n);             \
         if (FG_WITHIN(step, LOW, HIGH))                                                           \
@@ -197,70 +181,114 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
                            ? fg_safe_norm##SUFFIX(p, before, n) : 0;                              \
     }                                                                                             \
     /* part: sum, sum of squares, and number of elements alive of some rows of y. Alive is where  \
-     * y, or where there are slopes their square, lies between low and high. alive[c] becomes 1   \
-     * where one of column c is; other threads may write it, too, but nobody writes anything      \
-     * else. */                                                                                   \
+     * q > low, for q = y, or the square of the slope, or less that of the distance to the middle.\
+     * alive[c] becomes 1 where one of column c is; other threads may write it, too, but nobody   \
+     * writes anything else. */                                                                   \
     FG_INLINE void fg_see_columns##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,       \
-                                          ptrdiff_t row, int count, REAL low, REAL high,          \
+                                          ptrdiff_t row, int kind, REAL low, REAL middle,         \
                                           ptrdiff_t lanes, VEC *sum, VEC *square, INTS *living,   \
                                           REAL *alive)                                            \
     {                                                                                             \
         enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
-        INTS any = {0}, within;                                                                   \
+        INTS within;                                                                              \
+        VEC most = (VEC){0} - INFINITY;                                                           \
         for (int k = 0; k < LANES; k++) within[k] = -(k < lanes);                                 \
-        for (ptrdiff_t r = 0; r < rows; r++) {                                                    \
+        _Pragma("GCC unroll 8") for (ptrdiff_t r = 0; r < rows; r++) {                            \
             const REAL *at = y + r * row;                                                         \
             const VEC v = lanes < LANES ? fg_load_part##SUFFIX(at, lanes) : *(const VEC *)at;     \
-            sum[r & 1] += v;                                                                      \
-            square[r & 1] += v * v;                                                               \
-            if (count) {                                                                          \
-                VEC s = v;                                                                        \
-                if (slope) {                                                                      \
-                    at = slope + r * row;                                                         \
-                    s = lanes < LANES ? fg_load_part##SUFFIX(at, lanes) : *(const VEC *)at;       \
-                    s *= s;                                                                       \
-                }                                                                                 \
-                const INTS live = (INTS)(s > low) & (INTS)(s < high);                             \
-                living[r & 1] += live & within;                                                   \
-                any |= live;                                                                      \
+            VEC q = v;                                                                            \
+            sum[r & 3] += v;                                                                      \
+            square[r & 3] += v * v;                                                               \
+            if (kind == FG_BY_SLOPE) {                                                            \
+                at = slope + r * row;                                                             \
+                q = lanes < LANES ? fg_load_part##SUFFIX(at, lanes) : *(const VEC *)at;           \
+                q *= q;                                                                           \
+            } else if (kind == FG_BETWEEN) {                                                      \
+                q = -(v - middle) * (v - middle);                                                 \
+            }                                                                                     \
+            if (kind) {                                                                           \
+                living[r & 3] += (INTS)(q > low) & within;                                        \
+                most = fg_most##SUFFIX(q, most);                                                  \
             }                                                                                     \
         }                                                                                         \
-        if (count) {                                                                              \
-            any &= (INTS)((lanes < LANES ? fg_load_part##SUFFIX(alive, lanes) : *(const VEC *)alive) == 0) & within;\
-            if (fg_any##SUFFIX(any))                                                              \
+        if (kind) {                                                                               \
+            const VEC known = lanes < LANES ? fg_load_part##SUFFIX(alive, lanes)                  \
+                                            : *(const VEC *)alive;                                \
+            const INTS first = (INTS)(most > low) & (INTS)(known == 0) & within;                  \
+            if (fg_any##SUFFIX(first))                                                            \
                 for (int k = 0; k < lanes; k++)                                                   \
-                    if (any[k]) alive[k] = 1;                                                     \
+                    if (first[k]) alive[k] = 1;                                                   \
         }                                                                                         \
     }                                                                                             \
     FG_INLINE void fg_see_rows_as##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,       \
-                                          ptrdiff_t columns, int count, REAL low, REAL high,      \
+                                          ptrdiff_t columns, int kind, REAL low, REAL middle,     \
                                           double *part, REAL *alive)                              \
     {                                                                                             \
         enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
-        VEC sum[2] = {{0}}, square[2] = {{0}};                                                    \
-        INTS living[2] = {{0}};                                                                   \
+        VEC sum[4] = {{0}}, square[4] = {{0}};                                                    \
+        INTS living[4] = {{0}};                                                                   \
         ptrdiff_t c = 0;                                                                          \
+        if (rows == FG_PROBE_ROWS) /* a number that the compiler can count to */                  \
+            for (; columns - c >= LANES; c += LANES)                                              \
+                fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, FG_PROBE_ROWS, columns,  \
+                                       kind, low, middle, LANES, sum, square, living,             \
+                                       alive ? alive + c : alive);                                \
         for (; columns - c >= LANES; c += LANES)                                                  \
-            fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, count, low,   \
-                                   high, LANES, sum, square, living, alive + c);                  \
+            fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, kind, low,    \
+                                   middle, LANES, sum, square, living, alive ? alive + c : alive);\
         if (c < columns)                                                                          \
-            fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, count, low,   \
-                                   high, columns - c, sum, square, living, alive + c);            \
-        part[0] = (double)fg_sum_lanes##SUFFIX(sum);                                              \
-        part[1] = (double)fg_sum_lanes##SUFFIX(square);                                           \
-        part[2] = count ? -(double)fg_sum_ints##SUFFIX(living) : 0;                               \
+            fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, kind, low,    \
+                                   middle, columns - c, sum, square, living,                      \
+                                   alive ? alive + c : alive);                                    \
+        for (int j = 0; j < 2; j++) {                                                             \
+            sum[j] += sum[j + 2];                                                                 \
+            square[j] += square[j + 2];                                                           \
+            living[j] += living[j + 2];                                                           \
+        }                                                                                         \
+        part[0] = (double)fg_add_all##SUFFIX(sum[0] + sum[1]);                                    \
+        part[1] = (double)fg_add_all##SUFFIX(square[0] + square[1]);                              \
+        part[2] = kind ? -(double)fg_add_ints##SUFFIX(living[0] + living[1]) : 0;                 \
     }                                                                                             \
-    static __attribute__((noinline, unused)) void fg_see_rows##SUFFIX( \
+    static __attribute__((noinline, unused)) void fg_see_rows##SUFFIX(                            \
         const REAL *y, const REAL *slope, ptrdiff_t rows, ptrdiff_t columns, REAL low, REAL high, \
         double *part, REAL *alive)                                                                \
     {                                                                                             \
-        if (slope)                                                                                \
-            fg_see_rows_as##SUFFIX(y, slope, rows, columns, 1, low, high, part, alive);           \
-        else if (alive)                                                                           \
-            fg_see_rows_as##SUFFIX(y, NULL, rows, columns, 1, low, high, part, alive);            \
+        const REAL middle = (low + high) / 2, half = (high - low) / 2;                            \
+        if (!alive)                                                                               \
+            fg_see_rows_as##SUFFIX(y, NULL, rows, columns, 0, 0, 0, part, NULL);                  \
+        else if (slope)                                                                           \
+            fg_see_rows_as##SUFFIX(y, slope, rows, columns, FG_BY_SLOPE, low, 0, part, alive);    \
+        else if (high == INFINITY)                                                                \
+            fg_see_rows_as##SUFFIX(y, NULL, rows, columns, FG_ABOVE, low, 0, part, alive);        \
         else                                                                                      \
-            fg_see_rows_as##SUFFIX(y, NULL, rows, columns, 0, low, high, part, NULL);             \
+            fg_see_rows_as##SUFFIX(y, NULL, rows, columns, FG_BETWEEN, -half * half, middle,      \
+                                   part, alive);                                                  \
+    }                                                                                             \
+                                                                                                  \
+    static __attribute__((noinline, unused)) double fg_see_squares##SUFFIX(const REAL *x,         \
+                                                                           ptrdiff_t n)           \
+    {                                                                                             \
+        enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
+        VEC squares[4] = {{0}};                                                                   \
+        ptrdiff_t i = 0;                                                                          \
+        for (; n - i >= 4 * LANES; i += 4 * LANES)                                                \
+            for (int j = 0; j < 4; j++) {                                                         \
+                const VEC v = *(const VEC *)(x + i + j * LANES);                                  \
+                squares[j] += v * v;                                                              \
+            }                                                                                     \
+        for (; i < n; i += LANES) {                                                               \
+            const VEC v = n - i < LANES ? fg_load_part##SUFFIX(x + i, n - i)                      \
+                                        : *(const VEC *)(x + i);                                  \
+            squares[0] += v * v;                                                                  \
+        }                                                                                         \
+        squares[0] += squares[2];                                                                 \
+        squares[1] += squares[3];                                                                 \
+        const double sum = (double)fg_add_all##SUFFIX(squares[0] + squares[1]);                   \
+        if (FG_WITHIN(sum, LOW, HIGH)) return sum;                                                \
+        const double norm = fg_safe_norm##SUFFIX(x, NULL, n);                                     \
+        return norm * norm;                                                                       \
     }
+
 FG_PROBE(_f32, float, fg_vec_f32, int32_t, fg_ints_f32, 0x7f800000, 0x00800000, 1e-15f, 1e15f)
 FG_PROBE(_f64, double, fg_vec_f64, int64_t, fg_ints_f64, 0x7ff0000000000000, 0x0010000000000000,
          1e-145, 1e145)

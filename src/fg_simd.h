@@ -157,14 +157,62 @@ FG_INLINE int fg_any_f64(fg_ints_f64 a)
 FG_INLINE int fg_any_f32(fg_ints_f32 a) { return fg_any_f64((fg_ints_f64)a); }
 #endif
 
-/* Square roots, lane by lane. */
+/* The sum of all lanes, pairwise in halves; of integers, too. */
 #if FG_VECTOR_BYTES == 64
+FG_INLINE float fg_add_all_f32(fg_vec_f32 v) { return _mm512_reduce_add_ps((__m512)v); }
+FG_INLINE double fg_add_all_f64(fg_vec_f64 v) { return _mm512_reduce_add_pd((__m512d)v); }
+FG_INLINE int32_t fg_add_ints_f32(fg_ints_f32 v) { return _mm512_reduce_add_epi32((__m512i)v); }
+FG_INLINE int64_t fg_add_ints_f64(fg_ints_f64 v) { return _mm512_reduce_add_epi64((__m512i)v); }
+#else
+#define FG_ADD_ALL(name, REAL, VEC)                                       \
+    FG_INLINE REAL name(VEC v)                                            \
+    {                                                                     \
+        REAL lane[sizeof(VEC) / sizeof(REAL)];                            \
+        memcpy(lane, &v, sizeof lane);                                    \
+        for (int half = sizeof(VEC) / sizeof(REAL) / 2; half; half /= 2)  \
+            for (int k = 0; k < half; k++) lane[k] += lane[k + half];     \
+        return lane[0];                                                   \
+    }
+FG_ADD_ALL(fg_add_all_f32, float, fg_vec_f32)
+FG_ADD_ALL(fg_add_all_f64, double, fg_vec_f64)
+FG_ADD_ALL(fg_add_ints_f32, int32_t, fg_ints_f32)
+FG_ADD_ALL(fg_add_ints_f64, int64_t, fg_ints_f64)
+#endif
+
+/* Square roots, lane by lane; and the larger of two numbers, b where one is NaN. */
+#if FG_VECTOR_BYTES == 64
+FG_INLINE fg_vec_f32 fg_most_f32(fg_vec_f32 a, fg_vec_f32 b)
+{
+    return (fg_vec_f32)_mm512_max_ps((__m512)a, (__m512)b);
+}
+FG_INLINE fg_vec_f64 fg_most_f64(fg_vec_f64 a, fg_vec_f64 b)
+{
+    return (fg_vec_f64)_mm512_max_pd((__m512d)a, (__m512d)b);
+}
 FG_INLINE fg_vec_f32 fg_root_f32(fg_vec_f32 v) { return (fg_vec_f32)_mm512_sqrt_ps((__m512)v); }
 FG_INLINE fg_vec_f64 fg_root_f64(fg_vec_f64 v) { return (fg_vec_f64)_mm512_sqrt_pd((__m512d)v); }
 #elif FG_VECTOR_BYTES == 32
+FG_INLINE fg_vec_f32 fg_most_f32(fg_vec_f32 a, fg_vec_f32 b)
+{
+    return (fg_vec_f32)_mm256_max_ps((__m256)a, (__m256)b);
+}
+FG_INLINE fg_vec_f64 fg_most_f64(fg_vec_f64 a, fg_vec_f64 b)
+{
+    return (fg_vec_f64)_mm256_max_pd((__m256d)a, (__m256d)b);
+}
 FG_INLINE fg_vec_f32 fg_root_f32(fg_vec_f32 v) { return (fg_vec_f32)_mm256_sqrt_ps((__m256)v); }
 FG_INLINE fg_vec_f64 fg_root_f64(fg_vec_f64 v) { return (fg_vec_f64)_mm256_sqrt_pd((__m256d)v); }
 #else
+FG_INLINE fg_vec_f32 fg_most_f32(fg_vec_f32 a, fg_vec_f32 b)
+{
+    const fg_ints_f32 more = a > b;
+    return (fg_vec_f32)(((fg_ints_f32)a & more) | ((fg_ints_f32)b & ~more));
+}
+FG_INLINE fg_vec_f64 fg_most_f64(fg_vec_f64 a, fg_vec_f64 b)
+{
+    const fg_ints_f64 more = a > b;
+    return (fg_vec_f64)(((fg_ints_f64)a & more) | ((fg_ints_f64)b & ~more));
+}
 FG_INLINE fg_vec_f32 fg_root_f32(fg_vec_f32 v)
 {
     for (int k = 0; k < FG_LANES_f32; k++) v[k] = __builtin_sqrtf(v[k]);

@@ -93,8 +93,8 @@ enum { /* what the numbers of a pass are; rate means the same in both */
     {                                                                                             \
         enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
         if (seen) fg_say_gradient##SUFFIX(w, g, n, (LANES - n % LANES) % LANES, seen);            \
-        moved[0] = sqrt((double)fg_sum_lanes##SUFFIX(w->weights));                                \
-        moved[1] = sqrt((double)fg_sum_lanes##SUFFIX(w->steps));                                  \
+        moved[0] = sqrt((double)fg_add_all##SUFFIX(w->weights[0] + w->weights[1]));               \
+        moved[1] = sqrt((double)fg_add_all##SUFFIX(w->steps[0] + w->steps[1]));                   \
     }                                                                                             \
     static __attribute__((noinline, unused)) void fg_adam##SUFFIX(                                \
         const REAL *g, REAL *p, REAL *mean, REAL *square, ptrdiff_t n, const double *numbers,     \
@@ -115,9 +115,9 @@ enum { /* what the numbers of a pass are; rate means the same in both */
             fg_update_as##SUFFIX(g, p, mean, square, n, c, 1, 0, NULL);                           \
         if (moved) fg_say_update##SUFFIX(&w, g, n, seen, moved);                                  \
     }                                                                                             \
-    static __attribute__((noinline, unused)) void fg_sgd##SUFFIX(const REAL *g, REAL *p, REAL *velocity,\
-                                                         ptrdiff_t n, const double *numbers,      \
-                                                         double *seen, double *moved)             \
+    static __attribute__((noinline, unused)) void fg_sgd##SUFFIX(                                 \
+        const REAL *g, REAL *p, REAL *velocity, ptrdiff_t n, const double *numbers, double *seen, \
+        double *moved)                                                                            \
     {                                                                                             \
         fg_watch##SUFFIX w;                                                                       \
         REAL c[FG_NUMBERS];                                                                       \

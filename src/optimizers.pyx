@@ -30,7 +30,8 @@ cdef void run_sgd(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef double[9] numbers
     cdef ptrdiff_t low, high
     # lr v, or Nesterov's lr (d + momentum v), for v = keep v + add d and d = g + decay p
-    numbers[0], numbers[1], numbers[2] = lr, 0 if begins else momentum, 1 if begins else 1 - a.hyper[2]
+    numbers[0], numbers[1] = lr, 0 if begins else momentum
+    numbers[2] = 1 if begins else 1 - a.hyper[2]
     numbers[3], numbers[4] = a.hyper[3], 0
     if velocity == NULL:
         numbers[4] = lr

@@ -9,8 +9,7 @@ from libc.math cimport INFINITY, NAN, isfinite, sqrt
 from _core cimport (
     Team, cnp, data, int64_t, memcpy, ptrdiff_t, real, record, record_real, team_rows, team_share,
 )
-from _probe cimport PROBE_ROWS, see_gradient_of, see_rows, see_update_of
-from _reduce cimport sum_of_squares
+from _probe cimport PROBE_ROWS, see_gradient_of, see_rows, see_update_of, squares_of
 
 
 cdef struct Seen:
@@ -160,7 +159,7 @@ cdef void run_see_delta(const void *args, Team *team, real *scratch) noexcept no
     team_rows(team, a.N, &low, &high)
     r = low
     while r < high:
-        a.sums[r // PROBE_ROWS] = sum_of_squares(
+        a.sums[r // PROBE_ROWS] = squares_of(
             dy + r * a.F, min(high - r, <ptrdiff_t>PROBE_ROWS) * a.F)
         r += PROBE_ROWS
 

@@ -94,6 +94,8 @@ def sizes_for(kernel: str, changes: dict) -> dict[str, int]:
     """Sizes that go together: those of steps, of a turned weight and of panels follow."""
     names = {a.name for a in contract.arguments(kernel)}
     sizes = SIZES | {k: v for k, v in changes.items() if len(k) == 1}
+    if kernel in ("see_output", "see_delta"):
+        sizes["M"] = -(-sizes["N"] // 8)
     if "offsets" in names:
         sizes["R"] = sizes["N"] * sizes["T"]
         sizes["Q"] = sizes["N"] + sizes["R"]

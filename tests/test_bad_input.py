@@ -229,12 +229,12 @@ CASES = {
         lambda t: fg.Activation("elu", alpha=-1), "alpha finite at least 0 got -1"
     ),
     "initializer unknown": (
-        lambda t: fg.Dense(3, 4, weight_init="he"), "initializer he_normal 'he'"
+        lambda t: fg.Dense(3, 4, weight_init="he"), "weight_init Dense he_normal 'he'"
     ),
-    "initializer a number": (lambda t: fg.Dense(3, 4, weight_init=1), "initializer 1", TypeError),
+    "initializer a number": (lambda t: fg.Dense(3, 4, weight_init=1), "weight_init 1", TypeError),
     "initial weight turned": (
         layers(fg.Dense(3, 4, weight_init=np.ones((3, 4)))),
-        "initializer shape (4, 3) got (3, 4)",
+        "0.weight weight_init shape (4, 3) got (3, 4)",
     ),
     "dtype int": (lambda t: fg.Sequential(A, dtype=int), "dtype float32 int64", TypeError),
     "dtype unknown": (lambda t: fg.Sequential(A, dtype="x"), "dtype float32 'x'", TypeError),

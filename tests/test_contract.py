@@ -172,6 +172,9 @@ RANGES = [
     ("rescale", {"blocks": [0, 4, 2]}, "blocks must rise within [0, 6], got [0 4 2]"),
     ("rescale", {"groups": [0, 2]}, "groups must rise within [0, 1], got [0 2]"),
     ("clip_value", {"blocks": [0, 7]}, "blocks must rise within [0, 6], got [0 7]"),
+    ("see_gradient", {"blocks": [0, 7]}, "blocks must rise within [0, 6], got [0 7]"),
+    ("see_update", {"blocks": [0, 7]}, "blocks must rise within [0, 6], got [0 7]"),
+    ("note_output", {"layer": 1}, "layer must lie in [0, 1), got 1"),
     ("put_columns", {"start": 3}, "start must lie in [0, 2], got 3"),
     ("take_columns", {"start": -1}, "start must lie in [0, 2], got -1"),
 ]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +81,21 @@ def test_text_is_read_and_written(quick):
     assert bits["5-grams"] < bits["trigrams"] < bits["bigrams"] < bits["unigrams"] < math.log2(76)
     assert bits["GRU of 32 units"] < math.log2(76)
     assert [row.split()[-1] for row in table[1:5]] == [f"{b:.3f}" for b in list(bits.values())[:4]]
+
+
+def test_sources_that_are_not_built_say_so_in_a_line(tmp_path):
+    for name in ("fastgrad", "examples"):
+        ignored = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    words = [sys.executable, "-m", "examples.adding", "--quick"]
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(words, cwd=tmp_path, env=clean, capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    folder = tmp_path / "fastgrad"
+    start = f"python -m examples.adding: fastgrad: no compiled kernels in {folder}; "
+    assert line.startswith(start)
+    assert "run make" in line
 
 
 def test_answers_of_the_adding_problem(example):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy import linalg, special, stats
 
+import fastgrad as fg
 from fastgrad import initializers as ini
 
 RNG = np.random.default_rng(0)  # never drawn from: every call below is refused
@@ -28,7 +29,7 @@ ONE_OF_EACH = [
     (ini.irnn(0.01), (3, 3)),
     (ini.spectral(), (20, 20)),
     (ini.forget_bias(2.0), (8,)),
-    (ini.chrono(100), (8,)),
+    (ini.chrono(100, "lstm"), (8,)),
     (ini.chrono(100, "gru"), (9,)),
 ]
 each = pytest.mark.parametrize(("init", "shape"), ONE_OF_EACH, ids=str)
@@ -165,8 +166,29 @@ def test_chrono_remembers_for_uniform_times(longest, cell, gates):
     assert not bias[2:].any()
 
 
+@pytest.mark.parametrize(("layer", "cell"), [(fg.LSTM, "lstm"), (fg.GRU, "gru")])
+def test_a_layer_tells_chrono_its_cell(layer, cell):
+    model, same = (
+        fg.Sequential(layer(3, 8, bias_init=init), rng=0)
+        for init in (ini.chrono(100), ini.chrono(100, cell))
+    )
+    bias = model.params["0.bias_ih_l0"]
+    assert_array_equal(bias, same.params["0.bias_ih_l0"])
+    gates = bias.reshape(-1, 8)
+    assert (gates[1] > 0).all()
+    assert_array_equal(gates[0], -gates[1] if cell == "lstm" else 0 * gates[1])
+    assert not gates[2:].any()
+
+
+def test_chrono_without_a_cell_is_described():
+    init = ini.chrono(100)
+    assert ini.from_config(json.loads(json.dumps(ini.to_config(init)))) == init
+    assert pickle.loads(pickle.dumps(init)) == init
+    assert eval(repr(init), vars(ini)) == init
+
+
 def test_chrono_of_two_steps_is_even_odds():
-    assert not draw(ini.chrono(2), (8,)).any()
+    assert not draw(ini.chrono(2, "lstm"), (8,)).any()
 
 
 @pytest.mark.parametrize(
@@ -213,7 +235,16 @@ def test_chrono_of_two_steps_is_even_odds():
             ValueError,
             r"shape: chrono of cell 'gru' needs \(3 \* H,\), got \(8,\)",
         ),
-        (lambda: ini.chrono(9)((6,), RNG, "float32"), ValueError, r"\(4 \* H,\), got \(6,\)"),
+        (
+            lambda: ini.chrono(9, "lstm")((6,), RNG, "float32"),
+            ValueError,
+            r"shape: chrono of cell 'lstm' needs \(4 \* H,\), got \(6,\)",
+        ),
+        (
+            lambda: ini.chrono(9)((8,), RNG, "float32"),
+            ValueError,
+            "cell: chrono outside of a layer needs 'lstm' or 'gru', got None",
+        ),
         (lambda: ini.get("chrono"), TypeError, "chrono.*missing a required argument: 'longest'"),
         (lambda: ini.from_config({"name": "per_gate", "init": {}}), ValueError, 'with a "name"'),
         (lambda: ini.from_config({"name": "irnn", "gain": 1}), TypeError, "unexpected.*'gain'"),

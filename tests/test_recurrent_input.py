@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 from nets import bits
 
 import fastgrad as fg
+from fastgrad.recurrent import Options
 
+INIT = fg.initializers
 KINDS = {"RNN": fg.RNN, "LSTM": fg.LSTM, "GRU": fg.GRU}
 OPTIONS = [
     ({"inputs": 0}, ValueError, "inputs must be at least 1, got 0"),
@@ -54,9 +57,22 @@ OPTIONS = [
         ValueError,
         "a stateful layer goes on where it stopped: it cannot run in reverse",
     ),
-    ({"weight_init": "nope"}, ValueError, "got 'nope'"),
-    ({"recurrent_init": "nope"}, ValueError, "got 'nope'"),
-    ({"bias_init": "nope"}, ValueError, "got 'nope'"),
+    *(
+        ({name: "nope"}, ValueError, f"{name} of {{}}: expected one of chrono, ")
+        for name in ("weight_init", "recurrent_init", "bias_init")
+    ),
+    ({"recurrent_init": "nope"}, ValueError, "zeros, got 'nope'"),
+    ({"weight_init": 3}, TypeError, "weight_init of {}: expected a name, an ndarray or"),
+    (
+        {"bias_init": np.zeros(4, complex)},
+        TypeError,
+        "bias_init of {}: expected an array of real numbers, got complex128",
+    ),
+    (
+        {"bias": False, "bias_init": "ones"},
+        ValueError,
+        "bias_init is 'ones', but bias=False leaves no bias",
+    ),
     ({"hidden": 1}, TypeError, "no option 'hidden'; there are num_layers, bidirectional, reverse,"),
 ]
 OWN = [
@@ -70,6 +86,30 @@ OWN = [
     ),
     (fg.LSTM, {"forget_bias": "x"}, TypeError, "forget_bias must be a number, got 'x'"),
     (fg.LSTM, {"forget_bias": np.inf}, ValueError, "forget_bias must lie in (-inf, inf), got inf"),
+    (
+        fg.LSTM,
+        {"bias": False, "forget_bias": 2},
+        ValueError,
+        "forget_bias is 2.0, but bias=False leaves no bias: leave one of them out",
+    ),
+    (
+        fg.LSTM,
+        {"bias_init": "zeros", "forget_bias": 2},
+        ValueError,
+        "forget_bias is 2.0, but bias_init decides: leave one of them out",
+    ),
+    *(
+        (kind, {"bias_init": init}, ValueError, f"bias_init: {init!r} is of the gates of {cells}")
+        for kind, init, cells in (
+            (fg.GRU, INIT.forget_bias(2), "LSTM, got GRU"),
+            (fg.RNN, INIT.forget_bias(2), "LSTM, got RNN"),
+            (fg.RNN, INIT.chrono(100), "LSTM or GRU, got RNN"),
+            (fg.RNN, INIT.chrono(100, "gru"), "GRU, got RNN"),
+            (fg.GRU, INIT.chrono(100, "lstm"), "LSTM, got GRU"),
+            (fg.LSTM, INIT.chrono(100, "gru"), "GRU, got LSTM"),
+        )
+    ),
+    (fg.GRU, {"bias_init": "forget_bias"}, ValueError, "is of the gates of LSTM, got GRU"),
     (fg.LSTM, {"peepholes": 2}, TypeError, "peepholes must be True or False, got 2"),
     (fg.LSTM, {"layer_norm": 1}, TypeError, "layer_norm must be True or False, got 1"),
     (fg.GRU, {"layer_norm": True}, TypeError, "no option 'layer_norm'; there are num_layers"),
@@ -80,7 +120,7 @@ OWN += [(kind, *case) for kind in KINDS.values() for case in OPTIONS]
 
 @pytest.mark.parametrize(("kind", "options", "error", "message"), OWN)
 def test_bad_options(kind, options, error, message):
-    with pytest.raises(error, match=re.escape(message)):
+    with pytest.raises(error, match=re.escape(message.replace("{}", kind.__name__))):
         kind(**{"inputs": 3, "units": 4, **options})
 
 
@@ -95,7 +135,13 @@ CALLS = [
         ValueError,
         "LSTM needs sequences (N, T, 3), got shape (2, 5, 6, 3)",
     ),
-    ({"x": zeros(5, 6, 4)}, ValueError, "x has shape (5, 6, 4), needs"),
+    ({"x": zeros(5, 6, 4)}, ValueError, "x has shape (5, 6, 4), needs (N, T, 3)"),
+    ({"x": zeros(5, 20)}, ValueError, "x has shape (5, 20), needs (N, T, 3)"),
+    (
+        {"x": np.zeros((5, 20), int)},
+        ValueError,
+        "x has shape (5, 20), needs (N, T, 3); integers (N, T) need one_hot=True in the first",
+    ),
     ({"x": zeros(5, 0, 3)}, ValueError, "x has shape (5, 0, 3), needs no axis of length 0"),
     ({"x": zeros(0, 6, 3)}, ValueError, "x has shape (0, 6, 3), needs no axis of length 0"),
     ({"lengths": [1, 2]}, ValueError, "lengths has shape (2,), needs (5,)"),
@@ -113,6 +159,21 @@ CALLS = [
         {"states": {"0.h_l0": zeros(5, 3)}},
         ValueError,
         "states['0.h_l0'] has shape (5, 3), needs (5, 4)",
+    ),
+    (
+        {"states": {"0.c_l0": np.full((5, 4), np.nan)}},
+        ValueError,
+        "states['0.c_l0'] has 20 values that are not finite; the first is nan at row 0, column 0",
+    ),
+    (
+        {"states": (zeros(5, 4), zeros(5, 4))},
+        TypeError,
+        "states must map names to arrays, {'0.h_l0': ..., '0.c_l0': ...}, got tuple",
+    ),
+    (
+        {"states": zeros(5, 4)},
+        TypeError,
+        "states must map names to arrays, {'0.h_l0': ..., '0.c_l0': ...}, got ndarray",
     ),
 ]
 
@@ -151,6 +212,33 @@ def test_bad_gradients_of_states():
         model.backward(dy, d_states={"0.z": dy})
     with pytest.raises(ValueError, match=r"'0\.c_l0'\] has shape \(5, 5\), needs \(5, 4\)"):
         model.backward(dy, d_states={"0.c_l0": zeros(5, 5)})
+    with pytest.raises(ValueError, match=r"'0\.c_l0'\] has 20 values that are not finite"):
+        model.backward(dy, d_states={"0.c_l0": np.full((5, 4), np.inf)})
+    with pytest.raises(TypeError, match=r"d_states must map names to arrays, .*, got ndarray"):
+        model.backward(dy, d_states=dy)
+
+
+SHAPES = {
+    "weight_init": "weight_ih_l0: weight_init of LSTM: expected an array of shape (16, 3)",
+    "recurrent_init": "weight_hh_l0: recurrent_init of LSTM: expected an array of shape (16, 4)",
+    "bias_init": "bias_ih_l0: bias_init of LSTM: expected an array of shape (16,)",
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_initial_values_of_another_shape(name):
+    layer = fg.LSTM(3, 4, **{name: zeros(4, 16)})
+    with pytest.raises(ValueError, match=re.escape(f"1.{SHAPES[name]}, got (4, 16)")):
+        fg.Sequential(fg.Dense(2, 3), layer)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_help_lists_the_options(kind):
+    told = kind.__doc__
+    options = get_type_hints(Options)
+    assert all(f"\n{name} : " in told or name.endswith("_init") for name in options)
+    assert "weight_init, recurrent_init, bias_init : " in told
+    assert "Options" not in told
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)

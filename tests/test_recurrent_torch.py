@@ -36,6 +36,22 @@ def pair_of(kind, rng, dtype, inputs, units):
     return model, module, sequences
 
 
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_weights_move_by_their_names(rng, kind):
+    """The loops of README.md."""
+    model = fg.Sequential(fg.Dense(3, 4), getattr(fg, kind)(4, 5, bidirectional=True), rng=0)
+    module = getattr(torch.nn, kind)(4, 5, bidirectional=True, batch_first=True)
+    for name, tensor in module.state_dict().items():
+        tensor.numpy()[...] = model.params[f"1.{name}"]
+    for name, parameter in module.named_parameters():
+        assert np.array_equal(parameter.detach(), model.params[f"1.{name}"])
+    model.flat_params[...] = rng.standard_normal(model.flat_params.size)
+    for name, tensor in module.state_dict().items():
+        model.params[f"1.{name}"] = tensor.numpy()
+    for name, parameter in module.named_parameters():
+        assert np.array_equal(parameter.detach(), model.params[f"1.{name}"])
+
+
 def outputs_of(module, x, lengths, start, times):
     """Of PyTorch: sequences, and a stack of final states for each kind of them."""
     given = start[0] if len(start) == 1 else tuple(start)

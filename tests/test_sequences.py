@@ -223,6 +223,21 @@ def test_fit_with_lengths_is_its_epochs(rng):
     assert bits(again.model.flat_params) == bits(twin.model.flat_params)
 
 
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["all", "lengths"])
+def test_accuracy_counts_steps(lengths, rng):
+    x, y = data(rng, "cross_entropy")
+    how = {"loss": "cross_entropy", "epochs": 2, "lengths": lengths, "rng": 0}
+    held = (x, y) if lengths is None else (x, with_padding(y, -1), lengths)
+    run = fg.fit(make(), x, y, validation=held, **how)
+    z = run.model.predict(x, lengths=lengths)
+    counts = [
+        z[row, t].argmax() == y[row, t]
+        for row in range(N)
+        for t in range(T if lengths is None else lengths[row])
+    ]
+    assert run.history["val_accuracy"][-1] == np.mean(counts)
+
+
 def test_a_fraction_takes_lengths_with_it(rng):
     x, y = data(rng)
     given = np.maximum(LENGTHS, 1)

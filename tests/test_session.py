@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import re
+
 import numpy as np
 import pytest
 
@@ -143,9 +147,33 @@ def test_another_shape_is_refused(x):
         session(x)
 
 
-def test_a_shape_that_the_model_does_not_take_is_refused():
-    with pytest.raises(ValueError, match="x has shape"):
-        fg.Session(fg.Sequential(fg.GRU(3, 4), rng=0), (1, 1, 4))
+SHAPES = [
+    ((1, 1, 4), ValueError, "x has shape (1, 1, 4), needs (N, T, 3)"),
+    ((1, 4), ValueError, "x has shape (1, 4), needs (N, T, 3)"),
+    ((1, 3), ValueError, "GRU needs sequences (N, T, 3), got shape (1, 3)"),
+    ((), ValueError, "x has shape (), needs (N, T, 3)"),
+    ((1, 0, 3), ValueError, "shape must be at least 1 along each axis, got (1, 0, 3)"),
+    ((-1, 1, 3), ValueError, "shape must be at least 1 along each axis, got (-1, 1, 3)"),
+    ((None, 1, 3), TypeError, "shape must be integers alone, got (None, 1, 3)"),
+    ((1, 1.0, 3), TypeError, "shape must be integers alone, got (1, 1.0, 3)"),
+    ((True, 1, 3), TypeError, "shape must be integers alone, got (True, 1, 3)"),
+    (3, TypeError, "shape must be a tuple of integers, got 3"),
+    (None, TypeError, "shape must be a tuple of integers, got None"),
+    ("113", TypeError, "shape must be a tuple of integers, got '113'"),
+]
+
+
+@pytest.mark.parametrize(("shape", "error", "message"), SHAPES)
+def test_a_shape_that_the_model_does_not_take_is_refused(shape, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        fg.Session(fg.Sequential(fg.GRU(3, 4), rng=0), shape)
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_session_is_not_copied(duplicate):
+    session = fg.Session(fg.Sequential(fg.GRU(3, 4), rng=0), (1, 1, 3))
+    with pytest.raises(TypeError, match=r"a Session cannot be copied or pickled: .* its model"):
+        duplicate(session)
 
 
 @pytest.mark.parametrize("option", ["bidirectional", "reverse", "learn_initial"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from nets import assert_close, bits
@@ -79,6 +82,48 @@ def test_each_number_of_rows_has_states_of_its_own(rng):
     alone = model.predict(x[:1])
     model.reset_states()
     assert bits(model.predict(x[:1])) == bits(alone)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_states_are_what_the_next_batch_goes_on_from(kind, rng):
+    """After steps, epochs, failures, validation and a reset; in a model and in copies of it."""
+    x, y = data(rng)
+    trainer = fg.Trainer(make(kind, poison=[1]), "mse", fg.SGD(0.1), on_nonfinite="skip")
+    model = trainer.model
+    assert model.states == {}
+
+    def kept():
+        prefix = f"state.{SIZE}."
+        found = states_of(trainer).items()
+        return {name[len(prefix) :]: a for name, a in found if name.startswith(prefix)}
+
+    def agree(found, wanted):
+        assert found
+        assert found.keys() == wanted.keys()
+        assert bits(*found.values()) == bits(*(wanted[name] for name in found))
+
+    trainer.step(x[:SIZE], y[:SIZE])
+    first = model.states
+    assert all(state.any() for state in first.values())
+    agree(first, kept())
+    trainer.step(x[:SIZE], y[:SIZE])
+    assert trainer.guard.bad == 1
+    agree(model.states, first)
+    trainer.evaluate(x, y)
+    agree(model.states, first)
+    trainer.epoch(x, y, SIZE, shuffle=False)
+    agree(model.states, kept())
+    for duplicate in (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))):
+        copied = duplicate(model)
+        agree(copied.states, model.states)
+        before = model.states
+        outputs = copied.predict(x[:SIZE])
+        agree(model.states, before)
+        assert bits(model.predict(x[:SIZE])) == bits(outputs)
+        agree(model.states, copied.states)
+    copied.reset_states()
+    assert all(state.shape == (SIZE, H) and not state.any() for state in copied.states.values())
+    assert all(state.any() for state in model.states.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)

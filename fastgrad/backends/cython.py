@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,7 @@ def chosen_level() -> tuple[str, str]:
     if wanted:
         _require(wanted)
         return wanted, "FASTGRAD_CPU"
-    from fastgrad._kernels.cpu import best_level
-
-    best = best_level()
+    best = _best_level()
     for level in reversed(LEVELS[: LEVELS.index(best) + 1]):
         try:
             _module("rows", level)
@@ -73,13 +72,29 @@ def program_maker(level: str) -> Callable[..., Any]:
 
 
 def _require(level: str) -> None:
-    from fastgrad._kernels.cpu import best_level
-
+    best = _best_level()
     if level not in LEVELS:
         raise ImportError(f"fastgrad: level {level!r} is unknown: it must be one of {LEVELS}")
-    if LEVELS.index(level) > LEVELS.index(best_level()):
-        raise ImportError(f"fastgrad: this processor runs {best_level()}, not {level}")
-    _module("rows", level)
+    if LEVELS.index(level) > LEVELS.index(best):
+        raise ImportError(f"fastgrad: this processor runs {best}, not {level}")
+    try:
+        _module("rows", level)
+    except ModuleNotFoundError:
+        raise ImportError(f"fastgrad: the kernels of level {level} are not built") from None
+
+
+def _best_level() -> str:
+    """The highest level that this processor runs."""
+    try:
+        from fastgrad._kernels.cpu import best_level
+    except ModuleNotFoundError:
+        folder = Path(__file__).parents[1]
+        raise ImportError(
+            f"fastgrad: no compiled kernels in {folder}; in the folder of the sources run make and "
+            "then .venv/bin/python, or leave it for an installed fastgrad to be found"
+        ) from None
+    found: str = best_level()
+    return found
 
 
 def _module(name: str, level: str) -> Any:

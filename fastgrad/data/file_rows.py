@@ -73,10 +73,10 @@ class FileRows:
         targets = "" if self.y is None else f", y={self.y.path!r} {list(self.y.shape)}"
         return f"FileRows(X={self.X.path!r} {list(self.shape)} {self.X.dtype}{targets})"
 
-    def check(self, features: int | None, indices: int | None) -> None:
+    def check(self, features: int | None, indices: int | None, sequences: bool = False) -> None:
         """Raise ValueError or TypeError where a model of such inputs cannot use X."""
         if indices is None:
-            checks.row_shape("X", self.shape, features)
+            checks.row_shape("X", self.shape, features, sequences, self.X.dtype)
         else:
             checks.index_kind("X", self.shape, self.X.dtype)
 

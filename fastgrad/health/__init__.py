@@ -1,7 +1,23 @@
 """Gradient health: predicted before training, measured at every step, explained and cured."""
 
+from fastgrad.health.budget import Budget, BudgetRow, budget
+from fastgrad.health.health import Health
 from fastgrad.health.measurements import Measurements
+from fastgrad.health.per_sample import PerSample, per_sample
 from fastgrad.health.treatment import Diagnosis, doctor
 from fastgrad.health.verdicts import FAMILIES, SEVERITIES, Verdict
 
-__all__ = ["FAMILIES", "SEVERITIES", "Diagnosis", "Measurements", "Verdict", "doctor"]
+__all__ = [
+    "FAMILIES",
+    "SEVERITIES",
+    "Budget",
+    "BudgetRow",
+    "Diagnosis",
+    "Health",
+    "Measurements",
+    "PerSample",
+    "Verdict",
+    "budget",
+    "doctor",
+    "per_sample",
+]

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from fastgrad.train import Trainer
     from fastgrad.health.prediction import Prediction
     from fastgrad.model import Sequential
+    from fastgrad.train import Trainer
 
 _SHARE = 0.02  # of the time, at most, that looks on the way may take
 
@@ -67,7 +67,8 @@ class Health:
             if samples.x.ndim == 2 and trainer.model.indices is None:
                 self._box = samples.x.min(axis=0), samples.x.max(axis=0)
             first = samples.some(np.arange(min(batch_size, len(samples.x))))
-        facts = Facts.of(trainer, *given, batch_size=batch_size)
+        with np.errstate(all="ignore"):  # of data that nothing can be trained on
+            facts = Facts.of(trainer, *given, batch_size=batch_size)
         self._monitor = Monitor(facts)
         self._start = copy.deepcopy(trainer.model), first
 

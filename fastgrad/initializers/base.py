@@ -24,14 +24,14 @@ class Initializer:
     ----------
     name : str
         The factory that makes it.
-    settings : tuple of (str, float, str or Initializer)
+    settings : tuple of (str, float, str, Initializer or None)
         The arguments of that factory, all of them.
     draw : callable
         ``draw(shape, rng)`` returns float64; `shape` has no zero in it.
     """
 
     name: str
-    settings: tuple[tuple[str, float | str | Initializer], ...]
+    settings: tuple[tuple[str, float | str | Initializer | None], ...]
     draw: Callable[[tuple[int, ...], np.random.Generator], Array] = field(compare=False)
 
     def __call__(

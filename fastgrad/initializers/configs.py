@@ -70,7 +70,7 @@ ALIASES = {
 }
 
 
-def get(spec: str | InitFunction | Array) -> InitFunction:
+def get(spec: str | InitFunction | Array, name: str = "initializer") -> InitFunction:
     """Make an initializer of whatever a layer was given.
 
     Parameters
@@ -79,6 +79,8 @@ def get(spec: str | InitFunction | Array) -> InitFunction:
         The name of a factory, which is called with its defaults, or another library's name for
         it ("kaiming_normal", "glorot_uniform", "RandomNormal"); an initializer, returned as it
         is; or the values themselves, copied now and good for one shape.
+    name : str
+        What errors call it.
 
     Returns
     -------
@@ -94,14 +96,14 @@ def get(spec: str | InitFunction | Array) -> InitFunction:
         factory itself or something else.
     """
     if isinstance(spec, str):
-        return _made(spec, {})
+        return _made(spec, {}, name)
     if isinstance(spec, np.ndarray):
         if spec.dtype.kind not in "iuf":
-            raise TypeError(f"initializer: expected an array of real numbers, got {spec.dtype}")
-        return functools.partial(_given, spec.copy())
+            raise TypeError(f"{name}: expected an array of real numbers, got {spec.dtype}")
+        return functools.partial(_given, spec.copy(), name)
     if not callable(spec) or (inspect.isfunction(spec) and spec in FACTORIES.values()):
         raise TypeError(
-            "initializer: expected a name, an ndarray or a callable init(shape, rng, dtype) such "
+            f"{name}: expected a name, an ndarray or a callable init(shape, rng, dtype) such "
             f"as he_normal(), got {spec!r}"
         )
     return spec
@@ -143,24 +145,24 @@ def from_config(config: Mapping[str, Any]) -> Initializer:
     return _made(config["name"], arguments)
 
 
-def _made(name: str, arguments: Mapping[str, Any]) -> Initializer:
+def _made(name: str, arguments: Mapping[str, Any], what: str = "initializer") -> Initializer:
     given = name
     if isinstance(name, str):
         snake = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()  # Keras has GlorotUniform, too
         name = ALIASES.get(snake, snake)
     if name not in FACTORIES:
-        raise unknown("initializer", given, [*FACTORIES, *ALIASES])
+        raise unknown(what, given, [*FACTORIES, *ALIASES])
     signature = inspect.signature(FACTORIES[name])
     try:
         signature.bind(**arguments)
     except TypeError as why:
-        raise TypeError(f"initializer {name}{signature}: {why}") from None
+        raise TypeError(f"{what} {name}{signature}: {why}") from None
     return FACTORIES[name](**arguments)
 
 
 def _given(
-    values: Array, shape: Sequence[int], _: np.random.Generator, dtype: npt.DTypeLike
+    values: Array, name: str, shape: Sequence[int], _: np.random.Generator, dtype: npt.DTypeLike
 ) -> Array:
     if values.shape != dims_of(shape):
-        raise ValueError(f"initializer: expected an array of shape {shape}, got {values.shape}")
-    return rounded(values, dtype, "initializer")
+        raise ValueError(f"{name}: expected an array of shape {shape}, got {values.shape}")
+    return rounded(values, dtype, name)

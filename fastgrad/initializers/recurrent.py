@@ -8,12 +8,12 @@ are added, takes `forget_bias` or `chrono` for ``bias_ih`` and zeros for ``bias_
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from fastgrad import backends, checks
-from fastgrad.initializers.base import Initializer
+from fastgrad.initializers.base import InitFunction, Initializer
 from fastgrad.initializers.checks import Array, number, unknown
 from fastgrad.initializers.matrices import identity
 
@@ -112,7 +112,7 @@ def forget_bias(value: float = 1.0) -> Initializer:
     At 1, which Jozefowicz et al. 2015 recommend and Keras takes, a cell starts by keeping
     sigmoid(1) = 0.73 of its state; ``sigmoid(value)^t`` is left after t steps.
 
-    ValueError for a shape other than ``(4 * H,)``.
+    ValueError for a shape other than ``(4 * H,)``, and in a layer other than an LSTM.
     """
     value = number("value", value)
 
@@ -124,7 +124,7 @@ def forget_bias(value: float = 1.0) -> Initializer:
     return Initializer("forget_bias", (("value", value),), draw)
 
 
-def chrono(longest: float, cell: Literal["lstm", "gru"] = "lstm") -> Initializer:
+def chrono(longest: float, cell: Literal["lstm", "gru"] | None = None) -> Initializer:
     """Draw how long each unit remembers, U(2, `longest`) steps: Tallec & Ollivier 2018.
 
     A unit that keeps the share sigmoid(b) of its state in a step forgets it in about
@@ -137,18 +137,22 @@ def chrono(longest: float, cell: Literal["lstm", "gru"] = "lstm") -> Initializer
     longest : float
         Range of the dependencies in the data, in steps; at least 2. The paper takes the length of
         the sequences where it is not known.
-    cell : {"lstm", "gru"}
+    cell : {"lstm", "gru"}, optional
+        As the `bias_init` of a layer it is that of the layer; drawn by hand it must be given.
 
     Raises
     ------
     TypeError, ValueError
-        Also for a shape other than ``(4 * H,)`` of an LSTM, ``(3 * H,)`` of a GRU.
+        Also for a shape other than ``(4 * H,)`` of an LSTM, ``(3 * H,)`` of a GRU; and in a layer
+        with another cell.
     """
     longest = number("longest", longest, minimum=2.0)
-    if cell not in _GATES:
+    if cell is not None and cell not in _GATES:
         raise unknown("cell", cell, _GATES)
 
     def draw(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        if cell is None:
+            raise ValueError("cell: chrono outside of a layer needs 'lstm' or 'gru', got None")
         bias, gates = _bias(f"chrono of cell {cell!r}", shape, _GATES[cell])
         gates[1] = np.log(rng.uniform(1.0, longest - 1.0, gates.shape[1]))
         if cell == "lstm":
@@ -156,6 +160,31 @@ def chrono(longest: float, cell: Literal["lstm", "gru"] = "lstm") -> Initializer
         return bias
 
     return Initializer("chrono", (("longest", longest), ("cell", cell)), draw)
+
+
+def for_cell(init: InitFunction, cell: str) -> InitFunction:
+    """What the biases of such a cell start with: `init`, which learns here what cell it is of.
+
+    Parameters
+    ----------
+    init : callable
+        Any initializer; only those that treat gates differently depend on the cell.
+    cell : {"rnn", "lstm", "gru"}
+
+    Raises
+    ------
+    ValueError
+        If it is of another cell.
+    """
+    if not isinstance(init, Initializer) or init.name not in ("chrono", "forget_bias"):
+        return init
+    settings: dict[str, Any] = dict(init.settings)
+    own = settings["cell"] if init.name == "chrono" else "lstm"
+    known = _GATES if own is None else (own,)
+    if cell not in known:
+        wanted = " or ".join(name.upper() for name in known)
+        raise ValueError(f"{init} is of the gates of {wanted}, got {cell.upper()}")
+    return init if own == cell else chrono(**settings | {"cell": cell})
 
 
 def _bias(name: str, shape: tuple[int, ...], gates: int) -> tuple[Array, Array]:

@@ -55,8 +55,8 @@ class Dense(Layer):
         self.activation, self.alpha = checked_activation(activation, alpha)
         if weight_init is None:
             weight_init = initializers.for_activation(self.activation, self.alpha)
-        self.weight_init = initializers.get(weight_init)
-        self.bias_init = initializers.get(bias_init)
+        self.weight_init = initializers.get(weight_init, "weight_init of Dense")
+        self.bias_init = initializers.get(bias_init, "bias_init of Dense")
         self.bias = bool(bias)
 
     def parameters(self) -> dict[str, tuple[tuple[int, ...], initializers.InitFunction]]:

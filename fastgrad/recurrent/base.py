@@ -4,81 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
 from fastgrad.containers import Specs
+from fastgrad.initializers.recurrent import for_cell
 from fastgrad.layers import Backward, Layer
 from fastgrad.program import Tape
+from fastgrad.recurrent.options import DEFAULTS, Options
 from fastgrad.recurrent.steps import Steps
 from fastgrad.recurrent.way import INITIAL, Way
 from fastgrad.regularization import Dropout
 
-
-class Options(TypedDict, total=False):
-    """Options of all recurrent layers.
-
-    Attributes
-    ----------
-    num_layers : int
-        Layers on top of each other, each reading what the one below gives.
-    bidirectional : bool
-        Whether a second pass reads the sequence in reverse; its outputs come behind the others.
-    reverse : bool
-        Whether the sequence is read from its last step to its first. Outputs stay where their
-        inputs are.
-    dropout : float
-        Fraction of the outputs that is dropped between layers in training.
-    return_sequences : bool
-        Whether the output of every step is wanted, (N, T, units), or the last one, (N, units).
-    stateful : bool
-        Whether each batch starts from the state with which the one before it ended, row by row,
-        until `Sequential.reset_states`.
-    learn_initial : bool
-        Whether the initial state is a parameter: ``initial_h_l0`` (units,), for all rows.
-    one_hot : bool
-        Whether the input is integers (N, T) in [0, inputs), each of them standing for its one-hot
-        vector, which is never built.
-    bias : bool
-        Whether there are biases.
-    weight_init, recurrent_init, bias_init : str, initializer or ndarray
-        Of ``weight_ih`` (Xavier), of each square block of ``weight_hh`` (orthogonal; an array is
-        that of all of them), and of ``bias_ih`` (zeros); ``bias_hh`` starts as zeros.
-    """
-
-    num_layers: int
-    bidirectional: bool
-    reverse: bool
-    dropout: float
-    return_sequences: bool
-    stateful: bool
-    learn_initial: bool
-    one_hot: bool
-    bias: bool
-    weight_init: Any
-    recurrent_init: Any
-    bias_init: Any
-
-
 Inputs = tuple[Array | None, Array | None, Array | None]
-
-_DEFAULTS: dict[str, Any] = {
-    "num_layers": 1,
-    "bidirectional": False,
-    "reverse": False,
-    "dropout": 0.0,
-    "return_sequences": False,
-    "stateful": False,
-    "learn_initial": False,
-    "one_hot": False,
-    "bias": True,
-    "weight_init": "xavier_uniform",
-    "recurrent_init": "orthogonal",
-    "bias_init": "zeros",
-}
 
 
 class Recurrent(Layer):
@@ -94,10 +35,10 @@ class Recurrent(Layer):
     way: type[Way] = Way
 
     def __init__(self, inputs: int, units: int, **options: Unpack[Options]) -> None:
-        given = {**_DEFAULTS, **options}
-        unknown = given.keys() - _DEFAULTS.keys()
+        given = {**DEFAULTS, **options}
+        unknown = given.keys() - DEFAULTS.keys()
         if unknown:
-            known = ", ".join(_DEFAULTS)
+            known = ", ".join(DEFAULTS)
             raise TypeError(f"{type(self).__name__}: no option {min(unknown)!r}; there are {known}")
         features = checks.count("inputs", inputs)
         self.one_hot = checks.flag("one_hot", given["one_hot"])
@@ -122,12 +63,19 @@ class Recurrent(Layer):
             raise ValueError("a stateful layer starts from its last state: it cannot learn one")
         if self.stateful and (self.bidirectional or self.reverse):
             raise ValueError("a stateful layer goes on where it stopped: it cannot run in reverse")
-        self.weight_init = initializers.get(given["weight_init"])
-        recurrent = initializers.get(given["recurrent_init"])
+        if not self.bias and options.get("bias_init") is not None:
+            raise ValueError(f"bias_init is {given['bias_init']!r}, but bias=False leaves no bias")
+        self.weight_init, recurrent, bias = (
+            initializers.get(given[name], f"{name} of {type(self).__name__}")
+            for name in ("weight_init", "recurrent_init", "bias_init")
+        )
         if isinstance(recurrent, initializers.Initializer):  # no array, and no function of others
             recurrent = initializers.per_gate(recurrent)
         self.recurrent_init = recurrent
-        self.bias_init = initializers.get(given["bias_init"])
+        try:
+            self.bias_init = for_cell(bias, self.kernel)
+        except ValueError as why:
+            raise ValueError(f"bias_init: {why}") from None
 
     @property
     def directions(self) -> tuple[bool, ...]:
@@ -297,7 +245,7 @@ class Recurrent(Layer):
     def config(self) -> dict[str, Any]:
         """The arguments that make this layer again; initial values are not part of it."""
         found: dict[str, Any] = {"inputs": self.features, "units": self.units}
-        for name, usual in _DEFAULTS.items():
+        for name, usual in DEFAULTS.items():
             if not name.endswith("_init") and getattr(self, name) != usual:
                 found[name] = getattr(self, name)
         return found

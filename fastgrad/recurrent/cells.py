@@ -12,10 +12,12 @@ from fastgrad.arena import Array
 from fastgrad.containers import Specs
 from fastgrad.layer_norm import norm_flops
 from fastgrad.layers import ACTIVATIONS, checked_activation
-from fastgrad.recurrent.base import Options, Recurrent
+from fastgrad.recurrent.base import Recurrent
 from fastgrad.recurrent.norm_way import NormWay
+from fastgrad.recurrent.options import Options, lists_options
 
 
+@lists_options
 class RNN(Recurrent):
     """The plain recurrent layer, ``h_t = f(w_ih x_t + b_ih + w_hh h_{t-1} + b_hh)`` (Elman 1990).
 
@@ -60,6 +62,7 @@ class RNN(Recurrent):
         return found
 
 
+@lists_options
 class LSTM(Recurrent):
     """Long short-term memory (Hochreiter & Schmidhuber 1997), with forget gate (Gers et al. 2000).
 
@@ -73,8 +76,8 @@ class LSTM(Recurrent):
         Features in and out.
     forget_bias : float
         What the bias of f starts with; 1, so that at first the state is kept (Jozefowicz et al.
-        2015). A `bias_init` decides for itself: `initializers.chrono` where what matters lies a
-        hundred steps back.
+        2015). Instead of it a `bias_init` may decide: `initializers.chrono` where what matters lies
+        a hundred steps back.
     peepholes : bool
         Whether gates see the state, too: ``weight_ci c_{t-1}`` is added to i, ``weight_cf c_{t-1}``
         to f and ``weight_co c_t`` to o, elementwise (Gers et al. 2002).
@@ -102,8 +105,11 @@ class LSTM(Recurrent):
         **options: Unpack[Options],
     ) -> None:
         self.forget_bias = checks.number("forget_bias", forget_bias)
-        if options.get("bias_init") is None and options.get("bias", True):
+        if checks.flag("bias", options.get("bias", True)) and options.get("bias_init") is None:
             options["bias_init"] = initializers.forget_bias(self.forget_bias)
+        elif self.forget_bias != 1:
+            why = "bias_init decides" if options.get("bias", True) else "bias=False leaves no bias"
+            raise ValueError(f"forget_bias is {self.forget_bias}, but {why}: leave one of them out")
         super().__init__(inputs, units, **options)
         self.peepholes = checks.flag("peepholes", peepholes)
         self.layer_norm = checks.flag("layer_norm", layer_norm)
@@ -175,6 +181,7 @@ class LSTM(Recurrent):
         return found
 
 
+@lists_options
 class GRU(Recurrent):
     """Gated recurrent unit (Cho et al. 2014).
 

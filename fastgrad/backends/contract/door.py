@@ -18,6 +18,9 @@ _SCALARS: dict[str, tuple[type, ...]] = {
 _NAMES = {"activation": ACTIVATIONS, "function": FUNCTIONS}
 
 
+MOST_WATCHED = 4096  # elements of a block of an update that is watched
+
+
 def room(blocks: int, units: int, sequences: int, inputs: int = 0) -> int:
     """Elements that `panels` needs: both weights in whole vectors, and rows that threads share."""
     wide = -(-units // 16) * 16
@@ -80,6 +83,16 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
         _check_turned(kernel, given)
     if "w_ih" in given and len({given[n] is None for n in ("x", "w_ih", "bias")}) > 1:
         raise ValueError(f"{kernel}: x, w_ih and bias must be given all three or not at all")
+    if "moved" in given and "hyper" in given:
+        _check_watched(kernel, given)
+    if kernel in ("see_output", "see_delta"):
+        parts = given["parts" if kernel == "see_output" else "sums"]
+        if len(parts) != -(-sizes["N"] // 8):
+            raise ValueError(
+                f"{kernel}: {sizes['N']} rows make {-(-sizes['N'] // 8)} parts, got {len(parts)}"
+            )
+    if kernel == "note_output" and not 0 <= given["layer"] < sizes["L"]:
+        raise ValueError(f"{kernel}: layer must lie in [0, {sizes['L']}), got {given['layer']}")
     if "panels" in given:
         units, inputs = given["w"].shape[1], sizes.get("I", 0)
         blocks = len(given["w"]) // max(units, 1)
@@ -139,14 +152,28 @@ def _check_ranges(kernel: str, given: dict[str, Any]) -> None:
             raise ValueError(f"sequence_plan: lengths must lie in [0, {most}], got {found}")
     if given.get("offsets") is not None:
         _check_offsets(kernel, given)
-    if "blocks" in given:
-        limits = {"blocks": given["x" if "x" in given else "g"].size}
+    limits = {}
+    if given.get("blocks") is not None:
+        limits["blocks"] = next(given[n].size for n in ("x", "g", "p") if n in given)
         if "groups" in given:
             limits["groups"] = len(given["blocks"]) - 1
+    elif kernel == "note_update":
+        limits["groups"] = len(given["seen"])
+    if limits:
         for name, limit in limits.items():
             edges = given[name]
             if (np.diff(edges, prepend=0, append=limit) < 0).any():
                 raise ValueError(f"{kernel}: {name} must rise within [0, {limit}], got {edges}")
+
+
+def _check_watched(kernel: str, given: dict[str, Any]) -> None:
+    """An update that is watched needs blocks, which are not too large."""
+    blocks, moved = given["blocks"], given["moved"]
+    if (blocks is None) != (moved is None):
+        raise ValueError(f"{kernel}: blocks and moved must be given both or not at all")
+    if blocks is not None and np.diff(blocks).max(initial=0) > MOST_WATCHED:
+        most = np.diff(blocks).max()
+        raise ValueError(f"{kernel}: blocks have {MOST_WATCHED} elements at most, got {most}")
 
 
 def _check_turned(kernel: str, given: dict[str, Any]) -> None:

@@ -97,11 +97,17 @@ def see_output(
     alive: Array | None,
     parts: Array,
 ) -> None:
-    looked_at = y if slope is None else slope**2
-    living = (looked_at > y.dtype.type(low)) & (looked_at < y.dtype.type(high))
+    real = y.dtype.type
     if alive is None:
-        living[...] = False
+        living = np.zeros(y.shape, bool)
+    elif slope is not None:
+        living = slope**2 > real(low)
+    elif high == math.inf:
+        living = y > real(low)
     else:
+        middle, half = (real(low) + real(high)) / 2, (real(high) - real(low)) / 2
+        living = (y - middle) ** 2 < half**2
+    if alive is not None:
         alive[living.any(axis=0)] = 1
     for i, start in enumerate(range(0, len(y), ROWS)):
         own = slice(start, start + ROWS)
