@@ -9,8 +9,8 @@ CURES: tuple[Cure, ...] = (*starts.CURES, *steps.CURES, *structure.CURES)
 
 # where verdicts prescribe little: what is cheap and often at fault comes first
 _USUAL = (
-    "normalize_inputs",
     "initializer",
+    "normalize_inputs",
     "smaller_learning_rate",
     "larger_learning_rate",
     "less_regularization",
@@ -46,9 +46,13 @@ def chosen(findings: Findings, count: int, treated: bool) -> list[Cure]:
 
 def combined(first: Cure) -> list[Cure]:
     """Cures of the length of steps, to be tried on top of another one that does not do alone."""
-    names = [name for name in SETTLING if name != first.name]
     return [
         Cure(f"{first.name} + {cure.name}", max(first.extent, cure.extent), cure.apply)
         for cure in CURES
-        if cure.name in names
+        if cure.name in SETTLING
     ]
+
+
+def of_steps(cure: Cure) -> bool:
+    """Whether a cure changes the steps, and nothing else."""
+    return cure in steps.CURES

@@ -12,7 +12,7 @@ from fastgrad import checks, clipping, optimizers, penalties
 from fastgrad.health.rules.data import expected_losses
 from fastgrad.health.treatment.choice import LEAST, MUCH, alike, helps
 from fastgrad.health.treatment.cure import Cure, Findings
-from fastgrad.health.treatment.cures import chosen, combined
+from fastgrad.health.treatment.cures import chosen, combined, of_steps
 from fastgrad.health.treatment.diagnosis import Change, Diagnosis
 from fastgrad.health.treatment.setup import Setup
 from fastgrad.health.treatment.trial import Material, Rows, Trial, run
@@ -153,12 +153,13 @@ class _Practice:
         tried: list[tuple[Cure, Change, Trial]] = []
         for cure in chosen(findings, count, bool(self.changes)):
             tried += self._try(cure, findings, now)
-        if tried and not now.ok and not tried[0][2].ok:
-            # what theory puts first may be right, and wait for steps of another length
-            first, change, trial = tried[0]
-            beyond = Findings(self.material, trial)
-            for cure in combined(first):
-                tried += self._try(cure, beyond, now, f"{change.what}, ")
+        # what theory puts first may be right, and wait for steps of another length
+        others = (one for one in tried if not of_steps(one[0]))
+        first = None if now.ok else next(others, None)
+        if first is not None and not first[2].ok:
+            beyond = Findings(self.material, first[2])
+            for cure in combined(first[0]):
+                tried += self._try(cure, beyond, now, f"{first[1].what}, ")
         good = [one for one in tried if helps(one[2], now, constant, least)]
         kept = None
         again: Trial | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -41,12 +42,15 @@ def suggested(findings: Findings, setup: Setup) -> float | None:
 
 
 def _rates(findings: Findings, others: tuple[float, ...]) -> Iterator[tuple[str, Setup]]:
-    """What a range test suggests and what lies around it, and else fixed multiples."""
+    """What a range test suggests and a third of that, and fixed multiples.
+
+    Not more than it suggests: what lies close to divergence may do well for some orders of the rows.
+    """
     setup = findings.setup
     now = setup.optimizer.lr
     middle = suggested(findings, setup)
     smaller = others[0] < 1
-    rates = [] if middle is None else [middle, 3 * middle, middle / 3]
+    rates = [] if middle is None else [middle, middle / 3]
     rates += [factor * now for factor in others]
     seen: list[float] = []
     for lr in rates:
@@ -74,9 +78,15 @@ def _adam(findings: Findings) -> Iterator[tuple[str, Setup]]:
 
 
 def _clipping(findings: Findings) -> Iterator[tuple[str, Setup]]:
-    """At the norms that there were: most of them, and the smallest."""
+    """At the norms that there were: most of them, and the smallest.
+
+    Those of a run that has broken off say little, and the limit is that of Pascanu et al. (2013).
+    """
     norms = findings.trial.norms
     norms = norms[norms > 0]
+    if not math.isfinite(findings.trial.loss):
+        yield "clip the gradient's norm at 1", replace(findings.setup, clip=(ClipNorm(1.0),))
+        return
     for percent in (90, 10):
         if len(norms):
             limit = float(f"{np.percentile(norms, percent):.2g}")

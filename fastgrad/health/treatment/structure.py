@@ -43,7 +43,9 @@ def _activations(findings: Findings) -> Iterator[tuple[str, Setup]]:
                 return None
             if layer.activation == "identity":
                 return [(fresh(layer), False)]
-            return [(fresh(remade(layer, activation=activation, alpha=None)), False)]
+            # orthogonal weights keep all directions in size where slopes are near 1 (Saxe et al.)
+            other = remade(layer, activation=activation, alpha=None)
+            return [(fresh(other, orthogonal=activation == "tanh"), False)]
 
         what = f"{activation} instead of {', '.join(sorted(used))}, with weights that suit it"
         yield what, setup.with_layers(change, findings.seed)
