@@ -44,7 +44,7 @@ def suggested(findings: Findings, setup: Setup) -> float | None:
 def _rates(findings: Findings, others: tuple[float, ...]) -> Iterator[tuple[str, Setup]]:
     """What a range test suggests and a third of that, and fixed multiples.
 
-    Not more than it suggests: what lies close to divergence may do well for some orders of the rows.
+    Not more than it suggests: what lies close to divergence does well for some orders of rows only.
     """
     setup = findings.setup
     now = setup.optimizer.lr

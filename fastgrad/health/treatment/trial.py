@@ -123,13 +123,19 @@ class Trial:
         return not self.warnings
 
     def gain(self, other: Trial) -> tuple[float, float]:
-        """How much lower the loss is than that of another one, and the standard error of that."""
+        """How much lower the loss is than that of another one, and the standard error of that.
+
+        The error is that of the parts' relative differences: few rows with large losses would
+        hide what is true of all the others.
+        """
         if not math.isfinite(self.loss):
             return -math.inf, 0.0
         if not math.isfinite(other.loss):
             return math.inf, 0.0
-        apart = other.losses - self.losses
-        return float(apart.mean()), float(apart.std(ddof=1) / math.sqrt(len(apart)))
+        middle = np.maximum((other.losses + self.losses) / 2, np.finfo(np.float64).tiny)
+        relative = (other.losses - self.losses) / middle
+        error = relative.std(ddof=1) / math.sqrt(_PARTS) * middle.mean()
+        return other.loss - self.loss, float(error)
 
 
 def run(setup: Setup, material: Material, order: int = 0) -> Trial:
