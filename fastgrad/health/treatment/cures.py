@@ -47,7 +47,7 @@ def chosen(findings: Findings, count: int, treated: bool) -> list[Cure]:
 def combined(first: Cure) -> list[Cure]:
     """Cures of the length of steps, to be tried on top of another one that does not do alone."""
     return [
-        Cure(f"{first.name} + {cure.name}", max(first.extent, cure.extent), cure.apply)
+        Cure(f"{first.name} + {cure.name}", first.extent + cure.extent, cure.apply)
         for cure in CURES
         if cure.name in SETTLING
     ]

@@ -153,13 +153,8 @@ class _Practice:
         tried: list[tuple[Cure, Change, Trial]] = []
         for cure in chosen(findings, count, bool(self.changes)):
             tried += self._try(cure, findings, now)
-        # what theory puts first may be right, and wait for steps of another length
-        others = (one for one in tried if not of_steps(one[0]))
-        first = None if now.ok else next(others, None)
-        if first is not None and not first[2].ok:
-            beyond = Findings(self.material, first[2])
-            for cure in combined(first[0]):
-                tried += self._try(cure, beyond, now, f"{first[1].what}, ")
+        if not now.ok and not any(trial.ok for cure, _, trial in tried if cure is tried[0][0]):
+            tried += self._combine(tried, now)
         good = [one for one in tried if helps(one[2], now, constant, least)]
         kept = None
         again: Trial | None = None
@@ -175,6 +170,18 @@ class _Practice:
             return None
         self.changes.append(kept[1])
         return kept[2]
+
+    def _combine(
+        self, tried: list[tuple[Cure, Change, Trial]], now: Trial
+    ) -> list[tuple[Cure, Change, Trial]]:
+        """The first cure that is not of steps with others that are: it may wait for them."""
+        found: list[tuple[Cure, Change, Trial]] = []
+        first = next((one for one in tried if not of_steps(one[0])), None)
+        if first is not None and not first[2].ok:
+            beyond = Findings(self.material, first[2])
+            for cure in combined(first[0]):
+                found += self._try(cure, beyond, now, f"{first[1].what}, ")
+        return found
 
     def _try(
         self, cure: Cure, findings: Findings, now: Trial, with_what: str = ""
