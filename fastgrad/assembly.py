@@ -26,6 +26,7 @@ from fastgrad.stepping import Stepper
 from fastgrad.updates import Update
 
 if TYPE_CHECKING:
+    from fastgrad.health import Measurements, Provenance
     from fastgrad.train import Trainer
 
 
@@ -180,6 +181,27 @@ class Assembly:
         mean = self._update.mean
         if mean is not None and self.steps:
             self.model.flat_params[...] = mean
+
+    def provenance(self, history: Measurements | None = None) -> Provenance | None:
+        """Where the last step that failed, or was left out, first met a number that is not finite.
+
+        Its minibatch is run once more, from what the step began with; nothing that outlives it
+        changes.
+
+        Parameters
+        ----------
+        history : Measurements, optional
+            Of the steps before, to be shown with it; by default those that `health` has measured.
+
+        Returns
+        -------
+        Provenance or None
+            None where no step has failed, or where its passes are finite now.
+        """
+        from fastgrad.health.provenance import of_snapshot  # which looks at training from above
+
+        failure = self._recorder.failure
+        return None if failure is None else of_snapshot(failure, history)
 
     def gradient_norm(self) -> float:
         """Norm of the whole gradient of the last step, in float64, after clipping.

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastgrad.health import Provenance
+
 
 class GradientError(ArithmeticError):
     """Training met a loss or gradient that is not finite.
@@ -19,6 +24,9 @@ class GradientError(ArithmeticError):
     time_step : int or None
         Where that layer is recurrent, or has recurrent ones in it: the first time step at which
         its output is not finite; of gradients, which come from the last step, the last one.
+    provenance : Provenance or None
+        Where the first number that is not finite came from, found by running the step once more;
+        None where that was finite, as it may be with layers that are written in Python.
     """
 
     def __init__(
@@ -28,12 +36,15 @@ class GradientError(ArithmeticError):
         layer: int | None,
         tensor: str | None,
         time_step: int | None = None,
+        provenance: Provenance | None = None,
     ) -> None:
         super().__init__(message)
         self.step = step
         self.layer = layer
         self.tensor = tensor
         self.time_step = time_step
+        self.provenance = provenance
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (str(self), self.step, self.layer, self.tensor, self.time_step)
+        where = self.step, self.layer, self.tensor, self.time_step
+        return type(self), (str(self), *where, self.provenance)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastgrad import checks
 from fastgrad.arena import Array, aligned
+from fastgrad.losses import Loss
 from fastgrad.program import Tape
 from fastgrad.samples import Samples
 
@@ -25,6 +26,7 @@ class Batch:
     calls: list[Any]  # forward, loss, backward
     closing: list[Any]  # what a good minibatch leaves behind: running statistics, counts
     tape: Tape
+    loss: Loss
     single: Any = None  # the program of this minibatch alone, once it is asked for
     starts: Array | None = None  # of a window of longer sequences: the times of its first step
 
@@ -61,6 +63,7 @@ class Feed:
     order: Array
     program: Any
     segments: list[Segment]
+    whole: bool = True  # whether the rows are all there are, and not those of a window of files
 
     @property
     def steps(self) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from fastgrad import backends
 from fastgrad.arena import Array
 from fastgrad.feeding import Batch
-from fastgrad.locate import find_not_finite
+from fastgrad.locate import explained, find_not_finite
 from fastgrad.optimizers import LBFGS
 from fastgrad.policies import Policy, Raise
 from fastgrad.program import Tape, Workspace
@@ -54,7 +54,10 @@ def epoch(recorder: Recorder, optimizer: LBFGS, batch: Batch) -> None:
         program.run([1], threads)
         if recorder.status[0]:
             steps = int(recorder.step[0])
-            raise find_not_finite(model, batch, recorder.loss[0], steps)
+            recorder.failed(batch, np.arange(len(batch.x)))
+            raise explained(
+                find_not_finite(model, batch, recorder.loss[0], steps), recorder.failure
+            )
         return float(recorder.loss[0]), model.flat_grads.astype(np.float64)
 
     def accept(x: Array) -> None:

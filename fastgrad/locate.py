@@ -10,6 +10,7 @@ from fastgrad.errors import GradientError
 from fastgrad.feeding import Batch
 from fastgrad.model import Sequential
 from fastgrad.program import InSteps
+from fastgrad.snapshot import Snapshot
 
 
 def find_not_finite(model: Sequential, batch: Batch, loss: float, steps: int) -> GradientError:
@@ -45,6 +46,23 @@ def find_not_finite(model: Sequential, batch: Batch, loss: float, steps: int) ->
     return GradientError(f"step {steps}: {what}{when}; {kept}", steps, layer, tensor, time_step)
 
 
+def explained(error: GradientError, snapshot: Snapshot | None) -> GradientError:
+    """The same error with the origin of it, as running the step once more shows it."""
+    if snapshot is None:
+        error.add_note("its origin was not looked for: the model cannot be copied")
+        return error
+    from fastgrad.health.provenance import of_snapshot  # which looks at training from above
+
+    try:
+        error.provenance = found = of_snapshot(snapshot)
+    except Exception as problem:  # in a layer of somebody else, and not what went wrong first
+        error.add_note(f"its origin was not found: {type(problem).__name__}: {problem}")
+        return error
+    why = "the same step, run once more, is finite" if found is None else found.cause
+    error.args = (f"{error}; {why}",)
+    return error
+
+
 def _of_output(batch: Batch, layer: str) -> int | None:
     """When the first recurrent layer in it that is to blame gave such a number."""
     for name, known in batch.tape.in_steps.items():
@@ -61,7 +79,12 @@ def _first_not_finite(known: InSteps) -> tuple[int, int] | None:
     bad = ~np.isfinite(known.h[sequences : sequences + offsets[-1]]).all(axis=1)
     if not bad.any():
         return None
-    row = int(bad.argmax())
+    return place_in_steps(known, int(bad.argmax()))
+
+
+def place_in_steps(known: InSteps, row: int) -> tuple[int, int]:
+    """The sequence and the time step that a row of steps belongs to."""
+    offsets = known.offsets
     step = int(offsets.searchsorted(row, "right")) - 1
     place = row - int(offsets[step])
     if known.reverse:  # which starts where the sequence ends

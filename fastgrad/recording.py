@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import backends
-from fastgrad.arena import aligned
+from fastgrad.arena import Array, aligned
 from fastgrad.backends import Backend
 from fastgrad.feeding import Batch, Feed, Segment, gather
 from fastgrad.health.probe import Probe
@@ -17,6 +17,7 @@ from fastgrad.penalties import Penalty
 from fastgrad.program import Tape, Workspace
 from fastgrad.recent import Recent
 from fastgrad.samples import Samples
+from fastgrad.snapshot import Snapshot, of_step
 from fastgrad.updates import Update
 
 
@@ -55,6 +56,8 @@ class Recorder:
         The gradient of the minibatches of a step so far.
     before, total_before : ndarray
         The model's buffers, and `total`, at the start of a step of several minibatches.
+    failure : Snapshot or None
+        Of the last minibatch that failed, unless the model cannot be copied.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Recorder:
         several = accumulate > 1
         self.sum = aligned(model.flat_grads.size if several else 0, model.dtype)
         self.before = aligned(model.flat_buffers.size if several else 0, model.dtype)
+        self.failure: Snapshot | None = None
         self._workspace = Workspace()
         self._batches: Recent[Batch] = Recent(8)
         self._endings: dict[str, tuple[list[Any], list[Any], list[Any]]] = {}
@@ -131,7 +135,17 @@ class Recorder:
                 counted = np.full(rows, z.shape[1])
         totals = self.total, self.cursor, self.batches
         tape.call("end_batch", self.loss, rows, counted, *totals)
-        return Batch(x, target, own_weight, lengths, outputs, calls, tape.take(), tape)
+        passes = calls, tape.take(), tape, samples.loss
+        return Batch(x, target, own_weight, lengths, outputs, *passes)
+
+    def failed(
+        self, batch: Batch, rows: Array | None = None, recent: Sequence[tuple[int, Array]] = ()
+    ) -> None:
+        """Keep what this minibatch began with; `rows` and `recent` are those of `Snapshot`."""
+        try:
+            self.failure = of_step(self, batch, rows, recent)
+        except Exception:  # of a layer of somebody else, that no copy can be made of
+            self.failure = None
 
     def feed(self, samples: Samples, size: int) -> Feed:
         """The program of an epoch over these arrays; that of the last epoch, if it still fits."""

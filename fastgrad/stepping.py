@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,10 +10,11 @@ from fastgrad import backends
 from fastgrad.arena import Array
 from fastgrad.feeding import Batch, Feed
 from fastgrad.health.health import Health
-from fastgrad.locate import find_not_finite
+from fastgrad.locate import explained, find_not_finite
 from fastgrad.model import Sequential
 from fastgrad.policies import Guard, Policy
 from fastgrad.recording import Recorder
+from fastgrad.snapshot import rows_before
 from fastgrad.updates import AHEAD, Update
 
 STATE = "state."  # what the names of those of stateful layers start with
@@ -105,15 +106,18 @@ class Stepper:
         self.model._seed, self.model._count[0] = numbers["model"]
         self.done = done
 
-    def single(self, batch: Batch) -> None:
-        """One minibatch by itself: a step, where enough of them have come."""
+    def single(self, batch: Batch, rows: Array | None = None) -> None:
+        """One minibatch by itself: a step, where enough of them have come.
+
+        `rows` are those of X, where it is known.
+        """
         recorder = self.recorder
         self._remember(batch)
         if recorder.accumulate == 1:
             self._prepare(1)
             recorder.single(batch).run([1], backends.num_threads())
             if recorder.status[0]:
-                self._bad(batch)
+                self._bad(batch, rows)
             else:
                 self._passed(1, float(recorder.loss[0]))
             return
@@ -131,7 +135,7 @@ class Stepper:
                 self._waiting = 0
                 self._undo_part()
         if not good:
-            self._bad(batch)
+            self._bad(batch, rows)
             return
         share = len(batch.x) / float(recorder.total[1] - recorder.total_before[1])
         recorder.sum *= 1 - share
@@ -206,7 +210,9 @@ class Stepper:
             if recorder.status[0]:
                 batch = feed.batch(here + good, row)
                 self._remember(batch)
-                self._bad(batch)
+                recent = rows_before(feed, here + good, int(recorder.step[0]), self.guard.good)
+                rows = feed.order[row : row + len(batch.x)]
+                self._bad(batch, *((rows, recent) if feed.whole else ()))
                 self.done += 1
             for every, function in self.pauses:
                 if self.done % every == 0 and self.done < steps:
@@ -221,18 +227,23 @@ class Stepper:
         self.model.flat_buffers[...] = self.recorder.before
         self.recorder.total[...] = self.recorder.total_before
 
-    def _bad(self, batch: Batch) -> None:
-        """A loss or gradient was not finite."""
+    def _bad(
+        self, batch: Batch, rows: Array | None = None, recent: Sequence[tuple[int, Array]] = ()
+    ) -> None:
+        """A loss or gradient was not finite; `rows` and `recent` are those of `Snapshot`."""
         recorder = self.recorder
         steps = int(recorder.step[0])
         error = find_not_finite(self.model, batch, recorder.loss[0], steps)
+        recorder.failed(batch, rows, recent)
         factor = self.guard.met(self.arrays)
-        if self.health is not None:
-            self.health.failed(error, goes_on=factor is not None)
         if factor is None:
             if self.guard.in_a_row > 1:
                 error.args = (
                     f"{error} ({self.guard.policy!r} gives up: {self.guard.in_a_row} in a row)",
                 )
+            error = explained(error, recorder.failure)
+        if self.health is not None:
+            self.health.failed(error, goes_on=factor is not None)
+        if factor is None:
             raise error
         self.update.scale *= factor

@@ -54,6 +54,7 @@ def epoch(trainer: Trainer, rows: FileRows, batch_size: int, shuffle: bool) -> f
                 assert target is not None
                 # drawn anew where an epoch is resumed, so that the rest of it is the same
                 feed = trainer.ordered(Samples(x, target, loss), batch_size, shuffle)
+                feed.whole = False
                 trainer.stepper.go_through(feed, first, steps)
                 first += feed.steps
     finally:

@@ -91,7 +91,7 @@ def _each_window(trainer: Trainer, samples: Samples, rows: Array, steps: int) ->
             window = replace(
                 samples, x=x, target=samples.target[rows, part], weight=weight, lengths=lengths
             )
-            if _step(trainer, window, np.full(len(rows), start)):
+            if _step(trainer, window, np.full(len(rows), start), rows):
                 continue
         run(trainer.model, x, lengths, start="carried")
         if not all(np.isfinite(state).all() for state in trainer.model.states.values()):
@@ -116,7 +116,7 @@ def _last_steps(trainer: Trainer, samples: Samples, rows: Array, steps: int) -> 
         weight=None if samples.weight is None else samples.weight[rows],
         lengths=None if samples.lengths is None else lengths - starts,
     )
-    _step(trainer, window, starts)
+    _step(trainer, window, starts, rows)
 
 
 def _within(lengths: Array | None, rows: Array | None, start: int, count: int) -> Array | None:
@@ -135,10 +135,10 @@ def _counts(weight: Array | None, lengths: Array | None) -> bool:
     return bool((live if lengths is None else live & (lengths > 0)).any())
 
 
-def _step(trainer: Trainer, window: Samples, starts: Array) -> bool:
+def _step(trainer: Trainer, window: Samples, starts: Array, rows: Array) -> bool:
     """Train on a window; return whether that was possible."""
     batch = trainer.filled(window, start="carried")
     batch.starts = starts
     left_out = trainer.guard.bad
-    trainer.stepper.single(batch)
+    trainer.stepper.single(batch, rows)
     return trainer.guard.bad == left_out

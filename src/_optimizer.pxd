@@ -83,12 +83,12 @@ cdef inline void run_watched(const void *args, Team *team, real *scratch) noexce
 
 cdef inline bytes recorded(void *run_float, void *run_double, double work, g, hyper, step, p,
                            first, second, third, blocks, seen, moved, bint looks=False):
-    """One pass, of so much work for an element; watched where there is `moved`."""
+    """One pass, of so much work for an element; watched where there are blocks."""
     cdef Pass a = Pass(data(g), data(p), data(first), data(second), data(third),
                        <const double *>data(hyper), <const int64_t *>data(step), g.size,
                        <const int64_t *>data(blocks), <double *>data(seen), <double *>data(moved),
                        NULL, looks, 0, NULL)
-    if moved is None:
+    if moved is None or blocks is None:
         return record_real(<cnp.ndarray>g, run_float, run_double, &a, sizeof(a), work * a.P)
     a.B = blocks.size - 1
     a.run = run_double if cnp.PyArray_TYPE(<cnp.ndarray>g) == cnp.NPY_FLOAT64 else run_float

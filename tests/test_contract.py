@@ -192,11 +192,11 @@ def test_nothing_points_past_an_array(ops, kernel, changes, message):
             given[a.name] = np.zeros(shape, a.kind or np.float64)
     blocks = changes.get("blocks", [0, 6])
     groups = changes.get("groups", [0, len(blocks) - 1])
-    columns = given["sums"].shape[1] if "sums" in given else 2
+    columns = given["sums"].shape[1] if np.ndim(given.get("sums")) == 2 else 2
     edges = {"blocks": blocks, "groups": groups, "sums": np.zeros((len(blocks) - 1, columns))}
     edges |= {name: np.zeros((len(groups) - 1, 2)) for name in ("norms", "bounds")}
     for name, values in (edges | changes).items():
-        if name in given:
+        if name in given and np.ndim(given[name]) == np.ndim(values):
             kind = np.asarray(given[name]).dtype
             given[name] = np.array(values, kind) if np.ndim(values) else values
     assert_refused(ops, kernel, given.values(), ValueError, message)

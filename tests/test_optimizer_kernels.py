@@ -209,7 +209,8 @@ def test_what_is_not_finite_stays_its_element(run, dtype, kernel, hyper, without
     given["g"][17] = value
     with np.errstate(invalid="ignore"):
         bad = run(kernel, **given)
-    for name, array in vars(good).items():
+    for name in given.keys() & vars(good).keys():
+        array = getattr(good, name)
         others = np.arange(40) != 17
         np.testing.assert_array_equal(getattr(bad, name)[others], array[others])
     if np.isnan(value):

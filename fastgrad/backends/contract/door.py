@@ -167,10 +167,10 @@ def _check_ranges(kernel: str, given: dict[str, Any]) -> None:
 
 
 def _check_watched(kernel: str, given: dict[str, Any]) -> None:
-    """An update that is watched needs blocks, which are not too large."""
+    """Blocks of an update are there to be watched, and not too large."""
     blocks, moved = given["blocks"], given["moved"]
-    if (blocks is None) != (moved is None):
-        raise ValueError(f"{kernel}: blocks and moved must be given both or not at all")
+    if blocks is not None and moved is None:
+        raise ValueError(f"{kernel}: blocks are given, but moved is None")
     if blocks is not None and np.diff(blocks).max(initial=0) > MOST_WATCHED:
         most = np.diff(blocks).max()
         raise ValueError(f"{kernel}: blocks have {MOST_WATCHED} elements at most, got {most}")

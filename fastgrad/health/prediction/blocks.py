@@ -1,0 +1,139 @@
+"""The rules of layers that are made of layers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from fastgrad.containers import Chain
+from fastgrad.health.prediction.elementwise import log
+from fastgrad.health.prediction.signal import Back, Flow, Signal
+from fastgrad.health.prediction.walk import Walk, follow, follow_all, sum_moment, through
+from fastgrad.parallel import Parallel
+from fastgrad.residual import Residual
+
+_SINGLE = 1.5752  # twice by how much the log of a squared normal number lies below 0 in the median
+
+
+@through.register
+def _(layer: Chain, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Back]:
+    return follow_all(layer.layers, f"{name}.", signal, walk)
+
+
+@through.register
+def _(layer: Residual, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Back]:
+    """``y = x + scale f(x)`` with an f(x) that is independent of x, as behind a `Dense`.
+
+    Squares then add up: ``1 + scale^2 chi_f`` is the gain of the gradient's square.
+    """
+    branch, back_of_branch = follow_all(layer.layers, f"{name}.", signal, walk)
+    learned = walk.array(name, "scale")
+    scale = layer.scale if learned is None else float(learned[0])
+    up = plus(signal, branch, scale)
+
+    def back(flow: Flow) -> Flow:
+        power = branch.power * (1 + flow.cross) - flow.cross * branch.apart
+        walk.parameter(
+            f"{name}.scale",
+            flow.log_power + log(power),
+            sum_moment(flow, branch.alike) + _SINGLE,
+        )
+        if not scale:
+            back_of_branch(replace(flow, log_power=-math.inf))
+            return flow
+        there = replace(flow, log_power=flow.log_power + 2 * math.log(abs(scale)))
+        return added([flow, back_of_branch(there)])
+
+    return up, back
+
+
+@through.register
+def _(layer: Parallel, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Back]:
+    given, ups, backs = walk.x, [], []
+    for i, branch in enumerate(layer.layers):
+        walk.x = given
+        up, back = follow(branch, f"{name}.{i}", signal, walk)
+        ups.append(up)
+        backs.append(back)
+    walk.x = None
+    total = sum(up.features for up in ups)
+    if layer.merge == "sum":
+        up = ups[0]
+        for other in ups[1:]:
+            up = plus(up, other)
+        shares = [1.0] * len(ups)
+    else:
+        shares = [up.features / total for up in ups]
+
+        def mixed(quantity: str) -> float:
+            pairs = zip(shares, ups, strict=True)
+            return float(sum(share * getattr(up, quantity) for share, up in pairs))
+
+        up = replace(
+            ups[0],
+            features=total,
+            power=mixed("power"),
+            apart=mixed("apart"),
+            mean=mixed("mean"),
+            alike=mixed("alike"),
+        )
+
+    def down(flow: Flow) -> Flow:
+        found = []
+        for share, each, back in zip(shares, ups, backs, strict=True):
+            part = flow.log_power + math.log(share)
+            found.append(back(replace(flow, features=each.features, log_power=part)))
+        return added(found)
+
+    return up, down
+
+
+def plus(x: Signal, f: Signal, scale: float = 1.0) -> Signal:
+    """``x + scale f`` of independent units, but for their means."""
+    both = 2 * scale * x.mean * f.mean
+    power = x.power + scale**2 * f.power + both
+    apart = x.apart + scale**2 * f.apart
+    cosine = (power - apart) / power if power else 1.0
+    share = x.power / power if power else 1.0
+    return replace(
+        x,
+        power=power,
+        apart=apart,
+        mean=x.mean + scale * f.mean,
+        alike=max(cosine**2, 1 / x.features),
+        spread=share**2 * x.spread + (1 - share) ** 2 * f.spread,
+        shared=share**2 * x.shared + (1 - share) ** 2 * f.shared,
+    )
+
+
+def added(flows: list[Flow]) -> Flow:
+    """The sum of gradients that came different ways, and are therefore independent."""
+    top = max(flow.log_power for flow in flows)
+    if top == -math.inf:
+        return flows[0]
+    powers = np.exp([flow.log_power - top for flow in flows])
+    total = float(powers.sum())
+    shares = powers / total
+    first = flows[0]
+
+    def second(quantity: str) -> float:
+        """Of the sum: a way's gain is independent of what it is given, which all ways share."""
+        values = np.array([getattr(flow, quantity) for flow in flows])
+        mixed = np.minimum.outer(values, values)
+        np.fill_diagonal(mixed, values)
+        return float(shares @ mixed @ shares)
+
+    # twice the product of two ways, squared
+    beat = 2 * float(1 - (shares**2).sum()) / first.features
+    return replace(
+        first,
+        log_power=top + math.log(total),
+        cross=float(shares @ [flow.cross for flow in flows]),
+        same=second("same") + beat,
+        pair=second("pair") + beat / first.features,
+        overlap=second("overlap"),
+        radial=float(shares @ [flow.radial for flow in flows]),
+        aligned=1.0,
+    )

@@ -1,0 +1,218 @@
+"""Moments of an elementwise function of normal signals: of one row, and of two."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fastgrad.arena import Array
+from fastgrad.health.prediction.signal import Flow, Signal
+from fastgrad.initializers.functions import Function
+from fastgrad.initializers.quadrature import expectation
+
+_LEAST, _MOST = 1e-150, 1e70  # variances whose moments of fourth order are float64 numbers
+_REACH = 7.0  # deviations
+_STEP = 1e-5  # of finite differences, in deviations
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Means over u and v, normal numbers of one unit in two rows, of f and its slope.
+
+    Attributes
+    ----------
+    mean, power, slope2 : float
+        E[f(u)], E[f(u)^2], E[f'(u)^2].
+    apart : float
+        ``E[(f(u) - f(v))^2] / 2``.
+    growth, slope_growth : float
+        ``d log E[f^2] / d log q`` and ``d log E[f'^2] / d log q``.
+    fourth, fourth_pair : float
+        ``E[f(u)^4]`` and ``E[f(u)^2 f(v)^2]``, over ``E[f^2]^2``.
+    slope_pair : float
+        ``E[f'(u) f'(v)] / E[f'^2]``.
+    slope4, slope4_pair : float
+        ``E[f'(u)^4]`` and ``E[f'(u)^2 f'(v)^2]``, over ``E[f'^2]^2``.
+    along, across : float
+        ``E[u f'(u) f(u)]^2 / (q E[f^2])`` and ``E[(u f'(u))^2] / q`` less that: what becomes of the
+        gradient along the signal, and how much the rest adds to it.
+    slope_signal : float
+        ``E[f'(u)^2 f(u)^2]``, over ``E[f'^2] E[f^2]``.
+    flat : float
+        Probability that f has no slope at u.
+    flat_everywhere : float
+        Probability that it has none in any row.
+    """
+
+    mean: float
+    power: float
+    slope2: float
+    apart: float
+    growth: float
+    slope_growth: float
+    fourth: float
+    fourth_pair: float
+    slope_pair: float
+    slope4: float
+    slope4_pair: float
+    along: float
+    across: float
+    slope_signal: float
+    flat: float
+    flat_everywhere: float
+
+
+def moments(function: Function, signal: Signal) -> Moments:
+    """Of a function of units that are normal, with the mean, power and apart of the signal."""
+    m = signal.mean
+    variance = min(max(signal.power - m * m, _LEAST), _MOST)
+    given = variance + m * m
+    mean = expectation(lambda u, _: (function.value(m + u), 0.0), variance)
+    power = expectation(lambda u, _: (np.square(function.value(m + u)), 0.0), variance)
+
+    def squared_slope(u: Array, half: Array) -> tuple[Array, Array | float]:
+        slope, rounding = function.slope(m + u, half)
+        return slope**2, 2 * np.abs(slope) * rounding
+
+    slope2 = expectation(squared_slope, variance)
+    growth = expectation(
+        lambda u, _: ((u * u / variance - 1) * np.square(function.value(m + u)), 0.0), variance
+    )
+    apart = min(max(signal.apart, 0.0), 2 * variance)
+    common = variance - apart  # below 0 where rows are opposite, as behind a BatchNorm
+    rest = math.sqrt(variance - abs(common))
+    z, weights, inner, inner_weights = _grid()
+    u = m + math.sqrt(abs(common)) * z[:, None] + rest * inner
+    f, slope = function.value(u), _slope(function, u, math.sqrt(variance))
+    turn = slice(None, None, 1 if common >= 0 else -1)  # the grid is symmetric
+
+    def pair(values: Array) -> float:
+        given = values @ inner_weights
+        return float(weights @ (given * given[turn]))
+
+    def single(values: Array) -> float:
+        return float(weights @ (values @ inner_weights))
+
+    level = f @ inner_weights
+    if common >= 0:
+        half_squares = float(weights @ (np.square(f - level[:, None]) @ inner_weights))
+    else:
+        half_squares = max(power - pair(f), 0.0)
+    along = single(u * slope * f) ** 2 / (given * power) if power else 0.0
+    flat = (slope == 0).astype(np.float64)
+    f2, s2 = (np.square(f) / power if power else f), np.square(slope)
+    base = single(s2)  # of this grid, so that its error at jumps cancels
+    s2, s1 = (s2 / base, slope / math.sqrt(base)) if base else (s2, slope)
+    dead = (flat @ inner_weights) ** signal.rows if common >= 0 else np.zeros(1)
+    return Moments(
+        mean=mean,
+        power=power,
+        slope2=slope2,
+        apart=half_squares,
+        growth=growth / (2 * power) if power else 1.0,
+        slope_growth=single((np.square(u - m) / variance - 1) * s2) / 2,
+        fourth=single(f2 * f2),
+        fourth_pair=pair(f2),
+        slope_pair=pair(s1),
+        slope4=single(s2 * s2),
+        slope4_pair=pair(s2),
+        along=along,
+        across=max(single(np.square(u * slope)) / given - along, 0.0),
+        slope_signal=single(s2 * f2),
+        flat=single(flat),
+        flat_everywhere=float(weights @ dead) if dead.size > 1 else 0.0,
+    )
+
+
+def applied(signal: Signal, found: Moments) -> Signal:
+    """The signal behind an elementwise function of normal, independent units."""
+    n, grown = signal.features, found.growth**2
+    own, both = _noise(signal, found)
+    product = found.power - found.apart
+    cosine = product / found.power if found.power else 1.0
+    return replace(
+        signal,
+        power=found.power,
+        apart=found.apart,
+        mean=found.mean,
+        alike=min(1.0, cosine * cosine + (1 - cosine * cosine) / n),
+        spread=grown * signal.spread + own,
+        shared=grown * signal.shared + both,
+    )
+
+
+def _noise(signal: Signal, found: Moments) -> tuple[float, float]:
+    """Relative variance of a squared norm, and of two, that the function adds to what it is given.
+
+    What units of one given norm do, beside what the norm itself does.
+    """
+    grown = found.growth**2
+    own = found.fourth - 1 - 2 * grown
+    both = found.fourth_pair - 1 - 2 * grown * signal.alike
+    return max(own, 0.0) / signal.features, max(min(both, own), 0.0) / signal.features
+
+
+def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
+    """The gradient below an elementwise function of that signal; above it, it points anywhere.
+
+    The sums over units are split into one unit twice, and two different ones.
+    """
+    n = flow.features
+    aside = 1 - flow.radial
+    kept = found.slope2 * (aside + found.slope_signal * flow.radial)
+    along = found.along * flow.radial + found.across * aside / max(n - 1, 1)
+    own, both = _noise(signal, found)
+    twice, twice_same = (flow.pair + 2 * flow.overlap) / (n + 2), 3 * flow.same / (n + 2)
+    coherent = found.slope_pair**2
+    return replace(
+        flow,
+        log_power=flow.log_power + log(kept),
+        cross=flow.cross * found.slope_pair,
+        same=flow.same + (found.slope4 - 1) * twice_same,
+        pair=flow.pair + (found.slope4_pair - 1) * twice,
+        overlap=coherent * flow.overlap + (found.slope4_pair - coherent) * twice,
+        radial=min(along / kept, 1.0) if kept else 0.0,
+        steer=found.growth * flow.steer + found.slope_growth,
+        wander=flow.wander + flow.steer**2 * both,
+        shift=flow.shift + drift(flow.steer, own, both),
+        aligned=(found.along + found.across) / found.slope2 if found.slope2 else 1.0,
+    )
+
+
+def drift(steer: float, own: float, both: float) -> float:
+    """What a relative variance `own` of the signal's squared norm adds to the log of a gradient's.
+
+    `both` of it is the same in all rows, and wanders; see `Flow`.
+    """
+    return (steer**2 * max(own - both, 0.0) - steer * own) / 2
+
+
+def log(x: float) -> float:
+    """Of a number of at least 0."""
+    return math.log(x) if x > 0 else -math.inf
+
+
+def _slope(function: Function, u: Array, deviation: float) -> Array:
+    if function.dphi is not None:
+        return function.slope(u, np.zeros((len(u), 1)))[0]
+    step = _STEP * deviation
+    return (function.value(u + step) - function.value(u - step)) / (2 * step)
+
+
+@functools.cache
+def _grid() -> tuple[Array, Array, Array, Array]:
+    """Points and weights of two normal variables.
+
+    Even numbers of points, and different ones, so that no kink at 0 meets one, and the errors at
+    other kinks average out.
+    """
+
+    def rule(count: int) -> tuple[Array, Array]:
+        z = np.linspace(-_REACH, _REACH, count)
+        density = np.exp(-z * z / 2)
+        return z, density / density.sum()
+
+    return *rule(96), *rule(110)

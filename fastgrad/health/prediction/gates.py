@@ -1,0 +1,133 @@
+"""One step of LSTM and GRU in the mean: of squares of states, and of gradients, unit by unit.
+
+Gates are normal before their functions, with a variance that all units share and the mean that the
+unit's bias gives; signals of different units and gates are independent (Chen, Pennington &
+Schoenholz 2018, arXiv:1806.05394, and Gilboa et al. 2019, arXiv:1901.08987, who do the same).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastgrad.arena import Array
+from fastgrad.backends.reference.activations import sigmoid
+
+_Z, _WEIGHTS = np.polynomial.hermite_e.hermegauss(40)  # all functions here are smooth
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+_EPS = 1e-5  # of a layer norm
+
+
+@dataclass(frozen=True)
+class State:
+    """Squares at one step, each an array over units: of h, and mean and square of the memory."""
+
+    h2: Array
+    mean: Array
+    square: Array
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Means over inputs of a gate's value and slope, and of their squares."""
+
+    mean: Array
+    square: Array
+    slope: Array
+    slope_square: Array
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step does to gradients on the way back, each an array over units.
+
+    Attributes
+    ----------
+    back : callable
+        ``back(h, c)`` for squares of the gradients of h and of the memory from the step above:
+        those of all gates, of the memory as a whole, and of the memory one step before.
+    keep : ndarray
+        Mean of the gate that keeps the memory.
+    through : ndarray
+        Mean square of what n sees its part of h through, in a GRU.
+    lasting : tuple of (int, ndarray, int)
+        Gates whose gradients at two steps point in one direction: which, the square of the mean of
+        what the memory's gradient is multiplied with, and how often `keep` is in that.
+    output : float
+        Squared mean over mean square of what h is multiplied with.
+    """
+
+    back: Callable[[Array, Array], tuple[list[Array], Array, Array]]
+    keep: Array
+    through: Array
+    lasting: tuple[tuple[int, Array, int], ...]
+    output: float
+
+
+def gate(bias: Array, variance: float, tanh: bool = False) -> Gate:
+    """Of a sigmoid or a tanh of a normal variable with that mean."""
+    u = bias[:, None] + np.sqrt(variance) * _Z
+    return _means(np.tanh(u), True) if tanh else _means(sigmoid(u), False)
+
+
+def lstm_step(
+    biases: list[Array], variances: list[float], before: State, normed: bool = False
+) -> tuple[State, Step]:
+    """The next state, and the way back, for gates i, f, g, o; `normed` is what h sees of c."""
+    i, f, o = (gate(biases[k], variances[k]) for k in (0, 1, 3))
+    g = gate(biases[2], variances[2], tanh=True)
+    mean = f.mean * before.mean + i.mean * g.mean
+    both = 2 * f.mean * i.mean * before.mean * g.mean
+    square = f.square * before.square + i.square * g.square + both
+    centre, scale = 0.0, 1.0
+    if normed:
+        centre = float(mean.mean())
+        scale = 1 / np.sqrt(float(square.mean()) - centre**2 + _EPS)
+    spread = np.sqrt(np.maximum(square - mean**2, 0))
+    seen = _means(np.tanh(((mean - centre)[:, None] + spread[:, None] * _Z) * scale), True)
+    steepness = seen.slope_square * scale**2
+
+    def back(h: Array, c: Array) -> tuple[list[Array], Array, Array]:
+        c = c + h * o.square * steepness
+        gates = [
+            c * g.square * i.slope_square,
+            c * before.square * f.slope_square,
+            c * i.square * g.slope_square,
+            h * seen.square * o.slope_square,
+        ]
+        return gates, c, c * f.square
+
+    lasting = (2, (i.mean * g.slope) ** 2, 0), (1, before.square * f.slope**2, 1)
+    output = float((o.mean**2).mean() / o.square.mean())
+    return State(o.square * seen.square, mean, square), Step(
+        back, f.mean, np.ones_like(mean), lasting, output
+    )
+
+
+def gru_step(biases: list[Array], variances: list[float], before: State) -> tuple[State, Step]:
+    """The same for gates r, z, n; the last of the four variances is of what n sees of h."""
+    r, z = (gate(biases[k], variances[k]) for k in (0, 1))
+    inner = variances[3]
+    n = gate(biases[2], variances[2] + float(r.square.mean()) * inner, tanh=True)
+    new = 1 - 2 * z.mean + z.square
+    mean = z.mean * before.mean + (1 - z.mean) * n.mean
+    both = 2 * (z.mean - z.square) * before.mean * n.mean
+    square = z.square * before.square + new * n.square + both
+
+    def back(h: Array, c: Array) -> tuple[list[Array], Array, Array]:
+        total = h + c
+        of_n = total * new * n.slope_square
+        apart = before.square + n.square - 2 * before.mean * n.mean
+        gates = [of_n * inner * r.slope_square, total * apart * z.slope_square, of_n]
+        return gates, total, total * z.square
+
+    lasting = (2, ((1 - z.mean) * n.slope) ** 2, 0), (1, before.square * z.slope**2, 1)
+    return State(square, mean, square), Step(back, z.mean, r.square, lasting, 1.0)
+
+
+def _means(f: Array, tanh: bool) -> Gate:
+    """Of values of a tanh, or of a sigmoid."""
+    slope = 1 - f * f if tanh else f * (1 - f)
+    return Gate(f @ _WEIGHTS, (f * f) @ _WEIGHTS, slope @ _WEIGHTS, (slope * slope) @ _WEIGHTS)

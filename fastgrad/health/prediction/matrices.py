@@ -1,0 +1,133 @@
+"""What a weight matrix does to signals and gradients that point anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fastgrad.arena import Array
+from fastgrad.health.prediction.elementwise import drift, log
+from fastgrad.health.prediction.signal import Flow, Signal
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Moments of the singular values of a weight, (outputs, inputs).
+
+    Attributes
+    ----------
+    outputs, inputs : int
+    square : float
+        sigma_w^2, ``inputs * mean(weight^2)``.
+    evenness : float
+        ``sum(s^4) / sum(s^2)^2`` of the singular values: 1 / n where all n are alike, about
+        ``1 / inputs + 1 / outputs`` of independent weights.
+    lopsided : float
+        Mean of the weights, in deviations of that mean of independent weights around 0.
+    """
+
+    outputs: int
+    inputs: int
+    square: float
+    evenness: float
+    lopsided: float
+
+    def stretch(self, features: int) -> tuple[float, float, float, float]:
+        """Second moments of what comes out, for vectors of so many features that point anywhere.
+
+        Returns x, y, x', y': ``|Wu|^2 |Wv|^2`` is in the mean ``x |u|^2 |v|^2 + y (u.v)^2``, and
+        ``(Wu.Wv)^2`` is ``x' |u|^2 |v|^2 + y' (u.v)^2``, both over the squared mean gain.
+        """
+        t = features * self.evenness
+        both = (features + 2 * t) / (features + 2)
+        if features == 1:
+            return both, 0.0, 0.0, both
+        x = (features - both) / (features - 1)
+        across = (t - both) / (features - 1)
+        return x, both - x, across, both - across
+
+
+def matrix(weight: Array) -> Matrix:
+    """Take the moments of a weight (outputs, inputs)."""
+    w = np.asarray(weight, np.float64)
+    outputs, inputs = w.shape
+    top = float(np.abs(w).max(initial=0.0))
+    if not top or not np.isfinite(top):
+        return Matrix(outputs, inputs, top, 1.0, 0.0)
+    w = w / top
+    squares = float(np.square(w).sum())
+    gram = w @ w.T if outputs <= inputs else w.T @ w
+    return Matrix(
+        outputs,
+        inputs,
+        squares / outputs * top * top,
+        float(np.square(gram).sum()) / squares**2,
+        abs(float(w.sum())) / squares**0.5,
+    )
+
+
+def multiplied(signal: Signal, w: Matrix, biases: Array | None) -> Signal:
+    """Pre-activations of weights with no preferred direction.
+
+    Power and apart follow the recursions of Poole et al. 2016, eq. 3 and 5.
+    """
+    power, apart = w.square * signal.power, w.square * signal.apart
+    bias = mean_square(biases)
+    _, _, across, along = w.stretch(w.inputs)
+    kept = power / (power + bias) if power + bias else 1.0
+    own, both = _noise(signal, w, kept)
+    product = power - apart
+    cosine = (product + bias) / (power + bias) if power + bias else 1.0
+    return replace(
+        signal,
+        features=w.outputs,
+        power=power + bias,
+        apart=apart,
+        mean=0.0 if biases is None else float(biases.mean(dtype=np.float64)),
+        alike=min(1.0, max(cosine**2, kept**2 * (across + along * signal.alike))),
+        spread=own,
+        shared=both,
+    )
+
+
+def _noise(signal: Signal, w: Matrix, kept: float) -> tuple[float, float]:
+    """Relative variance of a row's squared norm behind the weights, and covariance of two rows'."""
+    x, y, _, _ = w.stretch(w.inputs)
+    own = (x + y) * (1 + signal.spread) - 1
+    both = x * (1 + signal.shared) + y * signal.alike - 1
+    return kept**2 * own, kept**2 * both
+
+
+def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
+    """The gradient below a weight: its squared norm times sigma_w^2 (Schoenholz et al. 2017).
+
+    But for the part along the signal, which comes back as the signal went up.
+    """
+    x, y, across, along = w.stretch(w.outputs)
+    kept = w.square * below.power / above.power if above.power else 0.0  # the rest is bias
+    radial = kept * (kept * flow.radial + (1 - kept) * (1 - flow.radial) / w.outputs)
+    radial *= above.features * above.power / (below.features * below.power) if below.power else 0
+    # of singular values that differ as those of independent weights do, or not at all
+    uneven = min(1.0, (w.evenness * w.outputs - 1) * w.inputs / w.outputs)
+    rest = uneven * (1 - 1 / w.inputs) + (1 - uneven) * (1 - kept * flow.radial)
+    gain = w.square * rest + radial
+    own, both = _noise(replace(below, spread=0.0, shared=0.0), w, kept)
+    return replace(
+        flow,
+        features=w.inputs,
+        log_power=flow.log_power + log(gain),
+        same=(x + y) * flow.same,
+        pair=x * flow.pair + y * flow.overlap,
+        overlap=across * flow.pair + along * flow.overlap,
+        radial=min(radial / gain, 1.0) if gain else 0.0,
+        steer=kept * flow.steer,
+        wander=flow.wander + flow.steer**2 * both,
+        shift=flow.shift + drift(flow.steer, own, both),
+        aligned=1.0,
+    )
+
+
+def mean_square(values: Array | None) -> float:
+    """Mean square in float64; 0 of nothing."""
+    return 0.0 if values is None else float(np.square(values, dtype=np.float64).mean())

@@ -1,0 +1,184 @@
+"""`predict`: gradients before there is one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fastgrad import checks, losses, optimizers
+from fastgrad.arena import Array
+from fastgrad.health.prediction import blocks, recurrent, rules
+from fastgrad.health.prediction.advice import is_trainable, sentence
+from fastgrad.health.prediction.inputs import signal_of, standardized
+from fastgrad.health.prediction.result import Prediction
+from fastgrad.health.prediction.signal import Signal, random_flow
+from fastgrad.health.prediction.steps import loss_gradient, update_ratios
+from fastgrad.health.prediction.walk import Walk, follow_all
+from fastgrad.model import Sequential
+
+RULES = blocks, recurrent, rules  # imported for what they register with `walk.through`
+
+
+def predict(
+    model: Sequential,
+    x: Any = None,
+    *,
+    optimizer: Any = None,
+    loss: Any = None,
+    lengths: Any = None,
+    steps: int | None = None,
+    rows: int = 64,
+) -> Prediction:
+    """Predict the gradients of a model from the moments of its weights, without any pass.
+
+    Signal propagation, layer by layer: up, the power of the signal and of the difference of two
+    rows (Poole et al. 2016); down, the power of the gradient, also of its part along the signal,
+    and of products of rows (Schoenholz et al. 2017); and both ways the fluctuation that a finite
+    width leaves (Hanin & Nica 2018), by which medians lie below means.
+
+    Parameters
+    ----------
+    model : Sequential
+        Its weights as they are: each counts by its mean square and the evenness of its singular
+        values, which tells orthogonal from independent ones.
+    x : array-like, optional
+        A minibatch, as for `Sequential.forward`. Without one, rows of independent features of mean
+        0 and variance 1; of indices, all alike.
+    optimizer : str or Optimizer, optional
+        For the ratios of the first update to the weights.
+    loss : str or Loss, optional
+        Says how the gradient at the outputs is spread over rows, and its norm for the ratios, with
+        targets that are independent of the inputs, of variance 1 or in equally frequent classes.
+        Without one each row's points in a random direction of its own, and the norm is 1.
+    lengths : array-like (N,), optional
+        Of the sequences in x; they count by their mean.
+    steps : int, optional
+        Length of sequences where there is no x; 32.
+    rows : int
+        Size of the minibatch where there is no x.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    TypeError, ValueError
+        If x, the optimizer or the loss do not suit the model; if `steps` or `lengths` are given
+        that nothing uses.
+
+    Notes
+    -----
+    Gradients are those of a minibatch whose loss has a gradient of norm 1 at the outputs, in
+    training. What is unknown is said in `Prediction.notes`.
+
+    Examples
+    --------
+    >>> import fastgrad as fg
+    >>> he = fg.Sequential(*[fg.Dense(100, 100, "relu") for _ in range(20)], rng=0)
+    >>> fg.health.predict(he).trainable
+    True
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model: expected a Sequential, got {type(model).__name__}")
+    chosen = None if optimizer is None else optimizers.get(optimizer)
+    of_loss = None if loss is None else losses.get(loss)
+    given, signal, notes = _input(model, x, lengths, steps, rows)
+    arrays = {**model.params, **model.buffers}
+    walk = Walk(arrays, given, notes=notes)
+    up, back = follow_all(model.layers, "", signal, walk)
+    scale, cross = (1.0, 0.0) if of_loss is None else loss_gradient(of_loss, up)
+    back(random_flow(up.features, up.rows, cross))
+    norms = {name: _exp(walk.norms.get(name, math.nan)) for name in model.params}
+    ratios = {}
+    if chosen is not None:
+        ratios = update_ratios(model, chosen, {name: scale * n for name, n in norms.items()})
+    depth, log_gain = walk.depth, walk.log_gain
+    depth_scale = -(depth - 1) / log_gain if log_gain and depth > 1 else math.inf
+    dead = 1 - math.prod(1 - p for p in walk.flat.values())
+    _note_lost(walk, model)
+    return Prediction(
+        gradient_norms=norms,
+        spread={name: walk.spread.get(name, math.nan) for name in model.params},
+        q=walk.q,
+        chi={name: walk.chi[name] for name in walk.q},
+        delta={name: _exp(walk.delta[name]) for name in walk.q},
+        depth_scale=depth_scale,
+        depth=depth,
+        dead=dead,
+        dead_units=walk.dead_units,
+        memory=walk.memory,
+        update_ratios=ratios,
+        loss_gradient=scale,
+        trainable=is_trainable(depth, depth_scale, dead, walk.memory),
+        sentence=sentence(walk, depth, log_gain, depth_scale, dead),
+        notes=tuple(dict.fromkeys(walk.notes)),
+    )
+
+
+def _input(
+    model: Sequential, x: Any, lengths: Any, steps: int | None, rows: int
+) -> tuple[Array | None, Signal, list[str]]:
+    """The minibatch, its moments, and what was assumed of it."""
+    if x is None:
+        if lengths is not None:
+            raise ValueError("lengths are those of sequences in x, which is not given")
+        size = checks.count("rows", rows)
+        length = 32 if steps is None else checks.count("steps", steps)
+        sequences = _reads_sequences(model)
+        if steps is not None and not sequences:
+            raise ValueError("steps: no layer of this model reads sequences")
+        length = length if sequences else 1
+        told = f"{size} sequences of {length} steps" if sequences else f"{size} rows"
+        kind = "independent features of mean 0 and variance 1"
+        if model.indices is not None:
+            kind = "indices that are all alike"
+        features = model.inputs or 1
+        return None, standardized(features, size * length, length), [f"assumed: {told}, {kind}"]
+    if steps is not None:
+        raise ValueError("steps: x says how many there are")
+    found = model.checked("x", x)
+    if model.indices is not None:
+        length = found.shape[1] if found.ndim > 1 else 1
+        signal = standardized(1, found.size, length)
+    else:
+        signal = signal_of(found)
+    notes = []
+    if lengths is not None:
+        own = model.checked_lengths("lengths", lengths, found.shape)
+        found, signal = _cut(model, found, max(1, round(float(own.mean()))))
+        notes = [f"sequences of different lengths: taken to have the mean, {signal.steps} steps"]
+    return found, signal, notes
+
+
+def _cut(model: Sequential, x: Array, length: int) -> tuple[Array, Signal]:
+    found = x[:, :length]
+    if model.indices is not None:
+        return found, standardized(1, found.size, length)
+    return found, signal_of(found)
+
+
+def _reads_sequences(model: Sequential) -> bool:
+    """Whether some layer takes (N, T, F) and not (N, F)."""
+    from fastgrad.containers import named_layers
+    from fastgrad.embedding import Flatten
+    from fastgrad.recurrent import Recurrent
+
+    return any(
+        isinstance(each, Flatten | Recurrent) for each in named_layers(model.layers).values()
+    )
+
+
+def _exp(log_norm: float) -> float:
+    return math.inf if log_norm > 709 else math.exp(log_norm)
+
+
+def _note_lost(walk: Walk, model: Sequential) -> None:
+    """Say where a norm is no normal number of the model's type."""
+    import numpy as np
+
+    info = np.finfo(model.dtype)
+    low, high = math.log(info.tiny), math.log(info.max)
+    lost = [name for name, norm in walk.norms.items() if norm < low or norm > high]
+    if lost:
+        walk.notes.append(f"{model.dtype} cannot hold the gradient of {', '.join(lost)}")

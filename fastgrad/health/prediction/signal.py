@@ -1,0 +1,126 @@
+"""What is known of a signal on its way up, and of a gradient on its way down: a few moments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A minibatch of activations, as moments over units, rows and pairs of rows.
+
+    Attributes
+    ----------
+    features, rows : int
+        Its shape; each time step of a sequence is a row.
+    power : float
+        Mean square, the q of Poole et al. 2016 (arXiv:1606.05340).
+    apart : float
+        ``power`` less the mean product of two rows: half their mean squared difference, kept for
+        itself since in an ordered network it falls far below the last digit of `power`.
+    mean : float
+        Over units.
+    alike : float
+        Mean squared cosine between two rows.
+    spread, shared : float
+        Relative variance of a row's squared norm from draw to draw of the weights above the input,
+        and the covariance of two rows' norms.
+    steps : int
+        Rows that are the times of one sequence.
+    """
+
+    features: int
+    rows: int
+    power: float
+    apart: float
+    mean: float = 0.0
+    alike: float = 1.0
+    spread: float = 0.0
+    shared: float = 0.0
+    steps: int = 1
+
+    @property
+    def product(self) -> float:
+        """Mean product of two rows."""
+        return self.power - self.apart
+
+    @property
+    def fluctuation(self) -> float:
+        """Relative variance of the squared norm of the minibatch."""
+        return self.spread / self.rows + (1 - 1 / self.rows) * self.shared
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The gradient of a minibatch, at the output of one layer.
+
+    The last three are second moments over draws of the weights, relative to squares of means; for
+    a squared norm that is log-normal its median lies ``log(moment) / 2`` below the log of its mean
+    (Hanin & Nica 2018, arXiv:1812.05994).
+
+    Attributes
+    ----------
+    features, rows : int
+    log_power : float
+        Log of its squared norm, all rows together, in the mean.
+    cross : float
+        Sum of products of different rows, over that squared norm.
+    same, pair : float
+        Of the squared norm of one row, and of those of two rows.
+    overlap : float
+        Of the product of two rows: their mean squared cosine.
+    radial : float
+        Mean squared cosine between a row's gradient and the row of the signal itself. Weights take
+        both up and down, so that the gradient along the signal grows as the signal's own size
+        does, which for gelu and silu is faster than in all other directions.
+    aligned : float
+        Mean product of squares of the gradient and of the signal, over that of their means.
+    steer : float
+        Derivative of the log of its squared norm by that of the signal's here.
+    wander : float
+        Variance of that log from draw to draw, by what the norms of all signals above do.
+    shift : float
+        Its mean by the same: norms are smaller in the median than in the mean, and of rows that
+        differ those with the largest gradient count most.
+    """
+
+    features: int
+    rows: int
+    log_power: float
+    cross: float
+    same: float
+    pair: float
+    overlap: float
+    radial: float
+    aligned: float = 1.0
+    steer: float = 0.0
+    wander: float = 0.0
+    shift: float = 0.0
+
+    @property
+    def log_moment(self) -> float:
+        """Log of the second moment of the squared norm of the minibatch: its log's variance."""
+        share = 1 / self.rows
+        return math.log(max(1.0, share * self.same + (1 - share) * self.pair))
+
+    @property
+    def log_norm(self) -> float:
+        """Log of the norm, in the median."""
+        return (self.log_power + self.shift - self.log_moment / 2) / 2
+
+
+Back: TypeAlias = Callable[[Flow], Flow]
+
+DECADE = math.log(10.0)
+
+
+def random_flow(features: int, rows: int, cross: float = 0.0) -> Flow:
+    """Of norm 1: normal numbers, with that `cross`."""
+    same = 1 + 2 / features
+    pair = (1 - same / rows) / (1 - 1 / rows) if rows > 1 else 1.0  # the whole is exactly 1
+    cosine = cross / (rows - 1) if rows > 1 else 0.0
+    overlap = max(1 / features, cosine * cosine)
+    return Flow(features, rows, 0.0, cross, same if rows > 1 else 1.0, pair, overlap, 1 / features)
