@@ -156,7 +156,7 @@ def test_the_budget_is_kept(monkeypatch):
     monkeypatch.setattr("fastgrad.health.treatment.practice.run", counted)
     found = treat(network(), optimizer=fg.Adam(1.0), steps=40, cures=2, rounds=2)
     assert set(calls) == {40}
-    assert len(calls) == found.trials <= 1 + 2 * (7 * 2 + 13)
+    assert len(calls) == found.trials <= 1 + 2 * (4 * 2 + 14)
     assert f"{len(calls)} trials of 40 steps each" in found.report()
 
 

@@ -20,6 +20,7 @@ from fastgrad.model import Sequential
 from fastgrad.recurrent.models import stateful_layer
 
 _MOST_HELD_OUT = 2000
+_CONFIRMATIONS = 3  # of what looked best, in a round
 _SETTLED = "the learning rate was for the setup as it was before"
 
 
@@ -68,10 +69,10 @@ def doctor(
     steps : int, optional
         Steps of each trial; by default those of the run, 200 at most.
     cures, rounds : int
-        How many cures are tried, in up to three variants each, before one is kept, and how many
-        are kept. With the first run, combinations with other learning rates, and confirmations of
-        what looked good, there are at most ``1 + rounds * (7 * cures + 13)`` trials, and most often
-        less than a third of that; some cures start with a range test of 100 steps.
+        How many cures are tried, in up to four variants each, before one is kept, and how many are
+        kept. With the first run, combinations with other steps, and confirmations there are at most
+        ``1 + rounds * (4 * cures + 14)`` trials, and most often a quarter of that; cures of the
+        learning rate start with a range test of 100 steps.
     progress : bool, optional
         Whether a progress bar is shown; by default where standard error is a terminal.
     rng : int or numpy.random.Generator
@@ -158,13 +159,14 @@ class _Practice:
         good = [one for one in tried if helps(one[2], now, constant, least)]
         kept = None
         again: Trial | None = None
-        while good and kept is None:
+        for _ in range(min(len(good), _CONFIRMATIONS)):
             best = alike([(cure.extent, trial) for cure, _, trial in good], now, self.material)
             candidate = good.pop(best)
             again = again or self._run(now.setup, "as it was, once more", order=1)
             confirmed = self._run(candidate[2].setup, candidate[1].what, order=1)
             if helps(confirmed, again, constant, least):
                 kept = candidate
+                break
         self.rejected += [one[1] for one in tried if one is not kept]
         if kept is None:
             return None
