@@ -33,6 +33,7 @@ bench: $(BUILT)
 	$(BENCH) bench.peers
 	$(BENCH) bench.products
 	$(BENCH) bench.sweep
+	$(BENCH) bench.health
 	$(BENCH) bench.imports
 	$(BENCH) bench.latency
 	$(BENCH) bench.memory

@@ -57,6 +57,7 @@ from fastgrad.policies import RollBack, Skip
 from fastgrad.range_test import RangeTest, lr_range_test
 from fastgrad.recurrent import GRU, LSTM, RNN, TimeGradients
 from fastgrad.regularization import Dropout
+from fastgrad.rescale import Rescale
 from fastgrad.residual import Residual
 from fastgrad.run import Run
 from fastgrad.session import Session
@@ -115,6 +116,7 @@ __all__ = [
     "RMSNorm",
     "RMSprop",
     "RangeTest",
+    "Rescale",
     "Residual",
     "RollBack",
     "Rprop",

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from fastgrad.commands import demo, info, predict, train
+from fastgrad.commands import check, demo, info, predict, train
 from fastgrad.system import version
 
 __all__ = ["main"]
 
-_COMMANDS = {"demo": demo, "train": train, "predict": predict, "info": info}
+_COMMANDS = {"demo": demo, "train": train, "check": check, "predict": predict, "info": info}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,12 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 on success; 2 for input that cannot be used, which is reported on standard
-        error; 130 when interrupted from the keyboard; 1 when standard output is closed.
+        0 on success, or what the command returns; 2 for input that cannot be used, which is
+        reported on standard error; 130 when interrupted from the keyboard; 1 when standard output
+        is closed.
     """
     arguments = _parse(argv)
     try:
-        arguments.run(arguments)
+        status = arguments.run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _report("interrupted", 130)
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(f"error: {error}", 2)
     except MemoryError as error:
         return _report(f"error: not enough memory: {error}", 2)
-    return 0
+    return int(status or 0)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -22,12 +22,13 @@ from fastgrad.model import Sequential
 from fastgrad.parallel import Parallel
 from fastgrad.recurrent import GRU, LSTM, RNN
 from fastgrad.regularization import Dropout
+from fastgrad.rescale import Rescale
 from fastgrad.residual import Residual
 from fastgrad.standardize import Standardize
 
 _FORMAT = 1
 _CONTAINERS = (Chain, Parallel, Residual)
-_LEAVES = (Activation, BatchNorm, Dense, Dropout, Embedding, Flatten, LayerNorm, RMSNorm)
+_LEAVES = (Activation, BatchNorm, Dense, Dropout, Embedding, Flatten, LayerNorm, Rescale, RMSNorm)
 _KINDS = (*_CONTAINERS, *_LEAVES, GRU, LSTM, RNN, Standardize)
 TRAINING = "training."  # what tensors of a checkpoint are named that are not of the model
 _KNOWN: dict[str, type[Layer]] = {kind.__name__: kind for kind in _KINDS}

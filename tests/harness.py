@@ -56,6 +56,7 @@ WEIGHTS = {
     "bounds",
     "arrived",
     "moments",
+    "sums",
 }  # what must not be negative
 COUNTERS = {"step", "first", "cursor", "status", "report", "ready"}  # what starts at zero
 

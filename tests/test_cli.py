@@ -268,6 +268,29 @@ def run_demo(capsys, *arguments: str) -> str:
     return capsys.readouterr().out
 
 
+def test_check_of_a_healthy_network(tmp_path, pets, capsys):
+    data = write_csv(tmp_path / "pets.csv", pets)
+    assert cli.main(["check", data, "--target", "pet", "--hidden", "8", "--lr", "0.01"]) == 0
+    printed = capsys.readouterr().out
+    assert "0.weight" in printed
+    assert "warning" not in printed
+
+
+@pytest.mark.parametrize("arguments", [["--lr", "100"], ["--activation", "sigmoid"]])
+def test_check_of_a_sick_network_tries_to_fix_it(tmp_path, prices, capsys, arguments):
+    data = write_csv(tmp_path / "prices.csv", prices)
+    hidden = ["--hidden", "16,16,16,16,16,16,16,16", "--epochs", "20"]
+    assert cli.main(["check", data, "--target", "price", *hidden, *arguments]) == 1
+    without = capsys.readouterr().out
+    assert "1. " in without
+    assert "trials of" not in without
+    assert cli.main(["check", data, "--target", "price", *hidden, *arguments, "--fix"]) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith(without)
+    assert "trials of" in printed
+    assert "because" in printed
+
+
 def test_demo_reads_digits_and_draws_the_run(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     figure = tmp_path / "demo.png"

@@ -7,6 +7,7 @@ from fastgrad.health.per_sample import PerSample, per_sample
 from fastgrad.health.prediction import Comparison, Memory, Prediction, predict
 from fastgrad.health.provenance import Provenance, provenance
 from fastgrad.health.ranges import Range
+from fastgrad.health.treatment import Diagnosis, doctor
 from fastgrad.health.verdicts import FAMILIES, SEVERITIES, Verdict
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Budget",
     "BudgetRow",
     "Comparison",
+    "Diagnosis",
     "Health",
     "Measurements",
     "Memory",
@@ -24,6 +26,7 @@ __all__ = [
     "Range",
     "Verdict",
     "budget",
+    "doctor",
     "per_sample",
     "predict",
     "provenance",

@@ -15,6 +15,7 @@ from fastgrad.batch_norm import BatchNorm
 from fastgrad.containers import named_layers
 from fastgrad.layer_norm import LayerNorm
 from fastgrad.layers import Layer
+from fastgrad.rescale import Rescale
 from fastgrad.residual import Residual
 
 RECTIFIERS = ("relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "softplus")
@@ -97,6 +98,8 @@ def layers_of(layers: Sequence[Layer]) -> dict[str, LayerFacts]:
         aside = any(name.startswith(f"{block}.") for block in inner)
         if getattr(layer, "layers", None) and name not in inner:
             continue
+        if isinstance(layer, Rescale):
+            continue  # it gives gradients a unit, and is no part of what they go through
         activation = getattr(layer, "activation", None)
         activation = activation if isinstance(activation, str) else "identity"
         outputs = getattr(layer, "outputs", getattr(layer, "units", None))

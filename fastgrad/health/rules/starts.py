@@ -41,6 +41,7 @@ def _targets(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         return None
     outputs = float(window.first.output_stds[0, -1])
     zero, constant = facts.first_loss, facts.constant_loss
+    zero = min(zero, float(window.first.losses[0]))  # outputs may start where targets are
     far = zero > limits.initial_loss * constant  # the mean of the targets is far from 0
     # outputs of a network with good weights are of the order of 1
     if not (far or facts.target_std > limits.targets * max(1.0, outputs)):
