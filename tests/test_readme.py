@@ -36,7 +36,7 @@ def run_command(line: str) -> None:
         assert cli.main(words[1:]) == 0, line
     elif words[0] == "make" and (ROOT / "Makefile").exists():
         assert re.search(f"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
-    elif words[:2] == ["python", "-m"] and (ROOT / "bench").exists():
+    elif words[:2] == ["python", "-m"] and (ROOT / words[2].partition(".")[0]).exists():
         assert importlib.util.find_spec(words[2]), line
     else:
         assert words[0] in ("make", "python", "pip"), line
