@@ -226,6 +226,7 @@ def test_fit_has_all_around_it(sequences, rng):
     assert ragged.trainer.stepper.total_steps == 3
 
 
+# NumPy says where numbers overflow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("policy", ["raise", "skip", "roll_back"])
 def test_a_window_that_is_not_finite(policy, rng):
@@ -246,6 +247,7 @@ def test_a_window_that_is_not_finite(policy, rng):
     assert (trainer.model.flat_params != before).any()
 
 
+# NumPy says where numbers overflow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("policy", ["skip", fg.RollBack(every=1)], ids=["skip", "roll_back"])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "lengths"])
@@ -275,6 +277,7 @@ def test_after_a_window_left_out_states_go_on(kind, lengths, policy, rng):
     assert_close(trainer.model.flat_params, hand.flat_params, "float64", ROUNDINGS)
 
 
+# NumPy says where numbers overflow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("burn_in", [False, True])
 def test_sequences_whose_states_are_not_finite_end_there(burn_in, rng):

@@ -245,6 +245,18 @@ def test_a_healthy_run_and_a_sick_one():
     assert runs["sigmoid"].health.verdicts[0].family == "vanishing"
 
 
+def test_units_that_no_tensor_is_as_wide_as():
+    wide = fg.Sequential(
+        fg.Embedding(3, 2), fg.Flatten(9, 2), fg.Activation("relu"), fg.Activation("tanh"), rng=0
+    )
+    x = np.zeros((4, 9), np.int64)
+    trainer = fg.Trainer(wide, "mse", rng=0, health=True)
+    trainer.step(x, np.zeros((4, 18)))
+    found = trainer.health.measurements
+    assert np.isnan(found.dead[0, 2:]).all()
+    assert np.isfinite(found.output_stds[0]).any()
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [

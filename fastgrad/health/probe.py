@@ -105,6 +105,8 @@ class Probe:
         if last > len(self._parts):
             return
         within = None if known is None else live_range(known[0], known[1])
+        if within is not None and not self._has_room(name, rows.shape[1]):
+            within = None
         slope = None
         if known is not None and known[2] is not None and within is not None:
             slope = known[2].reshape(rows.shape)
@@ -114,10 +116,18 @@ class Probe:
         tape.call("see_output", rows, slope, low, high, alive, self._parts[first:last])
         self._looks[name] = _Look(rows.size, first, last, start, stop)
 
+    def _has_room(self, name: str, units: int) -> bool:
+        """Whether there are flags for so many units; not where they are more than any tensor's."""
+        return name in self._units or self._flags() + units <= len(self._alive)
+
+    def _flags(self) -> int:
+        """How many are taken."""
+        return sum(stop - start for start, stop in self._units.values())
+
     def _units_for(self, name: str, units: int) -> tuple[int, int]:
         """Where the flags of a layer's units lie."""
         if name not in self._units:
-            start = sum(stop - start for start, stop in self._units.values())
+            start = self._flags()
             self._units[name] = start, start + units
             self.lived[name] = self._lived[start : start + units]
         return self._units[name]
