@@ -190,6 +190,8 @@ class Stepper:
         while self.done < end:
             here = self.done - first
             count = self.guard.stretch(min(end - self.done, AHEAD))
+            if self.health is not None:
+                count = min(count, self.health.room)
             for every, _ in self.pauses:
                 count = min(count, every - self.done % every)
             self._prepare(count)

@@ -78,26 +78,25 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
         fg_mode_set(mode);                                                                        \
         return norm;                                                                              \
     }                                                                                             \
-    /* Zeros, denormals, and what is not finite. */                                               \
+    /* Denormals, and what is not finite. */                                                      \
     static __attribute__((noinline, unused)) void fg_count_odd##SUFFIX(const REAL *x, ptrdiff_t n,\
                                                                double *counts)                    \
     {                                                                                             \
-        SIGNED zeros = 0, denormals = 0, bad = 0;                                                 \
+        SIGNED denormals = 0, bad = 0;                                                            \
         for (ptrdiff_t i = 0; i < n; i++) {                                                       \
             const SIGNED b = fg_size_bits##SUFFIX(x + i);                                         \
-            zeros += b == 0;                                                                      \
-            denormals += b < LEAST;                                                               \
+            denormals += b > 0 && b < LEAST;                                                      \
             bad += b >= INF;                                                                      \
         }                                                                                         \
-        counts[0] = (double)zeros;                                                                \
-        counts[1] = (double)(denormals - zeros);                                                  \
-        counts[2] = (double)bad;                                                                  \
+        counts[0] = (double)denormals;                                                            \
+        counts[1] = (double)bad;                                                                  \
     }                                                                                             \
                                                                                                   \
     /* What has been seen of some elements, in lanes. */                                          \
     typedef struct {                                                                              \
         VEC squares[2];       /* of x */                                                          \
-        INTS top[2], odd[2];  /* the largest size; minus the zeros and denormals */               \
+        INTS top[2]; /* the largest size */                                                       \
+        INTS zeros[2], small[2]; /* minus the zeros; minus these and the denormals */             \
         VEC weights[2], steps[2]; /* squares of what p was before, and of the difference */       \
     } fg_watch##SUFFIX;                                                                           \
     FG_INLINE void fg_watch_gradient##SUFFIX(fg_watch##SUFFIX *w, int j, VEC x)                   \
@@ -107,7 +106,8 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
         const INTS b = (INTS)x & sizes;                                                           \
         w->squares[j] += x * x;                                                                   \
         w->top[j] = fg_larger##SUFFIX(w->top[j], b);                                              \
-        w->odd[j] += (INTS)(b < least);                                                           \
+        w->zeros[j] += (INTS)(b == 0);                                                            \
+        w->small[j] += (INTS)(b < least);                                                         \
     }                                                                                             \
     FG_INLINE void fg_watch_update##SUFFIX(fg_watch##SUFFIX *w, int j, VEC before, VEC after)     \
     {                                                                                             \
@@ -119,15 +119,15 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
     FG_INLINE void fg_say_gradient##SUFFIX(fg_watch##SUFFIX *w, const REAL *x, ptrdiff_t n,       \
                                            ptrdiff_t lanes, double *seen)                         \
     {                                                                                             \
-        enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
         const INTS top = fg_larger##SUFFIX(w->top[0], w->top[1]);                                 \
-        SIGNED most = 0;                                                                          \
+        const SIGNED most = fg_largest##SUFFIX(top);                                              \
+        const SIGNED zeros = -fg_add_ints##SUFFIX(w->zeros[0] + w->zeros[1]);                     \
+        const SIGNED small = -fg_add_ints##SUFFIX(w->small[0] + w->small[1]);                     \
         REAL largest;                                                                             \
-        for (int k = 0; k < LANES; k++) most = top[k] > most ? top[k] : most;                     \
         memcpy(&largest, &most, sizeof largest);                                                  \
-        seen[2] = seen[3] = seen[4] = 0;                                                          \
-        if (-fg_add_ints##SUFFIX(w->odd[0] + w->odd[1]) > lanes || most >= INF)                   \
-            fg_count_odd##SUFFIX(x, n, seen + 2);                                                 \
+        seen[2] = (double)(zeros - lanes);                                                        \
+        seen[3] = seen[4] = 0;                                                                    \
+        if (small > zeros || most >= INF) fg_count_odd##SUFFIX(x, n, seen + 3);                   \
         if (most == 0)                                                                            \
             seen[0] = 0;                                                                          \
         else if (largest > LOW && largest < HIGH)                                                 \
@@ -215,9 +215,7 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
             const VEC known = lanes < LANES ? fg_load_part##SUFFIX(alive, lanes)                  \
                                             : *(const VEC *)alive;                                \
             const INTS first = (INTS)(most > low) & (INTS)(known == 0) & within;                  \
-            if (fg_any##SUFFIX(first))                                                            \
-                for (int k = 0; k < lanes; k++)                                                   \
-                    if (first[k]) alive[k] = 1;                                                   \
+            fg_raise##SUFFIX(alive, first);                                                       \
         }                                                                                         \
     }                                                                                             \
     FG_INLINE void fg_see_rows_as##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,       \

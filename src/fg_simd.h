@@ -117,7 +117,7 @@ FG_INLINE void fg_store_part_f64(double *p, fg_vec_f64 v, ptrdiff_t n)
 #endif
 
 /* Vectors of integers as large as the numbers: the larger of two that are not negative, lane by
- * lane, and whether any bit is set. */
+ * lane; and 1 in p where all bits of m are set, other lanes of p neither read nor written. */
 typedef int32_t fg_ints_f32 __attribute__((vector_size(FG_VECTOR_BYTES), aligned(4), may_alias));
 typedef int64_t fg_ints_f64 __attribute__((vector_size(FG_VECTOR_BYTES), aligned(8), may_alias));
 #if FG_VECTOR_BYTES == 64
@@ -129,8 +129,14 @@ FG_INLINE fg_ints_f64 fg_larger_f64(fg_ints_f64 a, fg_ints_f64 b)
 {
     return (fg_ints_f64)_mm512_max_epi64((__m512i)a, (__m512i)b);
 }
-FG_INLINE int fg_any_f32(fg_ints_f32 a) { return _mm512_test_epi32_mask((__m512i)a, (__m512i)a); }
-FG_INLINE int fg_any_f64(fg_ints_f64 a) { return _mm512_test_epi64_mask((__m512i)a, (__m512i)a); }
+FG_INLINE void fg_raise_f32(float *p, fg_ints_f32 m)
+{
+    _mm512_mask_storeu_ps(p, _mm512_movepi32_mask((__m512i)m), _mm512_set1_ps(1));
+}
+FG_INLINE void fg_raise_f64(double *p, fg_ints_f64 m)
+{
+    _mm512_mask_storeu_pd(p, _mm512_movepi64_mask((__m512i)m), _mm512_set1_pd(1));
+}
 #else
 FG_INLINE fg_ints_f32 fg_larger_f32(fg_ints_f32 a, fg_ints_f32 b)
 {
@@ -148,35 +154,55 @@ FG_INLINE fg_ints_f64 fg_larger_f64(fg_ints_f64 a, fg_ints_f64 b)
     const fg_ints_f64 more = b > a;
     return (a & ~more) | (b & more);
 }
-FG_INLINE int fg_any_f64(fg_ints_f64 a)
+#if defined(__AVX2__)
+FG_INLINE void fg_raise_f32(float *p, fg_ints_f32 m)
 {
-    int64_t any = 0;
-    for (int k = 0; k < FG_LANES_f64; k++) any |= a[k];
-    return any != 0;
+    _mm256_maskstore_ps(p, (__m256i)m, _mm256_set1_ps(1));
 }
-FG_INLINE int fg_any_f32(fg_ints_f32 a) { return fg_any_f64((fg_ints_f64)a); }
+FG_INLINE void fg_raise_f64(double *p, fg_ints_f64 m)
+{
+    _mm256_maskstore_pd(p, (__m256i)m, _mm256_set1_pd(1));
+}
+#else
+FG_INLINE void fg_raise_f32(float *p, fg_ints_f32 m)
+{
+    for (int k = 0; k < FG_LANES_f32; k++)
+        if (m[k]) p[k] = 1;
+}
+FG_INLINE void fg_raise_f64(double *p, fg_ints_f64 m)
+{
+    for (int k = 0; k < FG_LANES_f64; k++)
+        if (m[k]) p[k] = 1;
+}
+#endif
 #endif
 
-/* The sum of all lanes, pairwise in halves; of integers, too. */
+/* The sum of all lanes, pairwise in halves; of integers, too, and the largest of those. */
 #if FG_VECTOR_BYTES == 64
+FG_INLINE int32_t fg_largest_f32(fg_ints_f32 v) { return _mm512_reduce_max_epi32((__m512i)v); }
+FG_INLINE int64_t fg_largest_f64(fg_ints_f64 v) { return _mm512_reduce_max_epi64((__m512i)v); }
 FG_INLINE float fg_add_all_f32(fg_vec_f32 v) { return _mm512_reduce_add_ps((__m512)v); }
 FG_INLINE double fg_add_all_f64(fg_vec_f64 v) { return _mm512_reduce_add_pd((__m512d)v); }
 FG_INLINE int32_t fg_add_ints_f32(fg_ints_f32 v) { return _mm512_reduce_add_epi32((__m512i)v); }
 FG_INLINE int64_t fg_add_ints_f64(fg_ints_f64 v) { return _mm512_reduce_add_epi64((__m512i)v); }
 #else
-#define FG_ADD_ALL(name, REAL, VEC)                                       \
-    FG_INLINE REAL name(VEC v)                                            \
-    {                                                                     \
-        REAL lane[sizeof(VEC) / sizeof(REAL)];                            \
-        memcpy(lane, &v, sizeof lane);                                    \
-        for (int half = sizeof(VEC) / sizeof(REAL) / 2; half; half /= 2)  \
-            for (int k = 0; k < half; k++) lane[k] += lane[k + half];     \
-        return lane[0];                                                   \
+#define FG_SUM(a, b) ((a) + (b))
+#define FG_MORE(a, b) ((a) > (b) ? (a) : (b))
+#define FG_FOLD(name, REAL, VEC, OF)                                                  \
+    FG_INLINE REAL name(VEC v)                                                        \
+    {                                                                                 \
+        REAL lane[sizeof(VEC) / sizeof(REAL)];                                        \
+        memcpy(lane, &v, sizeof lane);                                                \
+        for (int half = sizeof(VEC) / sizeof(REAL) / 2; half; half /= 2)              \
+            for (int k = 0; k < half; k++) lane[k] = OF(lane[k], lane[k + half]);     \
+        return lane[0];                                                               \
     }
-FG_ADD_ALL(fg_add_all_f32, float, fg_vec_f32)
-FG_ADD_ALL(fg_add_all_f64, double, fg_vec_f64)
-FG_ADD_ALL(fg_add_ints_f32, int32_t, fg_ints_f32)
-FG_ADD_ALL(fg_add_ints_f64, int64_t, fg_ints_f64)
+FG_FOLD(fg_add_all_f32, float, fg_vec_f32, FG_SUM)
+FG_FOLD(fg_add_all_f64, double, fg_vec_f64, FG_SUM)
+FG_FOLD(fg_add_ints_f32, int32_t, fg_ints_f32, FG_SUM)
+FG_FOLD(fg_add_ints_f64, int64_t, fg_ints_f64, FG_SUM)
+FG_FOLD(fg_largest_f32, int32_t, fg_ints_f32, FG_MORE)
+FG_FOLD(fg_largest_f64, int64_t, fg_ints_f64, FG_MORE)
 #endif
 
 /* Square roots, lane by lane; and the larger of two numbers, b where one is NaN. */

@@ -58,6 +58,8 @@ cdef double norm_of(const double *norms, ptrdiff_t stride, ptrdiff_t n) noexcept
     """The norm of n blocks, whose norms lie `stride` apart; their squares may leave float64."""
     cdef double top = 0, sum = 0, ratio
     cdef ptrdiff_t i
+    if n == 1:
+        return norms[0]
     for i in range(n):
         if not isfinite(norms[i * stride]):
             return norms[i * stride]

@@ -15,7 +15,7 @@ from fastgrad.errors import GradientError
 from fastgrad.health.budget import Budget, budget
 from fastgrad.health.history import History
 from fastgrad.health.measurements import Measurements
-from fastgrad.health.probe import STEPS, Probe
+from fastgrad.health.probe import Probe
 from fastgrad.health.rules.bounds import proven_dead
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.monitor import Monitor
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fastgrad.model import Sequential
     from fastgrad.train import Trainer
 
-_SHARE = 0.02  # of the time, at most, that looks on the way may take
+_SHARE = 0.005  # of the time, at most, that looks on the way may take
 
 
 class Health:
@@ -73,10 +73,15 @@ class Health:
     def passed(self) -> None:
         """Some steps have been made: take them in, if they would be lost or it costs little."""
         waiting = self._trainer.steps - self._read
-        if waiting >= STEPS // 2 or (
+        if waiting + self.room > self._probe.capacity or (
             waiting and time.perf_counter() - self._looked > self._took / _SHARE
         ):
             self.look()
+
+    @property
+    def room(self) -> int:
+        """Steps that may be made before `passed` is told of them."""
+        return self._probe.capacity // 2
 
     def failed(self, error: GradientError) -> None:
         """A step was not finite."""
@@ -92,7 +97,9 @@ class Health:
         if self._monitor is not None:
             lived = self._probe.lived
             silent = {name: 1 - float(units.mean()) for name, units in lived.items()}
-            self._monitor.epoch(val_loss, self._proven_dead(), silent)
+            # a unit that is dead for all inputs was silent at each of them
+            dead = self._proven_dead() if any(silent.values()) else {}
+            self._monitor.epoch(val_loss, dead, silent)
             for units in lived.values():
                 units[...] = 0
 

@@ -20,24 +20,29 @@ class History:
     """
 
     def __init__(self, nothing: Measurements) -> None:
-        self._kept = nothing
+        self._kept = [nothing]  # in pieces: they are put together when somebody asks
+        self._length = 0
         self.stride = 1
 
     def add(self, measured: Measurements) -> None:
         """Take in the steps that follow; what is kept of them is every `stride`-th."""
-        self._kept = self._kept.then(_every(measured, self.stride))
-        while len(self._kept) > MOST:
+        self._append(measured)
+        while self._length > MOST:
             self.stride *= 2
-            self._kept = _every(self._kept, self.stride)
+            whole = self.measurements
+            self._kept, self._length = [whole[:0]], 0
+            self._append(whole)
+
+    def _append(self, measured: Measurements) -> None:
+        chosen: Array = np.flatnonzero(measured.steps % self.stride == 0)
+        if len(chosen):
+            # a copy, which does not hold on to the steps that are left out
+            self._kept.append(measured.take(chosen))
+            self._length += len(chosen)
 
     @property
     def measurements(self) -> Measurements:
         """What is kept."""
-        return self._kept
-
-
-def _every(measured: Measurements, stride: int) -> Measurements:
-    if stride == 1:
-        return measured
-    chosen: Array = np.flatnonzero(measured.steps % stride == 0)
-    return measured.take(chosen)
+        if len(self._kept) > 1:
+            self._kept = [self._kept[0].then(*self._kept[1:])]
+        return self._kept[0]

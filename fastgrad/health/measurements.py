@@ -117,8 +117,16 @@ class Measurements:
         return np.where(self.weight_norms > 0, found, np.nan)
 
     def __getitem__(self, rows: slice) -> Measurements:
-        """Some of the steps."""
-        return self.take(np.arange(len(self))[rows])
+        """Some of the steps; of consecutive ones, views."""
+        start, stop, stride = rows.indices(len(self))
+        if stride != 1:
+            return self.take(np.arange(start, stop, stride))
+        found: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in _BY_STEP}
+        through_time = {}
+        for name, array in self.through_time.items():
+            first = len(self) - len(array)
+            through_time[name] = array[max(start - first, 0) : max(stop - first, 0)]
+        return replace(self, **found, through_time=through_time)
 
     def take(self, rows: Array) -> Measurements:
         """The steps of these numbers, counted from the first, in their order."""
@@ -129,22 +137,28 @@ class Measurements:
             through_time[name] = array[rows[rows >= first] - first]
         return replace(self, **found, through_time=through_time)
 
-    def then(self, later: Measurements) -> Measurements:
-        """Both, one after the other; of the same tensors and layers."""
+    def then(self, *later: Measurements) -> Measurements:
+        """One after the other; of the same tensors and layers."""
+        parts = self, *later
         found: dict[str, Any] = {
-            name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in _BY_STEP
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in _BY_STEP
         }
-        through_time = dict(later.through_time)
-        for name, array in self.through_time.items():
-            after = through_time.get(name)
-            # what is not the last of all steps has no place
-            if (
-                after is not None
-                and len(after) == len(later)
-                and after.shape[1:] == array.shape[1:]
-            ):
-                through_time[name] = np.concatenate([array, after])
+        through_time = {name: _last(name, parts) for name in parts[-1].through_time}
         return replace(self, **found, through_time=through_time)
+
+
+def _last(name: str, parts: Sequence[Measurements]) -> Array:
+    """The gradients through time of the last steps; what they are not known of ends them."""
+    last = parts[-1].through_time[name]
+    found = []
+    for part in reversed(parts):
+        array = part.through_time.get(name)
+        if array is None or array.shape[1:] != last.shape[1:]:
+            break
+        found.append(array)
+        if len(array) < len(part):
+            break
+    return np.concatenate(found[::-1])
 
 
 _CONSTANT = ("tensors", "sizes", "layers", "through_time")

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from fastgrad.model import Sequential
     from fastgrad.program import Tape
 
-STEPS = 1024  # of a ring
+_MOST, _LEAST = 4096, 64  # steps of a ring
+_BYTES = 1 << 21  # of a ring, unless these are less than the fewest steps
 ROWS = 8  # of outputs, whose sums are one part
 BLOCK = 4096  # elements, as many as threads share at a time
 _FLOW = 1 << 18  # numbers of a ring of gradients through time, unless that is less than 8 steps
@@ -52,6 +53,8 @@ class Probe:
     ----------
     tensors, layers : tuple of str
         Names of the parameters, and of the layers whose outputs are looked at.
+    capacity : int
+        Steps whose statistics are held; those before them are overwritten.
     lived : dict of str to ndarray, (units,)
         By layer, 1 for each unit that has been alive since this was set to 0.
     """
@@ -69,12 +72,14 @@ class Probe:
         blocks = len(self._groups.blocks) - 1
         self._seen = np.zeros((blocks, 5))
         self._moved = np.zeros((blocks, 2))
-        self._of_tensors = np.full((STEPS, len(parts), 7), np.nan)
-        self._of_steps = np.full((STEPS, 2), np.nan)
         # a chain's outputs are those of its last layer
         kinds = named_layers(model.layers)
         self.layers = tuple(name for name, layer in kinds.items() if not isinstance(layer, Chain))
-        self._of_layers = np.full((STEPS, len(self.layers), 5), np.nan)
+        numbers = 7 * len(parts) + 5 * len(self.layers) + 2
+        self.capacity = min(max(_BYTES // (8 * numbers), _LEAST), _MOST)
+        self._of_tensors = np.full((self.capacity, len(parts), 7), np.nan)
+        self._of_layers = np.full((self.capacity, len(self.layers), 5), np.nan)
+        self._of_steps = np.full((self.capacity, 2), np.nan)
         self.lived: dict[str, Array] = {}
         self._units: dict[str, tuple[int, int]] = {}  # where those of each layer lie
         widest = max((size for part in parts for size in part.shape), default=1)
@@ -163,7 +168,7 @@ class Probe:
             rings = self._flows.setdefault(name, {})
             steps = len(flow)
             if steps not in rings:
-                rows = min(max(_FLOW // (3 * max(steps, 1)), 8), STEPS)
+                rows = min(max(_FLOW // (3 * max(steps, 1)), 8), self.capacity)
                 rings[steps] = np.full((rows, steps, 3), np.nan), np.full(rows, -1)
             tape.call("note_flow", flow, self.step, *rings[steps])
 
@@ -222,16 +227,18 @@ class Probe:
 
     def read(self, first: int, last: int) -> Measurements:
         """Steps first to last - 1, as far as the rings still hold them."""
-        first = max(first, last - STEPS)
+        first = max(first, last - self.capacity)
         steps = np.arange(first, last)
-        rows = steps % STEPS
-        of_tensors, of_layers = self._of_tensors[rows], self._of_layers[rows]
+        of_tensors, of_layers, of_steps = (
+            _unrolled(ring, first, last)
+            for ring in (self._of_tensors, self._of_layers, self._of_steps)
+        )
         (norms, top, zeros, denormals, bad, weights, updates) = np.moveaxis(of_tensors, 2, 0)
         means, stds, saturated, dead, deltas = np.moveaxis(of_layers, 2, 0)
         return Measurements(
             steps=steps,
-            losses=self._of_steps[rows, 0],
-            rates=self._of_steps[rows, 1],
+            losses=of_steps[:, 0],
+            rates=of_steps[:, 1],
             tensors=self.tensors,
             sizes=self.sizes,
             gradient_norms=norms,
@@ -254,8 +261,15 @@ class Probe:
         """The longest sequences' gradients; rows of NaN for steps of others."""
         ring, stamps = self._flows[name][max(self._flows[name])]
         first = max(first, last - len(ring))
-        steps = np.arange(first, last)
-        rows = steps % len(ring)
-        found = ring[rows]
-        found[stamps[rows] != steps] = np.nan
+        found = _unrolled(ring, first, last)
+        found[_unrolled(stamps, first, last) != np.arange(first, last)] = np.nan
         return found
+
+
+def _unrolled(ring: Array, first: int, last: int) -> Array:
+    """A copy of the rows of these steps."""
+    start = first % len(ring)
+    stop = start + last - first
+    if stop <= len(ring):
+        return ring[start:stop].copy()
+    return np.concatenate([ring[start:], ring[: stop - len(ring)]])
