@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
-from fastgrad.arena import Array
 from fastgrad.health.measurements import Measurements
 from fastgrad.health.rules.cures import cures
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.middle import median, medians
 from fastgrad.health.rules.rule import Finding, Rule
 from fastgrad.health.rules.units import saturation
 from fastgrad.health.rules.window import Window
@@ -32,32 +33,26 @@ def profile(recent: Measurements, facts: Facts) -> dict[str, float]:
     ratios = recent.delta_norms[good][:, found] / last[good, None]
     return {
         recent.layers[i]: float(value)
-        for i, value in zip(found, _median(ratios), strict=True)
+        for i, value in zip(found, medians(ratios), strict=True)
         if not math.isnan(value)
     }
 
 
-def _median(ratios: Array) -> Array:
-    return np.array(
-        [np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else np.nan for c in ratios.T]
-    )
-
-
-def flow(recent: Measurements, facts: Facts) -> float:
+def flow(ratios: Mapping[str, float]) -> float:
     """The first layer's gradient over the last one's; NaN where it cannot be told."""
-    return next(iter(profile(recent, facts).values()), math.nan)
+    return next(iter(ratios.values()), math.nan)
 
 
 def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    ratios = profile(window.recent, facts)
-    ratio = next(iter(ratios.values()), math.nan)
-    stuck = window.steps > limits.patience and window.progress(facts) < limits.learning
+    ratios = window.profile
+    ratio = flow(ratios)
+    stuck = window.steps > limits.patience and window.progress < limits.learning
     if not ratio < (limits.vanishing_stuck if stuck else limits.vanishing):
         return None
     layer, loss = _steepest(ratios, -1)
     of_init, of_activation = decades(facts)
     lost = -math.log10(max(ratio, 1e-45))
-    at_first = -math.log10(max(flow(window.first[:1], facts), 1e-45))
+    at_first = -math.log10(max(flow(profile(window.first[:1], facts)), 1e-45))
     why, first = f"{len(ratios)} layers in a row lose it bit by bit", "normalization"
     if at_first < 1:
         why, first = "steps that were too large have led there", "smaller_learning_rate"
@@ -71,7 +66,7 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         first = "initializer"
     rest = [c for c in ("initializer", "normalization", "residual", "activation") if c != first]
     return Finding(
-        window.severity(facts, limits, ratio < limits.vanished),
+        window.severity(limits, ratio < limits.vanished),
         f"the gradient loses {lost:.1f} decades from the last layer to the first: {why}",
         cures(first, *rest),
         {"ratio": ratio, "decades": -lost, "of_initializer": of_init, "of_layer": loss,
@@ -81,16 +76,16 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
 
 
 def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    ratios = profile(window.recent, facts)
-    ratio = next(iter(ratios.values()), math.nan)
+    ratios = window.profile
+    ratio = flow(ratios)
     if not ratio > limits.exploding:
         return None
     layer, growth = _steepest(ratios, 1)
     of_init, _ = decades(facts)
     won = math.log10(ratio)
-    grown = growth_of_weights(window, facts)
+    grown = window.growth
     why, first = f"{len(ratios)} layers in a row multiply it", "residual"
-    at_first = flow(window.first[:1], facts)
+    at_first = flow(profile(window.first[:1], facts))
     if of_init > 0.5 * math.log10(max(at_first, limits.exploding)):
         why = f"the first weights are too large and make {of_init:.1f} decades of it"
         first = "initializer"
@@ -99,7 +94,7 @@ def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         first = "smaller_learning_rate"
     rest = ("initializer", "normalization", "clipping", "smaller_learning_rate")
     return Finding(
-        window.severity(facts, limits, ratio > limits.exploded),
+        window.severity(limits, ratio > limits.exploded),
         f"the gradient grows by {won:.1f} decades from the last layer to the first: {why}",
         cures(first, *(name for name in rest if name != first)),
         {"ratio": ratio, "decades": won, "of_initializer": of_init, "of_layer": growth,
@@ -116,7 +111,7 @@ def _trend(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if not (steps < limits.trend).all():
         return None
     return Finding(
-        window.severity(facts, limits, past[-1] < limits.vanished),
+        window.severity(limits, past[-1] < limits.vanished),
         f"the first layer's gradient halves, and more, from look to look: it is {past[-1]:.1e} of "
         "the last one's",
         cures("smaller_learning_rate", "normalization", "activation"),
@@ -129,12 +124,12 @@ def _spike(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     norms = norms[np.isfinite(norms)]
     if len(norms) < 4:
         return None
-    middle, peak = float(np.median(norms)), float(norms.max())
+    middle, peak = median(norms), float(norms.max())
     if not peak > limits.spike * middle > 0:
         return None
     step = int(window.recent.steps[int(window.recent.total_gradient_norm.argmax())])
     return Finding(
-        "warning" if window.gain(facts) < limits.learning else "info",
+        "warning" if window.gain < limits.learning else "info",
         f"at step {step} the gradient is {peak / middle:.0f} times as large as usual, because of a "
         "few rows or a cliff of the loss",
         cures("clipping", "smaller_learning_rate"),
@@ -161,17 +156,7 @@ def decades(facts: Facts) -> tuple[float, float]:
     return of_init, of_activation
 
 
-def growth_of_weights(window: Window, facts: Facts) -> float:
-    """How many times larger weights are than they were, as a median; 1 where there is none."""
-    chosen = window.weights(facts)
-    if not (chosen.any() and len(window.first) and len(window.recent)):
-        return 1.0
-    before, now = window.first.weight_norms[0, chosen], window.recent.weight_norms[-1, chosen]
-    good = (before > 0) & np.isfinite(now)
-    return float(np.median(now[good] / before[good])) if good.any() else 1.0
-
-
-def _steepest(ratios: dict[str, float], sign: int) -> tuple[str, float]:
+def _steepest(ratios: Mapping[str, float], sign: int) -> tuple[str, float]:
     """The layer whose way back changes the gradient most, and by how many decades."""
     names = list(ratios)
     sizes = np.log10(np.maximum(list(ratios.values()), 1e-45))

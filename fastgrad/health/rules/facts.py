@@ -143,6 +143,8 @@ class Facts:
 
         L1's is the least that it can be: that of a single element.
         """
+        if not (self.l1 or self.l2):
+            return np.zeros(len(norms))
         l1, l2 = self._strengths(tensors)
         return np.asarray(norms**2 @ l2 + norms @ l1)
 

@@ -88,6 +88,11 @@ class WeightFacts:
     copies: float
     column_copies: float
 
+    @property
+    def meant(self) -> float:
+        """Root mean square that they have, or should have: the larger one."""
+        return self.std / math.sqrt(self.law) if 0 < self.law < 1 else self.std
+
 
 def layers_of(layers: Sequence[Layer]) -> dict[str, LayerFacts]:
     """By name, those within others in the place of what they are in, but for residual blocks."""

@@ -13,7 +13,7 @@ from fastgrad.health.rules.window import Window
 
 
 def _stuck(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    progress = window.progress(facts)
+    progress = window.progress
     if window.steps < 2 * limits.patience or not progress < limits.stuck:
         return None
     severity = "critical" if window.steps > 10 * limits.patience else "warning"
@@ -27,17 +27,14 @@ def _stuck(window: Window, facts: Facts, limits: Limits) -> Finding | None:
 
 
 def _diverging(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    means = window.losses.means
-    count = max(1, len(means) // 10)
-    if len(means) < 10:
+    if len(window.means) < 10:
         return None
-    last = float(means[-count:].mean())
-    least = float(np.convolve(means, np.ones(count) / count, "valid").min())
+    last, least = window.last, window.least
     rise = last - least
-    if not (last > limits.diverging * least and rise > limits.diverged * window.reference(facts)):
+    if not (last > limits.diverging * least and rise > limits.diverged * window.reference):
         return None
     return Finding(
-        "critical" if last > window.reference(facts) else "warning",
+        "critical" if last > window.reference else "warning",
         f"the loss has risen from {least:.3g} to {last:.3g}",
         cures("smaller_learning_rate", "clipping", "normalization"),
         {"least": least, "last": last, "step_length": step_length(window.recent)},
@@ -53,7 +50,7 @@ def _oscillating(window: Window, facts: Facts, limits: Limits) -> Finding | None
     # of what is left after a straight line through three neighbours, which is no trend
     bends = losses[1:-1] - 0.5 * (losses[:-2] + losses[2:])
     jumps = float(np.sqrt(np.mean(bends**2) / 1.5)) / mean if mean > 0 else 0.0
-    if not (jumps > limits.oscillating and window.gain(facts) < limits.learned):
+    if not (jumps > limits.oscillating and window.gain < limits.learned):
         return None
     return Finding(
         "warning",

@@ -79,7 +79,9 @@ class Monitor:
         self._dead: dict[str, float] = {}
         self._silent: dict[str, float] = {}
         self._val_losses: deque[float] = deque(maxlen=_EPOCHS)
-        self._looked = 0
+        self._looked = 0  # steps
+        self._looks = 0
+        self._weights = np.zeros(0, bool)
 
     def observe(self, measurements: Measurements) -> None:
         """Take the measurements of further steps."""
@@ -150,28 +152,38 @@ class Monitor:
         return ranked(found)
 
     def _add(self, part: Measurements) -> None:
+        if self._first is None:
+            known, frozen = self.facts.weights, self.facts.frozen
+            self._weights = np.array([n in known and n not in frozen for n in part.tensors], bool)
         if self._first is None or len(self._first) < _FIRST:
             start = part[: _FIRST - (0 if self._first is None else len(self._first))]
             self._first = start if self._first is None else self._first.then(start)
         penalty = self.facts.penalty(part.tensors, part.sizes, part.weight_norms)
         self._losses.add(part.losses - penalty)
         pending = part if self._pending is None else self._pending.then(part)
-        self._pending = pending[max(0, len(pending) - _LONGEST) :]
+        self._pending = pending if len(pending) <= _LONGEST else pending[-_LONGEST:]
 
     def _look(self, failure: GradientError | None = None) -> None:
         recent = self._pending
         if recent is None:
             recent = self._nothing()
         self._pending = None
+        self._looks += 1
         if len(recent):
             self._looked = int(recent.steps[-1]) + 1
-        ratio = steps.relative(recent, self.facts)
+        with np.errstate(all="ignore"):
+            ratio = steps.relative(recent, self.facts)
+            profile = depth.profile(recent, self.facts)
         self._rising = max(self._rising, 0.0 if math.isnan(ratio) else ratio)
-        self._flow.append(depth.flow(recent, self.facts))
+        self._flow.append(depth.flow(profile))
         window = Window(
             recent,
             recent if self._first is None else self._first,
             self._losses,
+            self._weights,
+            self.facts.constant_loss,
+            profile,
+            ratio,
             self._rising,
             tuple(self._flow),
             self._dead,
@@ -180,9 +192,12 @@ class Monitor:
             tuple(self._val_losses),
         )
         with np.errstate(all="ignore"):
-            learned = window.progress(self.facts) >= self.limits.learned
+            learned = window.progress >= self.limits.learned
+            in_time = any(map(len, recent.through_time.values()))
             for rule in self.rules:
-                if rule.in_time and not any(map(len, recent.through_time.values())):
+                if rule.at_start and self._looks > 1:
+                    continue  # it would say the same
+                if rule.in_time and not in_time:
                     continue  # nothing was looked at
                 finding = rule.check(window, self.facts, self.limits)
                 self._count(rule, finding, window, learned)

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from fastgrad.health.rules.cures import cures
-from fastgrad.health.rules.depth import growth_of_weights
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
 from fastgrad.health.rules.rule import Finding, Rule
@@ -31,7 +30,7 @@ def _nonfinite(window: Window, facts: Facts, limits: Limits) -> Finding | None:
             tensor = recent.tensors[int(np.flatnonzero(counts[row]).max())]
         layer = None if tensor is None else tensor.rpartition(".")[0]
     large = [known.law for known in facts.weights.values() if known.law > 1 / limits.law]
-    grown = growth_of_weights(window, facts)
+    grown = window.growth
     if window.rising > limits.update_large or grown > 3:
         why = "steps that are too large have made weights grow until it overflowed"
         first = "smaller_learning_rate"

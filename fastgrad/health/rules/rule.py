@@ -57,6 +57,9 @@ class Rule:
         Whether it is believed for good.
     in_time : bool
         Whether it has nothing to say of windows without gradients along time.
+    at_start : bool
+        Whether it looks at nothing but what is known before the first step, so that one look is
+        enough.
     """
 
     name: str
@@ -65,3 +68,4 @@ class Rule:
     votes: tuple[int, int] = (3, 5)
     lasting: bool = False
     in_time: bool = False
+    at_start: bool = False

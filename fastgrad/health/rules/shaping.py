@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fastgrad.health.rules.cures import cures
-from fastgrad.health.rules.depth import growth_of_weights
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.middle import median
 from fastgrad.health.rules.rule import Finding, Rule
 from fastgrad.health.rules.steps import ratio
 from fastgrad.health.rules.window import Window
@@ -23,25 +23,25 @@ def _penalty(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     good = np.isfinite(whole) & (whole > 0)
     if not good.any():
         return None
-    share = float(np.median(norms[good] / whole[good]))
+    share = median(norms[good] / whole[good])
     burden = facts.penalty(recent.tensors, recent.sizes, recent.weight_norms)[-1]
-    heavy = bool(burden > limits.burden * window.reference(facts))
+    heavy = bool(burden > limits.burden * window.reference)
     return _over(window, facts, limits, share, "the penalties'", heavy)
 
 
 def _decay(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if not facts.decay or window.steps < limits.patience:
         return None
-    rate = float(np.median(window.recent.rates))
-    share = facts.decay * rate / max(ratio(window.recent, window.weights(facts)), 1e-30)
+    rate = median(window.recent.rates)
+    share = facts.decay * rate / max(ratio(window.recent, window.weights), 1e-30)
     return _over(window, facts, limits, share, "the weight decay's")
 
 
 def _over(
     window: Window, facts: Facts, limits: Limits, share: float, whose: str, heavy: bool = False
 ) -> Finding | None:
-    progress = window.progress(facts)
-    left = growth_of_weights(window, facts)
+    progress = window.progress
+    left = window.growth
     # once weights are next to nothing, so is what draws them there
     over = share > limits.penalty or (left < limits.collapsed and progress < limits.learning)
     if not (over and progress < (limits.almost if heavy else limits.learned)):
@@ -60,7 +60,7 @@ def _dropout(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if not known or window.steps < limits.patience:
         return None
     worst = max(known, key=lambda layer: layer.dropout)
-    if not window.progress(facts) < limits.learned:
+    if not window.progress < limits.learned:
         return None
     return Finding(
         "warning",
@@ -76,14 +76,14 @@ def _clipped(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     found = _kept(window, facts)
     if found is None:
         return None
-    kept = float(np.median(found))
+    kept = median(found)
     share = float((found < 1).mean())
     if share < limits.clipped:
         return None
-    bad = kept < limits.kept and window.progress(facts) < limits.almost
+    bad = kept < limits.kept and window.progress < limits.almost
     severity = "info"
     if bad and window.steps >= limits.patience:
-        severity = "critical" if window.progress(facts) < limits.stuck else "warning"
+        severity = "critical" if window.progress < limits.stuck else "warning"
     return Finding(
         severity,
         f"the gradient is clipped in {share:.0%} of the steps and keeps {kept:.1e} of its norm: "

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import numpy as np
-
 from fastgrad.health.rules.cures import cures
 from fastgrad.health.rules.depth import decades
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.middle import median
 from fastgrad.health.rules.rule import Finding, Rule
 from fastgrad.health.rules.window import Window
 
@@ -20,7 +19,7 @@ def _inputs(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if known is None or facts.normalized or not known.size > 0:
         return None
     rms = known.rms[known.rms > 0]
-    size, middle, largest = known.size, float(np.median(rms)), float(rms.max())
+    size, middle, largest = known.size, median(rms), float(rms.max())
     evidence = {"size": size, "largest_feature": largest, "median_feature": middle}
     if size > limits.inputs:
         far = size > limits.inputs_far
@@ -46,7 +45,7 @@ def _targets(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     # outputs of a network with good weights are of the order of 1
     if not (far or facts.target_std > limits.targets * max(1.0, outputs)):
         return None
-    learned = window.progress(facts) > limits.almost
+    learned = window.progress > limits.almost
     return Finding(
         "info" if learned else "warning",
         f"targets have a deviation of {facts.target_std:.3g} where the first outputs have "
@@ -106,7 +105,7 @@ def _weight_scale(window: Window, facts: Facts, limits: Limits) -> Finding | Non
     outside = not limits.law <= law <= 1 / limits.law
     if not (outside and (abs(of_init) > 1 or not 1e-2 < law < 1e2)):
         return None
-    severity = window.severity(facts, limits, not limits.law**3 <= law <= limits.law**-3)
+    severity = window.severity(limits, not limits.law**3 <= law <= limits.law**-3)
     return Finding(
         severity,
         f"the first weights of {name} have {law:.2g} times the mean square that keeps signals in "
@@ -131,7 +130,7 @@ def _activation_scale(window: Window, facts: Facts, limits: Limits) -> Finding |
     if stds[low] > 0 and stds[high] <= limits.scale * stds[low]:
         return None
     return Finding(
-        window.severity(facts, limits, stds[high] > limits.scale**2 * stds[low]),
+        window.severity(limits, stds[high] > limits.scale**2 * stds[low]),
         f"outputs of layer {high} have a deviation of {stds[high]:.2g} and those of layer {low} "
         f"one of {stds[low]:.2g}: signals change their size on the way through the layers",
         cures("initializer", "normalization", "residual"),
@@ -149,8 +148,8 @@ def _initial_loss(window: Window, facts: Facts, limits: Limits) -> Finding | Non
     expected = max(facts.first_loss, facts.constant_loss)
     if not loss > limits.initial_loss * expected:
         return None
-    severity = window.severity(facts, limits, loss > limits.initial_loss**2 * expected)
-    if severity == "info" and window.progress(facts) < limits.almost:
+    severity = window.severity(limits, loss > limits.initial_loss**2 * expected)
+    if severity == "info" and window.progress < limits.almost:
         severity = "warning"
     return Finding(
         severity,
@@ -163,9 +162,9 @@ def _initial_loss(window: Window, facts: Facts, limits: Limits) -> Finding | Non
 
 ONCE = (1, 1)
 RULES = (
-    Rule("inputs", "inputs", _inputs, votes=ONCE, lasting=True),
+    Rule("inputs", "inputs", _inputs, votes=ONCE, lasting=True, at_start=True),
     Rule("targets", "inputs", _targets, votes=ONCE),
-    Rule("symmetry", "init", _symmetry, votes=ONCE, lasting=True),
+    Rule("symmetry", "init", _symmetry, votes=ONCE, lasting=True, at_start=True),
     Rule("weight_scale", "init", _weight_scale),
     Rule("activation_scale", "init", _activation_scale),
     Rule("initial_loss", "init", _initial_loss),

@@ -11,6 +11,7 @@ from fastgrad.health.measurements import Measurements
 from fastgrad.health.rules.cures import cures
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.middle import median, medians
 from fastgrad.health.rules.rule import Finding, Rule
 from fastgrad.health.rules.window import Window
 
@@ -18,30 +19,30 @@ from fastgrad.health.rules.window import Window
 def ratio(recent: Measurements, chosen: Array) -> float:
     """Median of update over weight, of these tensors and all steps; NaN without any."""
     ratios = recent.update_ratios[:, chosen]
-    ratios = ratios[np.isfinite(ratios)]
-    return float(np.median(ratios)) if ratios.size else math.nan
+    return median(ratios[np.isfinite(ratios)])
 
 
 def fastest(recent: Measurements, chosen: Array) -> float:
     """The largest ratio of any of these tensors, a median over steps; NaN without any."""
-    ratios = recent.update_ratios[:, chosen]
-    columns = [c[np.isfinite(c)] for c in ratios.T]
-    return float(max((np.median(c) for c in columns if len(c)), default=math.nan))
+    found = medians(recent.update_ratios[:, chosen])
+    found = found[np.isfinite(found)]
+    return float(found.max()) if len(found) else math.nan
 
 
 def relative(recent: Measurements, facts: Facts) -> float:
     """As `ratio`, over the size that weights have, or should: that at first, or the law's."""
-    ratios = []
-    for i, name in enumerate(recent.tensors):
-        known = facts.weights.get(name)
-        if known is None or name in facts.frozen:
-            continue
-        meant = known.std / math.sqrt(known.law) if 0 < known.law < 1 else known.std
-        sizes = np.maximum(recent.weight_norms[:, i], meant * math.sqrt(recent.sizes[i]))
-        column = recent.update_norms[:, i] / np.where(sizes > 0, sizes, np.nan)
-        ratios.append(column[np.isfinite(column)])
-    found = np.concatenate(ratios) if ratios else np.zeros(0)
-    return float(np.median(found)) if found.size else math.nan
+    known = {
+        i: facts.weights[name].meant
+        for i, name in enumerate(recent.tensors)
+        if name in facts.weights and name not in facts.frozen
+    }
+    if not known:
+        return math.nan
+    chosen = list(known)
+    meant = np.array(list(known.values())) * np.sqrt(recent.sizes[chosen])
+    sizes = np.maximum(recent.weight_norms[:, chosen], meant)
+    ratios = recent.update_norms[:, chosen] / np.where(sizes > 0, sizes, np.nan)
+    return median(ratios[np.isfinite(ratios)])
 
 
 def step_length(recent: Measurements) -> float:
@@ -60,14 +61,14 @@ def step_length(recent: Measurements) -> float:
 
 
 def _large(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    found = relative(window.recent, facts)
+    found = window.relative
     # what steps have broken early on may hide from later ones, which start from larger weights
-    broken = window.rising > limits.update_broken and window.gain(facts) < limits.learned
+    broken = window.rising > limits.update_broken and window.gain < limits.learned
     if not (found > limits.update_large or broken):
         return None
     largest = max(found, window.rising)
     severity = "critical" if largest > limits.update_huge else "warning"
-    if window.gain(facts) > limits.almost:
+    if window.gain > limits.almost:
         severity = "info"
     return Finding(
         severity,
@@ -79,10 +80,10 @@ def _large(window: Window, facts: Facts, limits: Limits) -> Finding | None:
 
 
 def _small(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    found = fastest(window.recent, window.weights(facts))
+    found = fastest(window.recent, window.weights)
     if not found < limits.update_small or window.steps < limits.patience:
         return None
-    progress = window.progress(facts)
+    progress = window.progress
     if not progress < limits.learned or _rate_is_zero(window):
         return None
     return Finding(
@@ -97,7 +98,7 @@ def _small(window: Window, facts: Facts, limits: Limits) -> Finding | None:
 def _unchanged(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if _rate_is_zero(window) or window.broken:
         return None
-    chosen = window.weights(facts) & (window.recent.weight_norms > 0).all(axis=0)
+    chosen = window.weights & (window.recent.weight_norms > 0).all(axis=0)
     still = (window.recent.update_ratios < limits.unchanged).all(axis=0) & chosen
     if not still.any():
         return None

@@ -10,6 +10,7 @@ from fastgrad.arena import Array
 from fastgrad.health.rules.cures import cures
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.middle import medians
 from fastgrad.health.rules.rule import Finding, Rule
 from fastgrad.health.rules.window import Window
 
@@ -31,13 +32,9 @@ def decades_back(array: Array) -> Array:
     """
     gains, norms = array[:, :, 2], array[:, :, :2]
     times = array.shape[1]
-    known = np.isfinite(gains) & (gains > 0)
-    logs = np.zeros(times)
-    for t in range(1, times):
-        if known[:, t].any():
-            logs[t] = np.median(np.log10(gains[known[:, t], t]))
-        elif (gains[:, t] == 0).any():
-            logs[t] = _NOTHING
+    logs = medians(np.log10(gains))  # of those that are finite and not 0
+    logs = np.where(np.isnan(logs), np.where((gains == 0).any(axis=0), _NOTHING, 0.0), logs)
+    logs[0] = 0.0
     found = np.zeros(times)
     found[:-1] = np.cumsum(logs[::-1])[::-1][1:]
     # where nothing arrives there is no gain to be told
@@ -80,8 +77,8 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         why, first = "each step of a plain recurrent layer multiplies it with less than 1", "lstm"
     else:
         why, first = "the gates let go of the state too soon", "forget_bias"
-    severity = window.severity(facts, limits, lost > -math.log10(limits.vanished_time))
-    stuck = window.steps >= 2 * limits.patience and window.progress(facts) < limits.stuck
+    severity = window.severity(limits, lost > -math.log10(limits.vanished_time))
+    stuck = window.steps >= 2 * limits.patience and window.progress < limits.stuck
     if facts.at_each_step and not stuck:
         severity = "info"  # each step learns from its own loss: only what lies far back is lost
     rest = [cure for cure in ("lstm", "initializer", "activation") if cure != first]
@@ -117,7 +114,7 @@ def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         if cure != first
     ]
     return Finding(
-        window.severity(facts, limits, won > 2 * math.log10(limits.exploding_time)),
+        window.severity(limits, won > 2 * math.log10(limits.exploding_time)),
         f"the gradient grows by {won:.1f} decades on its way back over {len(decades)} time steps: "
         f"{why}",
         cures(first, *rest),

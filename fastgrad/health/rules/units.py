@@ -11,37 +11,33 @@ from fastgrad.health.rules.cures import cures
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.layers import RECTIFIERS, SIGMOIDS
 from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.middle import medians
 from fastgrad.health.rules.rule import Finding, Rule
 from fastgrad.health.rules.window import Window
 
 
 def _of_layers(
     window: Window, facts: Facts, values: Array, activations: tuple[str, ...]
-) -> dict[str, Array]:
-    """Finite values (K,) of each layer that has one of these activations."""
-    found = {}
-    for i, name in enumerate(window.recent.layers):
-        known = facts.layers.get(name)
-        column = values[:, i]
-        column = column[np.isfinite(column)]
-        if known is not None and known.activation in activations and len(column):
-            found[name] = column
-    return found
+) -> dict[str, float]:
+    """A value (L,) of each layer that has one of these activations, if it is one."""
+    known = (facts.layers.get(name) for name in window.recent.layers)
+    return {
+        layer.name: value
+        for layer, value in zip(known, values.tolist(), strict=True)
+        if layer is not None and layer.activation in activations and math.isfinite(value)
+    }
 
 
 def saturation(window: Window, facts: Facts) -> dict[str, float]:
     """Fraction of the outputs of each layer of sigmoids that are saturated, a median over steps."""
-    known = _of_layers(window, facts, window.recent.saturated, SIGMOIDS)
-    return {name: float(np.median(column)) for name, column in known.items()}
+    return _of_layers(window, facts, medians(window.recent.saturated), SIGMOIDS)
 
 
 def _dead(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     proven = window.dead_units
     # a unit that wakes up for one minibatch is not dead: the least fraction counts
-    seen = {
-        name: float(column.min())
-        for name, column in _of_layers(window, facts, window.recent.dead, RECTIFIERS).items()
-    }
+    least = np.fmin.reduce(window.recent.dead, axis=0, initial=np.inf)
+    seen = _of_layers(window, facts, least, RECTIFIERS)
     for name, fraction in seen.items():
         if name in window.silent_units and fraction < limits.all_dead:
             fraction = min(fraction, window.silent_units[name])
@@ -59,7 +55,7 @@ def _dead(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         cure for cure in ("activation", "initializer", "smaller_learning_rate") if cure != first
     ]
     severity = "critical" if dead >= limits.all_dead else "warning"
-    if dead < limits.all_dead and window.progress(facts) > limits.learned:
+    if dead < limits.all_dead and window.progress > limits.learned:
         severity = "info"
     return Finding(
         severity,
@@ -89,8 +85,8 @@ def _saturated(window: Window, facts: Facts, limits: Limits) -> Finding | None:
             "smaller_learning_rate",
         )
     far = fraction >= limits.all_saturated
-    severity = window.severity(facts, limits, far)
-    if severity == "info" and window.progress(facts) < limits.learned:
+    severity = window.severity(limits, far)
+    if severity == "info" and window.progress < limits.learned:
         severity = "warning"
     rest = [cure for cure in ("normalization", "initializer", "activation") if cure != first]
     return Finding(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from fastgrad.arena import Array
 from fastgrad.errors import GradientError
 from fastgrad.health.measurements import Measurements
-from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
+from fastgrad.health.rules.middle import median
 
 _BLOCKS = 128
 
@@ -58,6 +59,14 @@ class Window:
         The first steps of all.
     losses : Losses
         Of all steps, without penalties.
+    weights : ndarray of bool, (S,)
+        Which tensors are weights that are meant to change.
+    constant_loss : float
+        As that of `Facts`.
+    profile : dict of str to float
+        The gradient of each layer's outputs over that of the last one's, a median over steps.
+    relative : float
+        Update of the weights over their norm, as `steps.relative` has it.
     rising : float
         Largest update of the weights over their norm so far, as a median over a window.
     flow : tuple of float
@@ -76,6 +85,10 @@ class Window:
     recent: Measurements
     first: Measurements
     losses: Losses
+    weights: Array
+    constant_loss: float = math.nan
+    profile: Mapping[str, float] = field(default_factory=dict)
+    relative: float = math.nan
     rising: float = 0.0
     flow: tuple[float, ...] = ()
     dead_units: Mapping[str, float] = field(default_factory=dict)
@@ -83,7 +96,7 @@ class Window:
     failure: GradientError | None = None
     val_losses: tuple[float, ...] = ()
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """Steps done."""
         return int(self.recent.steps[-1]) + 1 if len(self.recent) else 0
@@ -95,60 +108,82 @@ class Window:
             return int(self.recent.steps[0])
         return 0 if self.failure is None else self.failure.step
 
-    @property
+    @cached_property
     def broken(self) -> bool:
         """Whether a number in it is none."""
         bad = self.recent.gradient_nonfinite.any() or not np.isfinite(self.recent.losses).all()
         return self.failure is not None or bool(bad)
 
-    def progress(self, facts: Facts) -> float:
+    @cached_property
+    def means(self) -> Array:
+        """(B,): as those of `losses`."""
+        return self.losses.means
+
+    @property
+    def tenth(self) -> int:
+        """How many of the stretches of losses are a tenth of them."""
+        return max(1, len(self.means) // 10)
+
+    @cached_property
+    def least(self) -> float:
+        """The least mean loss of a tenth of the run so far; NaN without any."""
+        if not len(self.means):
+            return math.nan
+        return float(np.convolve(self.means, np.ones(self.tenth) / self.tenth, "valid").min())
+
+    @cached_property
+    def last(self) -> float:
+        """The mean loss of the last tenth; NaN without any."""
+        return float(self.means[-self.tenth :].mean()) if len(self.means) else math.nan
+
+    @cached_property
+    def progress(self) -> float:
         """How far the loss has come from that of constant outputs (0) towards 0 (1).
 
         The best tenth of the run so far counts, less two standard errors: a run that is worse again
         keeps its progress, and one that has had luck with a few minibatches has made none. Where
         the loss of constant outputs is not known, the first one takes its place.
         """
-        means = self.losses.means
+        means = self.means
         if not len(means):
             return 0.0
-        count = max(1, len(means) // 10)
-        smooth = np.convolve(means, np.ones(count) / count, "valid")
-        noise = float(np.median(np.abs(np.diff(means)))) if len(means) > 1 else 0.0
-        error = 1.05 * noise / math.sqrt(count)  # of normal numbers: 1.4826 / sqrt(2)
-        return float(1 - (smooth.min() + 2 * error) / self.reference(facts))
+        noise = median(np.abs(np.diff(means))) if len(means) > 1 else 0.0
+        error = 1.05 * noise / math.sqrt(self.tenth)  # of normal numbers: 1.4826 / sqrt(2)
+        return float(1 - (self.least + 2 * error) / self.reference)
 
-    def gain(self, facts: Facts) -> float:
+    @cached_property
+    def gain(self) -> float:
         """The same of the last tenth alone."""
-        means = self.losses.means
-        if not len(means):
-            return 0.0
-        return float(1 - means[-max(1, len(means) // 10) :].mean() / self.reference(facts))
+        return float(1 - self.last / self.reference) if len(self.means) else 0.0
 
-    def reference(self, facts: Facts) -> float:
+    @cached_property
+    def reference(self) -> float:
         """The loss of constant outputs, or the first one."""
-        known = facts.constant_loss
-        if known > 0:
-            return known
-        first = float(self.losses.means[0]) if len(self.losses.means) else math.nan
+        if self.constant_loss > 0:
+            return self.constant_loss
+        first = float(self.means[0]) if len(self.means) else math.nan
         return first if first > 0 else math.nan
 
-    def severity(self, facts: Facts, limits: Limits, far: bool) -> str:
+    @cached_property
+    def growth(self) -> float:
+        """How many times larger weights are than they were, as a median; 1 where there is none."""
+        if not (self.weights.any() and len(self.first) and len(self.recent)):
+            return 1.0
+        before = self.first.weight_norms[0, self.weights]
+        now = self.recent.weight_norms[-1, self.weights]
+        good = (before > 0) & np.isfinite(now)
+        return median(now[good] / before[good]) if good.any() else 1.0
+
+    def severity(self, limits: Limits, far: bool) -> str:
         """How bad a symptom is for a run that has come as far as this one.
 
         A symptom that does no harm is worth no more than a remark: it is critical where nothing is
         learned and it is far beyond its limit, and a warning where one of both holds.
         """
-        progress = self.progress(facts)
-        broken = self.broken
-        learning = not (progress < limits.learning or broken)
+        learning = not (self.progress < limits.learning or self.broken)
         if far:
             if not learning:
                 return "critical"
-            return "warning" if progress < limits.learned else "info"
-        early = self.steps < limits.patience and not broken
+            return "warning" if self.progress < limits.learned else "info"
+        early = self.steps < limits.patience and not self.broken
         return "info" if learning or early else "warning"
-
-    def weights(self, facts: Facts) -> Array:
-        """(S,): which tensors are weights that are meant to change."""
-        names = self.recent.tensors
-        return np.array([n in facts.weights and n not in facts.frozen for n in names], bool)
