@@ -16,7 +16,7 @@ enum { FG_PROBE_ROWS = 8 };                      /* of outputs, whose sums are o
 enum { FG_ABOVE = 1, FG_BETWEEN, FG_BY_SLOPE }; /* how outputs show that they are alive */
 
 /* Whether a sum of squares shows that none of them has left the range of its dtype. */
-#define FG_WITHIN(sum, LOW, HIGH) ((sum) > LOW * LOW * 4096 && (sum) < HIGH * HIGH)
+#define FG_WITHIN(sum, LOW, HIGH) ((sum) > LOW * LOW * 8192 && (sum) < HIGH * HIGH)
 
 /* The number whose bits these are, in float64. */
 FG_INLINE double fg_of_bits_f32(int32_t b)
@@ -94,20 +94,19 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
                                                                                                   \
     /* What has been seen of some elements, in lanes. */                                          \
     typedef struct {                                                                              \
-        VEC squares[2];       /* of x */                                                          \
-        INTS top[2]; /* the largest size */                                                       \
-        INTS zeros[2], small[2]; /* minus the zeros; minus these and the denormals */             \
+        VEC squares[2];           /* of x */                                                      \
+        INTS top[2], least[2];    /* the largest size; minus the least one that is not 0 */       \
+        INTS others[2];           /* minus the number of those that are not 0 */                  \
         VEC weights[2], steps[2]; /* squares of what p was before, and of the difference */       \
     } fg_watch##SUFFIX;                                                                           \
     FG_INLINE void fg_watch_gradient##SUFFIX(fg_watch##SUFFIX *w, int j, VEC x)                   \
     {                                                                                             \
-        const INTS least = (INTS){0} + LEAST;                                                     \
         const INTS sizes = ~((INTS){0} + (SIGNED)((SIGNED)1 << (sizeof(REAL) * 8 - 1)));          \
         const INTS b = (INTS)x & sizes;                                                           \
         w->squares[j] += x * x;                                                                   \
         w->top[j] = fg_larger##SUFFIX(w->top[j], b);                                              \
-        w->zeros[j] += (INTS)(b == 0);                                                            \
-        w->small[j] += (INTS)(b < least);                                                         \
+        w->least[j] = fg_larger_unsigned##SUFFIX(w->least[j], -b); /* as such 0 is the least */   \
+        w->others[j] += -b >> (sizeof(REAL) * 8 - 1);                                             \
     }                                                                                             \
     FG_INLINE void fg_watch_update##SUFFIX(fg_watch##SUFFIX *w, int j, VEC before, VEC after)     \
     {                                                                                             \
@@ -115,19 +114,19 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
         w->weights[j] += before * before;                                                         \
         w->steps[j] += d * d;                                                                     \
     }                                                                                             \
-    /* seen: norm, largest size, and the three counts. `lanes` more zeros have been looked at. */ \
+    /* seen: norm, largest size, and the three counts. */                                         \
     FG_INLINE void fg_say_gradient##SUFFIX(fg_watch##SUFFIX *w, const REAL *x, ptrdiff_t n,       \
-                                           ptrdiff_t lanes, double *seen)                         \
+                                           double *seen)                                          \
     {                                                                                             \
         const INTS top = fg_larger##SUFFIX(w->top[0], w->top[1]);                                 \
         const SIGNED most = fg_largest##SUFFIX(top);                                              \
-        const SIGNED zeros = -fg_add_ints##SUFFIX(w->zeros[0] + w->zeros[1]);                     \
-        const SIGNED small = -fg_add_ints##SUFFIX(w->small[0] + w->small[1]);                     \
         REAL largest;                                                                             \
         memcpy(&largest, &most, sizeof largest);                                                  \
-        seen[2] = (double)(zeros - lanes);                                                        \
+        const INTS least = fg_larger_unsigned##SUFFIX(w->least[0], w->least[1]);                  \
+        const SIGNED small = fg_add_ints##SUFFIX((INTS)(least < 0) & (INTS)(least > -LEAST));     \
+        seen[2] = (double)(n + fg_add_ints##SUFFIX(w->others[0] + w->others[1]));                 \
         seen[3] = seen[4] = 0;                                                                    \
-        if (small > zeros || most >= INF) fg_count_odd##SUFFIX(x, n, seen + 3);                   \
+        if (small || most >= INF) fg_count_odd##SUFFIX(x, n, seen + 3);                           \
         if (most == 0)                                                                            \
             seen[0] = 0;                                                                          \
         else if (largest > LOW && largest < HIGH)                                                 \
@@ -148,7 +147,7 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
         for (; i < n; i += LANES)                                                                 \
             fg_watch_gradient##SUFFIX(&w, 0, n - i < LANES ? fg_load_part##SUFFIX(x + i, n - i)   \
                                                            : *(const VEC *)(x + i));              \
-        fg_say_gradient##SUFFIX(&w, x, n, i - n, seen);                                           \
+        fg_say_gradient##SUFFIX(&w, x, n, seen);                                                  \
     }                                                                                             \
                                                                                                   \
     /* moved: the norm of `before`, and that of p - before. */                                    \
@@ -186,13 +185,12 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
      * writes anything else. */                                                                   \
     FG_INLINE void fg_see_columns##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,       \
                                           ptrdiff_t row, int kind, REAL low, REAL middle,         \
-                                          ptrdiff_t lanes, VEC *sum, VEC *square, INTS *living,   \
+                                          ptrdiff_t lanes, VEC *sum, VEC *square, int *living,    \
                                           REAL *alive)                                            \
     {                                                                                             \
         enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
-        INTS within;                                                                              \
-        VEC most = (VEC){0} - INFINITY;                                                           \
-        for (int k = 0; k < LANES; k++) within[k] = -(k < lanes);                                 \
+        const unsigned within = (1u << lanes) - 1;                                                \
+        unsigned any = 0;                                                                         \
         _Pragma("GCC unroll 8") for (ptrdiff_t r = 0; r < rows; r++) {                            \
             const REAL *at = y + r * row;                                                         \
             const VEC v = lanes < LANES ? fg_load_part##SUFFIX(at, lanes) : *(const VEC *)at;     \
@@ -207,15 +205,15 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
                 q = -(v - middle) * (v - middle);                                                 \
             }                                                                                     \
             if (kind) {                                                                           \
-                living[r & 3] += (INTS)(q > low) & within;                                        \
-                most = fg_most##SUFFIX(q, most);                                                  \
+                const unsigned bits = fg_above##SUFFIX(q, (VEC){0} + low) & within;               \
+                *living += __builtin_popcount(bits);                                              \
+                any |= bits;                                                                      \
             }                                                                                     \
         }                                                                                         \
         if (kind) {                                                                               \
             const VEC known = lanes < LANES ? fg_load_part##SUFFIX(alive, lanes)                  \
                                             : *(const VEC *)alive;                                \
-            const INTS first = (INTS)(most > low) & (INTS)(known == 0) & within;                  \
-            fg_raise##SUFFIX(alive, first);                                                       \
+            fg_raise##SUFFIX(alive, any & ~fg_above##SUFFIX(known, (VEC){0}));                    \
         }                                                                                         \
     }                                                                                             \
     FG_INLINE void fg_see_rows_as##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,       \
@@ -224,28 +222,28 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
     {                                                                                             \
         enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
         VEC sum[4] = {{0}}, square[4] = {{0}};                                                    \
-        INTS living[4] = {{0}};                                                                   \
+        int living = 0;                                                                           \
         ptrdiff_t c = 0;                                                                          \
         if (rows == FG_PROBE_ROWS) /* a number that the compiler can count to */                  \
             for (; columns - c >= LANES; c += LANES)                                              \
                 fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, FG_PROBE_ROWS, columns,  \
-                                       kind, low, middle, LANES, sum, square, living,             \
+                                       kind, low, middle, LANES, sum, square, &living,            \
                                        alive ? alive + c : alive);                                \
         for (; columns - c >= LANES; c += LANES)                                                  \
             fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, kind, low,    \
-                                   middle, LANES, sum, square, living, alive ? alive + c : alive);\
+                                   middle, LANES, sum, square, &living,                           \
+                                   alive ? alive + c : alive);                                    \
         if (c < columns)                                                                          \
             fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, kind, low,    \
-                                   middle, columns - c, sum, square, living,                      \
+                                   middle, columns - c, sum, square, &living,                     \
                                    alive ? alive + c : alive);                                    \
         for (int j = 0; j < 2; j++) {                                                             \
             sum[j] += sum[j + 2];                                                                 \
             square[j] += square[j + 2];                                                           \
-            living[j] += living[j + 2];                                                           \
         }                                                                                         \
         part[0] = (double)fg_add_all##SUFFIX(sum[0] + sum[1]);                                    \
         part[1] = (double)fg_add_all##SUFFIX(square[0] + square[1]);                              \
-        part[2] = kind ? -(double)fg_add_ints##SUFFIX(living[0] + living[1]) : 0;                 \
+        part[2] = living;                                                                         \
     }                                                                                             \
     static __attribute__((noinline, unused)) void fg_see_rows##SUFFIX(                            \
         const REAL *y, const REAL *slope, ptrdiff_t rows, ptrdiff_t columns, REAL low, REAL high, \

@@ -116,8 +116,8 @@ FG_INLINE void fg_store_part_f64(double *p, fg_vec_f64 v, ptrdiff_t n)
 }
 #endif
 
-/* Vectors of integers as large as the numbers: the larger of two that are not negative, lane by
- * lane; and 1 in p where all bits of m are set, other lanes of p neither read nor written. */
+/* Vectors of integers as large as the numbers; lane by lane the larger of two, and that of
+ * two of which the highest bit is no sign. */
 typedef int32_t fg_ints_f32 __attribute__((vector_size(FG_VECTOR_BYTES), aligned(4), may_alias));
 typedef int64_t fg_ints_f64 __attribute__((vector_size(FG_VECTOR_BYTES), aligned(8), may_alias));
 #if FG_VECTOR_BYTES == 64
@@ -129,13 +129,13 @@ FG_INLINE fg_ints_f64 fg_larger_f64(fg_ints_f64 a, fg_ints_f64 b)
 {
     return (fg_ints_f64)_mm512_max_epi64((__m512i)a, (__m512i)b);
 }
-FG_INLINE void fg_raise_f32(float *p, fg_ints_f32 m)
+FG_INLINE fg_ints_f32 fg_larger_unsigned_f32(fg_ints_f32 a, fg_ints_f32 b)
 {
-    _mm512_mask_storeu_ps(p, _mm512_movepi32_mask((__m512i)m), _mm512_set1_ps(1));
+    return (fg_ints_f32)_mm512_max_epu32((__m512i)a, (__m512i)b);
 }
-FG_INLINE void fg_raise_f64(double *p, fg_ints_f64 m)
+FG_INLINE fg_ints_f64 fg_larger_unsigned_f64(fg_ints_f64 a, fg_ints_f64 b)
 {
-    _mm512_mask_storeu_pd(p, _mm512_movepi64_mask((__m512i)m), _mm512_set1_pd(1));
+    return (fg_ints_f64)_mm512_max_epu64((__m512i)a, (__m512i)b);
 }
 #else
 FG_INLINE fg_ints_f32 fg_larger_f32(fg_ints_f32 a, fg_ints_f32 b)
@@ -154,27 +154,69 @@ FG_INLINE fg_ints_f64 fg_larger_f64(fg_ints_f64 a, fg_ints_f64 b)
     const fg_ints_f64 more = b > a;
     return (a & ~more) | (b & more);
 }
+FG_INLINE fg_ints_f32 fg_larger_unsigned_f32(fg_ints_f32 a, fg_ints_f32 b)
+{
 #if defined(__AVX2__)
-FG_INLINE void fg_raise_f32(float *p, fg_ints_f32 m)
-{
-    _mm256_maskstore_ps(p, (__m256i)m, _mm256_set1_ps(1));
-}
-FG_INLINE void fg_raise_f64(double *p, fg_ints_f64 m)
-{
-    _mm256_maskstore_pd(p, (__m256i)m, _mm256_set1_pd(1));
-}
+    return (fg_ints_f32)_mm256_max_epu32((__m256i)a, (__m256i)b);
+#elif defined(__SSE4_1__)
+    return (fg_ints_f32)_mm_max_epu32((__m128i)a, (__m128i)b);
 #else
-FG_INLINE void fg_raise_f32(float *p, fg_ints_f32 m)
-{
-    for (int k = 0; k < FG_LANES_f32; k++)
-        if (m[k]) p[k] = 1;
+    typedef uint32_t unsigned_ints __attribute__((vector_size(FG_VECTOR_BYTES)));
+    const fg_ints_f32 more = (fg_ints_f32)((unsigned_ints)b > (unsigned_ints)a);
+    return (a & ~more) | (b & more);
+#endif
 }
-FG_INLINE void fg_raise_f64(double *p, fg_ints_f64 m)
+FG_INLINE fg_ints_f64 fg_larger_unsigned_f64(fg_ints_f64 a, fg_ints_f64 b)
 {
-    for (int k = 0; k < FG_LANES_f64; k++)
-        if (m[k]) p[k] = 1;
+    typedef uint64_t unsigned_ints __attribute__((vector_size(FG_VECTOR_BYTES)));
+    const fg_ints_f64 more = (fg_ints_f64)((unsigned_ints)b > (unsigned_ints)a);
+    return (a & ~more) | (b & more);
 }
 #endif
+
+/* Where one number is above another, as bits, lane 0 the lowest. And 1 in p where a bit is set;
+ * other lanes of p are neither read nor written. */
+#if FG_VECTOR_BYTES == 64
+FG_INLINE unsigned fg_above_f32(fg_vec_f32 a, fg_vec_f32 b)
+{
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ);
+}
+FG_INLINE unsigned fg_above_f64(fg_vec_f64 a, fg_vec_f64 b)
+{
+    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GT_OQ);
+}
+FG_INLINE void fg_raise_f32(float *p, unsigned bits)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)bits, _mm512_set1_ps(1));
+}
+FG_INLINE void fg_raise_f64(double *p, unsigned bits)
+{
+    _mm512_mask_storeu_pd(p, (__mmask8)bits, _mm512_set1_pd(1));
+}
+#else
+#if FG_VECTOR_BYTES == 32
+FG_INLINE unsigned fg_bits_f32(fg_ints_f32 m) { return (unsigned)_mm256_movemask_ps((__m256)m); }
+FG_INLINE unsigned fg_bits_f64(fg_ints_f64 m) { return (unsigned)_mm256_movemask_pd((__m256d)m); }
+#elif defined(__SSE4_1__)
+FG_INLINE unsigned fg_bits_f32(fg_ints_f32 m) { return (unsigned)_mm_movemask_ps((__m128)m); }
+FG_INLINE unsigned fg_bits_f64(fg_ints_f64 m) { return (unsigned)_mm_movemask_pd((__m128d)m); }
+#else
+FG_INLINE unsigned fg_bits_f32(fg_ints_f32 m)
+{
+    return (unsigned)-(m[0] + 2 * m[1] + 4 * m[2] + 8 * m[3]);
+}
+FG_INLINE unsigned fg_bits_f64(fg_ints_f64 m) { return (unsigned)-(m[0] + 2 * m[1]); }
+#endif
+FG_INLINE unsigned fg_above_f32(fg_vec_f32 a, fg_vec_f32 b) { return fg_bits_f32(a > b); }
+FG_INLINE unsigned fg_above_f64(fg_vec_f64 a, fg_vec_f64 b) { return fg_bits_f64(a > b); }
+FG_INLINE void fg_raise_f32(float *p, unsigned bits)
+{
+    for (; bits; bits &= bits - 1) p[__builtin_ctz(bits)] = 1;
+}
+FG_INLINE void fg_raise_f64(double *p, unsigned bits)
+{
+    for (; bits; bits &= bits - 1) p[__builtin_ctz(bits)] = 1;
+}
 #endif
 
 /* The sum of all lanes, pairwise in halves; of integers, too, and the largest of those. */
@@ -205,40 +247,14 @@ FG_FOLD(fg_largest_f32, int32_t, fg_ints_f32, FG_MORE)
 FG_FOLD(fg_largest_f64, int64_t, fg_ints_f64, FG_MORE)
 #endif
 
-/* Square roots, lane by lane; and the larger of two numbers, b where one is NaN. */
+/* Square roots, lane by lane. */
 #if FG_VECTOR_BYTES == 64
-FG_INLINE fg_vec_f32 fg_most_f32(fg_vec_f32 a, fg_vec_f32 b)
-{
-    return (fg_vec_f32)_mm512_max_ps((__m512)a, (__m512)b);
-}
-FG_INLINE fg_vec_f64 fg_most_f64(fg_vec_f64 a, fg_vec_f64 b)
-{
-    return (fg_vec_f64)_mm512_max_pd((__m512d)a, (__m512d)b);
-}
 FG_INLINE fg_vec_f32 fg_root_f32(fg_vec_f32 v) { return (fg_vec_f32)_mm512_sqrt_ps((__m512)v); }
 FG_INLINE fg_vec_f64 fg_root_f64(fg_vec_f64 v) { return (fg_vec_f64)_mm512_sqrt_pd((__m512d)v); }
 #elif FG_VECTOR_BYTES == 32
-FG_INLINE fg_vec_f32 fg_most_f32(fg_vec_f32 a, fg_vec_f32 b)
-{
-    return (fg_vec_f32)_mm256_max_ps((__m256)a, (__m256)b);
-}
-FG_INLINE fg_vec_f64 fg_most_f64(fg_vec_f64 a, fg_vec_f64 b)
-{
-    return (fg_vec_f64)_mm256_max_pd((__m256d)a, (__m256d)b);
-}
 FG_INLINE fg_vec_f32 fg_root_f32(fg_vec_f32 v) { return (fg_vec_f32)_mm256_sqrt_ps((__m256)v); }
 FG_INLINE fg_vec_f64 fg_root_f64(fg_vec_f64 v) { return (fg_vec_f64)_mm256_sqrt_pd((__m256d)v); }
 #else
-FG_INLINE fg_vec_f32 fg_most_f32(fg_vec_f32 a, fg_vec_f32 b)
-{
-    const fg_ints_f32 more = a > b;
-    return (fg_vec_f32)(((fg_ints_f32)a & more) | ((fg_ints_f32)b & ~more));
-}
-FG_INLINE fg_vec_f64 fg_most_f64(fg_vec_f64 a, fg_vec_f64 b)
-{
-    const fg_ints_f64 more = a > b;
-    return (fg_vec_f64)(((fg_ints_f64)a & more) | ((fg_ints_f64)b & ~more));
-}
 FG_INLINE fg_vec_f32 fg_root_f32(fg_vec_f32 v)
 {
     for (int k = 0; k < FG_LANES_f32; k++) v[k] = __builtin_sqrtf(v[k]);

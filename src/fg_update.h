@@ -91,8 +91,7 @@ enum { /* what the numbers of a pass are; rate means the same in both */
                                                                 const REAL *g, ptrdiff_t n,       \
                                                                 double *seen, double *moved)      \
     {                                                                                             \
-        enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
-        if (seen) fg_say_gradient##SUFFIX(w, g, n, (LANES - n % LANES) % LANES, seen);            \
+        if (seen) fg_say_gradient##SUFFIX(w, g, n, seen);                                         \
         moved[0] = sqrt((double)fg_add_all##SUFFIX(w->weights[0] + w->weights[1]));               \
         moved[1] = sqrt((double)fg_add_all##SUFFIX(w->steps[0] + w->steps[1]));                   \
     }                                                                                             \

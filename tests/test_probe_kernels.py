@@ -14,7 +14,7 @@ from fastgrad.health.live import LEAST, live_range
 from fastgrad.initializers import functions
 from fastgrad.layers import ACTIVATIONS
 
-SIZES = [0, 1, 7, 15, 16, 17, 33, 4095, 4096]
+SIZES = [0, 1, 7, 15, 16, 17, 33, 8191, 8192]
 EXTREMES = {
     np.float32: [3e38, 1e20, 1e-18, 1e-25, 1e-40],
     np.float64: [1e300, 1e200, 1e-150, 1e-200, 1e-310],
@@ -22,7 +22,7 @@ EXTREMES = {
 
 
 def cut(size):
-    return np.append(np.arange(0, size, 4096), size).astype(np.int64)
+    return np.append(np.arange(0, size, 8192), size).astype(np.int64)
 
 
 def long_norm(x):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fastgrad.model import Sequential
     from fastgrad.train import Trainer
 
-_SHARE = 0.005  # of the time, at most, that looks on the way may take
+_SHARE = 0.002  # of the time, at most, that looks on the way may take
 
 
 class Health:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from fastgrad.model import Sequential
     from fastgrad.program import Tape
 
-_MOST, _LEAST = 4096, 64  # steps of a ring
-_BYTES = 1 << 21  # of a ring, unless these are less than the fewest steps
+_MOST, _LEAST = 8192, 64  # steps of a ring
+_BYTES = 1 << 22  # of a ring, unless these are less than the fewest steps
 ROWS = 8  # of outputs, whose sums are one part
-BLOCK = 4096  # elements, as many as threads share at a time
+BLOCK = 8192  # elements, as many as threads share at a time
 _FLOW = 1 << 18  # numbers of a ring of gradients through time, unless that is less than 8 steps
 
 

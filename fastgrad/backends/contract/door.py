@@ -18,7 +18,7 @@ _SCALARS: dict[str, tuple[type, ...]] = {
 _NAMES = {"activation": ACTIVATIONS, "function": FUNCTIONS}
 
 
-MOST_WATCHED = 4096  # elements of a block of an update that is watched
+MOST_WATCHED = 8192  # elements of a block of an update that is watched
 
 
 def room(blocks: int, units: int, sequences: int, inputs: int = 0) -> int:

@@ -2,7 +2,7 @@
 
 KERNELS = {
     # one pass over the flat arenas; step[0] counts the steps done, hyper is read at every replay;
-    # where there are blocks, of 4096 elements at most, seen and moved are those of see_gradient and
+    # where there are blocks, of 8192 elements at most, seen and moved are those of see_gradient and
     # see_update
     # hyper: lr, momentum, dampening, weight_decay, nesterov
     "sgd": "g[P] hyper[5]:f8 step[1]:i8 blocks[B+1]:i8?"

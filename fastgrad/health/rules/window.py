@@ -21,30 +21,33 @@ _BLOCKS = 128
 class Losses:
     """Mean and least loss of stretches of steps, all of the same number, which doubles at times.
 
-    At most 128 stretches are kept, so that runs of any length fit.
+    At most 256 stretches are kept, so that runs of any length fit.
+
+    Attributes
+    ----------
+    length : int
+        Steps of a stretch.
+    means : ndarray, (B,)
+        Of each stretch, the oldest first.
     """
 
     def __init__(self) -> None:
-        self.length = 1  # steps of a stretch
-        self._means: list[float] = []
-        self._rest: list[float] = []
+        self.length = 1
+        self.means: Array = np.zeros(0)
+        self._rest: Array = np.zeros(0)
 
     def add(self, losses: Array) -> None:
         """Losses of further steps; those that are not finite are left out."""
-        for loss in losses[np.isfinite(losses)].tolist():
-            self._rest.append(loss)
-            if len(self._rest) == self.length:
-                self._means.append(sum(self._rest) / self.length)
-                self._rest.clear()
-            if len(self._means) == 2 * _BLOCKS:
-                pairs = zip(self._means[::2], self._means[1::2], strict=True)
-                self._means = [(a + b) / 2 for a, b in pairs]
+        rest = np.concatenate([self._rest, losses[np.isfinite(losses)]])
+        while len(rest) >= self.length:
+            count = min(len(rest) // self.length, 2 * _BLOCKS - len(self.means))
+            whole, rest = rest[: count * self.length], rest[count * self.length :]
+            found = whole.reshape(count, self.length).mean(axis=1)
+            self.means = np.concatenate([self.means, found])
+            if len(self.means) == 2 * _BLOCKS:
+                self.means = self.means.reshape(-1, 2).mean(axis=1)
                 self.length *= 2
-
-    @property
-    def means(self) -> Array:
-        """(B,): of each stretch, the oldest first."""
-        return np.array(self._means)
+        self._rest = rest
 
 
 @dataclass(frozen=True)
