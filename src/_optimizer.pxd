@@ -24,7 +24,7 @@ cdef struct Pass:
     void *run
     bint looks  # itself, where it is given one block with `moved`
     ptrdiff_t B
-    double *powers  # which blocks share, negative until one is known
+    double *powers  # which blocks share, and what follows from them; negative until it is known
 
 
 ctypedef void (*Run)(const void *args, Team *team, void *scratch) noexcept nogil
@@ -53,10 +53,10 @@ cdef inline void run_watched(const void *args, Team *team, real *scratch) noexce
     """The pass block by block, looking at each one while it is in L1."""
     cdef const Pass *a = <const Pass *>args
     cdef Pass part
-    cdef double[3] powers
+    cdef double[5] powers
     cdef Team alone = Team(0, 1, 1, NULL, NULL)
     cdef ptrdiff_t i, at, n, low, high
-    powers[0] = powers[1] = powers[2] = -1
+    powers[0] = powers[1] = powers[2] = powers[3] = powers[4] = -1
     team_share(team, a.B, 1, &low, &high)
     for i in range(low, high):
         at = a.blocks[i]

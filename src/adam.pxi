@@ -13,19 +13,31 @@ cdef extern from "fg_update.h" nogil:
                      const double *numbers, double *seen, double *moved)
 
 
+cdef inline void correct(const Pass *a, double *rate, double *correction) noexcept nogil:
+    """lr / (1 - beta1^t) and 1 / sqrt(1 - beta2^t), once for all blocks of a pass."""
+    cdef double t = <double>(a.step[0] + 1)
+    if a.powers != NULL and a.powers[3] >= 0:
+        rate[0], correction[0] = a.powers[3], a.powers[4]
+        return
+    rate[0] = a.hyper[0] * a.hyper[6] / (1 - pow(a.hyper[1], t))
+    correction[0] = 1 / sqrt(1 - pow(a.hyper[2], t))
+    if a.powers != NULL:
+        a.powers[3], a.powers[4] = rate[0], correction[0]
+
+
 cdef void run_adam(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Pass *a = <const Pass *>args
     cdef const real *g = <const real *>a.g
     cdef real *p = <real *>a.p
     cdef real *mean = <real *>a.first
     cdef real *square = <real *>a.second
-    cdef double lr = a.hyper[0] * a.hyper[6], decay = a.hyper[4], t = <double>(a.step[0] + 1)
+    cdef double lr = a.hyper[0] * a.hyper[6], decay = a.hyper[4]
     cdef double[9] numbers
     cdef ptrdiff_t low, high
-    numbers[0] = lr / (1 - once(a, 0, a.hyper[1], t))
+    correct(a, &numbers[0], &numbers[5])
     numbers[1], numbers[2] = a.hyper[1], 1 - a.hyper[1]
     numbers[3], numbers[4] = a.hyper[2], 1 - a.hyper[2]
-    numbers[5], numbers[6] = 1 / sqrt(1 - once(a, 1, a.hyper[2], t)), a.hyper[3]
+    numbers[6] = a.hyper[3]
     numbers[7], numbers[8] = decay, 1
     if a.hyper[5] != 0:
         numbers[7], numbers[8] = 0, 1 - lr * decay
@@ -44,13 +56,14 @@ cdef void run_amsgrad(const void *args, Team *team, real *scratch) noexcept nogi
     cdef real *mean = <real *>a.first
     cdef real *square = <real *>a.second
     cdef real *largest = <real *>a.third
-    cdef double lr = a.hyper[0] * a.hyper[6], decay = a.hyper[4], t = <double>(a.step[0] + 1)
+    cdef double lr = a.hyper[0] * a.hyper[6], decay = a.hyper[4]
+    cdef double[2] corrected
     cdef real beta1 = <real>a.hyper[1], beta2 = <real>a.hyper[2], eps = <real>a.hyper[3]
     cdef real rest1 = <real>(1 - a.hyper[1]), rest2 = <real>(1 - a.hyper[2])
-    cdef real rate = <real>(lr / (1 - once(a, 0, a.hyper[1], t)))
-    cdef real correction = <real>(1 / sqrt(1 - once(a, 1, a.hyper[2], t)))
-    cdef real shrink = 1, coupled = <real>decay, d, m, s
+    cdef real shrink = 1, coupled = <real>decay, d, m, s, rate, correction
     cdef ptrdiff_t i, low, high
+    correct(a, &corrected[0], &corrected[1])
+    rate, correction = <real>corrected[0], <real>corrected[1]
     team_share(team, a.P, BLOCK, &low, &high)
     if a.hyper[5] != 0:
         shrink, coupled = <real>(1 - lr * decay), 0

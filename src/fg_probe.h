@@ -213,7 +213,8 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
         if (kind) {                                                                               \
             const VEC known = lanes < LANES ? fg_load_part##SUFFIX(alive, lanes)                  \
                                             : *(const VEC *)alive;                                \
-            fg_raise##SUFFIX(alive, any & ~fg_above##SUFFIX(known, (VEC){0}));                    \
+            any &= ~fg_above##SUFFIX(known, (VEC){0});                                            \
+            if (any) fg_raise##SUFFIX(alive, any); /* the next load would wait for the store */   \
         }                                                                                         \
     }                                                                                             \
     FG_INLINE void fg_see_rows_as##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,       \
@@ -250,7 +251,9 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
         double *part, REAL *alive)                                                                \
     {                                                                                             \
         const REAL middle = (low + high) / 2, half = (high - low) / 2;                            \
-        if (!alive)                                                                               \
+        if (!alive && columns < FG_LANES##SUFFIX) /* one row, since nothing is asked of columns */\
+            fg_see_rows_as##SUFFIX(y, NULL, 1, rows * columns, 0, 0, 0, part, NULL);              \
+        else if (!alive)                                                                          \
             fg_see_rows_as##SUFFIX(y, NULL, rows, columns, 0, 0, 0, part, NULL);                  \
         else if (slope)                                                                           \
             fg_see_rows_as##SUFFIX(y, slope, rows, columns, FG_BY_SLOPE, low, 0, part, alive);    \

@@ -195,20 +195,20 @@ FG_INLINE void fg_raise_f64(double *p, unsigned bits)
 }
 #else
 #if FG_VECTOR_BYTES == 32
-FG_INLINE unsigned fg_bits_f32(fg_ints_f32 m) { return (unsigned)_mm256_movemask_ps((__m256)m); }
-FG_INLINE unsigned fg_bits_f64(fg_ints_f64 m) { return (unsigned)_mm256_movemask_pd((__m256d)m); }
+FG_INLINE unsigned fg_signs_f32(fg_ints_f32 m) { return (unsigned)_mm256_movemask_ps((__m256)m); }
+FG_INLINE unsigned fg_signs_f64(fg_ints_f64 m) { return (unsigned)_mm256_movemask_pd((__m256d)m); }
 #elif defined(__SSE4_1__)
-FG_INLINE unsigned fg_bits_f32(fg_ints_f32 m) { return (unsigned)_mm_movemask_ps((__m128)m); }
-FG_INLINE unsigned fg_bits_f64(fg_ints_f64 m) { return (unsigned)_mm_movemask_pd((__m128d)m); }
+FG_INLINE unsigned fg_signs_f32(fg_ints_f32 m) { return (unsigned)_mm_movemask_ps((__m128)m); }
+FG_INLINE unsigned fg_signs_f64(fg_ints_f64 m) { return (unsigned)_mm_movemask_pd((__m128d)m); }
 #else
-FG_INLINE unsigned fg_bits_f32(fg_ints_f32 m)
+FG_INLINE unsigned fg_signs_f32(fg_ints_f32 m)
 {
     return (unsigned)-(m[0] + 2 * m[1] + 4 * m[2] + 8 * m[3]);
 }
-FG_INLINE unsigned fg_bits_f64(fg_ints_f64 m) { return (unsigned)-(m[0] + 2 * m[1]); }
+FG_INLINE unsigned fg_signs_f64(fg_ints_f64 m) { return (unsigned)-(m[0] + 2 * m[1]); }
 #endif
-FG_INLINE unsigned fg_above_f32(fg_vec_f32 a, fg_vec_f32 b) { return fg_bits_f32(a > b); }
-FG_INLINE unsigned fg_above_f64(fg_vec_f64 a, fg_vec_f64 b) { return fg_bits_f64(a > b); }
+FG_INLINE unsigned fg_above_f32(fg_vec_f32 a, fg_vec_f32 b) { return fg_signs_f32(a > b); }
+FG_INLINE unsigned fg_above_f64(fg_vec_f64 a, fg_vec_f64 b) { return fg_signs_f64(a > b); }
 FG_INLINE void fg_raise_f32(float *p, unsigned bits)
 {
     for (; bits; bits &= bits - 1) p[__builtin_ctz(bits)] = 1;

@@ -14,7 +14,8 @@ from fastgrad.arena import Array
 if TYPE_CHECKING:
     from fastgrad.train import Trainer
 
-_ROWS = 4096  # of many, so many tell enough
+_ROWS, _NUMBERS = 4096, 1 << 20  # of many rows, so many tell enough, or so many as hold so much
+_LEAST_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class InputFacts:
     @classmethod
     def of(cls, X: Array, lengths: Array | None = None) -> InputFacts:
         """Those of (N, F), or of (N, T, F) with lengths (N,)."""
-        chosen = _some(len(X))
+        chosen = _some(X)
         rows = np.asarray(X[chosen], np.float64)
         if rows.ndim > 2:
             counts = np.full(len(rows), rows.shape[1]) if lengths is None else lengths[chosen]
@@ -61,7 +62,7 @@ def expected_losses(
     They are the trainer's own loss of such outputs, so that whatever it is multiplied with they
     are, too.
     """
-    chosen = _some(len(X))
+    chosen = _some(X)
     rows, own = X[chosen], None if lengths is None else lengths[chosen]
     shape = trainer.model.output_shape(rows.shape)
     targets = y[chosen]
@@ -103,5 +104,8 @@ def _constant(loss: losses.Loss, targets: Array, outputs: int) -> Array:
     return np.asarray(mean)
 
 
-def _some(rows: int) -> Array:
-    return np.unique(np.linspace(0, rows - 1, min(rows, _ROWS)).astype(np.int64))
+def _some(X: Array) -> Array:
+    """Which rows are looked at, evenly spaced."""
+    held = _NUMBERS // max(math.prod(X.shape[1:]), 1)
+    count = min(len(X), _ROWS, max(held, _LEAST_ROWS))
+    return np.linspace(0, len(X) - 1, count).astype(np.int64)
