@@ -175,7 +175,7 @@ def test_one_odd_window_is_not_believed():
 
 def test_what_has_passed_is_forgotten():
     delta = np.full((400, 4), 0.05)
-    delta[:100, 0] = 1e-12
+    delta[4:100, 0] = 1e-12
     known = facts()
     monitor = Monitor(known)
     falling = np.log(10) * np.where(np.arange(400) < 100, 1, 0.5)
@@ -184,6 +184,26 @@ def test_what_has_passed_is_forgotten():
     assert "vanishing_depth" in {v.rule for v in monitor.verdicts}
     monitor.observe(run[100:])
     assert "vanishing_depth" not in {v.rule for v in monitor.verdicts}
+
+
+@pytest.mark.parametrize(("loss", "told"), [(0.5, ["vanishing_depth"]), (0.05, [])])
+def test_a_bad_start_counts_until_it_is_made_good(loss, told):
+    delta = np.full((200, 4), 0.05)
+    delta[0, 0] = 1e-12
+    falling = np.log(10) * np.where(np.arange(200) < 20, 1, loss)
+    found = verdicts(facts(), 200, delta_norms=delta, losses=falling)
+    assert [name for name, verdict in found.items() if verdict.rank] == told
+
+
+def test_what_one_layer_does_alone_is_no_matter_of_depth():
+    assert "exploding_depth" in verdicts(facts(), delta_norms=[1e4, 1e2, 1e2, 1], losses=STILL)
+    assert "exploding_depth" not in verdicts(facts(), delta_norms=[1e4, 9e3, 9e3, 1], losses=STILL)
+
+
+def test_weights_that_grow_are_not_drawn_to_0():
+    known, changes = CASES["weight_decay"]
+    grown = 8 * (1 + np.arange(STEPS)[:, None] / 20)
+    assert "weight_decay" not in verdicts(known, weight_norms=grown, **changes)
 
 
 def test_a_number_that_is_none_is_seen_at_once_and_for_good():

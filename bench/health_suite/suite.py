@@ -12,8 +12,9 @@ import fastgrad as fg
 from bench.health_suite.faulty import FAULTY
 from bench.health_suite.healthy import HEALTHY
 from bench.health_suite.running import Outcome, run
+from bench.health_suite.variants import MORE_FAULTY, MORE_HEALTHY
 
-CASES = {case.name: case for case in (*HEALTHY, *FAULTY)}
+CASES = {case.name: case for case in (*HEALTHY, *MORE_HEALTHY, *FAULTY, *MORE_FAULTY)}
 
 
 def outcome(name: str, seed: int) -> Outcome:

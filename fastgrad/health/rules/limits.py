@@ -24,6 +24,7 @@ class Limits:
     vanished: float = 1e-6
     exploding: float = 70.0  # AutoTrainer's beta_3
     exploded: float = 1e3
+    alone: float = 0.8  # part of the decades that a single layer makes; A
     # the same along time, over all steps: training at single steps goes on without the early ones
     vanishing_time: float = 1e-4  # A
     vanished_time: float = 1e-7  # about the resolution of float32
@@ -41,6 +42,7 @@ class Limits:
     law: float = 0.25  # mean square of weights over what signals need, or the inverse
     scale: float = 1e3  # largest over smallest deviation of hidden outputs
     initial_loss: float = 5.0  # over that of constant outputs; A
+    initial_loss_far: float = 10.0  # A
     targets: float = 10.0  # deviation of targets over that of first outputs, or over 1; A
     copies: float = 0.5  # fraction of the units that start as copies of others
 
@@ -63,6 +65,7 @@ class Limits:
 
     burden: float = 0.1  # of the penalties, over the loss of constant outputs; A
     collapsed: float = 0.2  # of weights over their first size; A
+    grown: float = 2.0  # of weights over their first size; A
     penalty: float = 0.7  # its gradient over the whole; A
     dropout: float = 0.7  # A
     clipped: float = 0.9  # of the steps

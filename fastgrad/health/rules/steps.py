@@ -63,7 +63,7 @@ def step_length(recent: Measurements) -> float:
 def _large(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     found = window.relative
     # what steps have broken early on may hide from later ones, which start from larger weights
-    broken = window.rising > limits.update_broken and window.gain < limits.learned
+    broken = window.rising > limits.update_broken and window.gain < limits.almost
     if not (found > limits.update_large or broken):
         return None
     largest = max(found, window.rising)

@@ -56,18 +56,28 @@ def _worst(window: Window, sign: int) -> tuple[str, Array] | None:
     return name, found[name]
 
 
+def _born(window: Window, name: str, sign: int, limit: float) -> bool:
+    """Whether a level's gradient changed by so many decades at the first steps, too."""
+    array = window.first.through_time.get(name)
+    if array is None or not len(array):
+        return True  # not known: what is there now is taken to have been there
+    return float((sign * decades_back(array[:1])).max()) > limit
+
+
 def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     worst = _worst(window, -1)
     if worst is None:
         return None
     name, decades = worst
-    lost = -float(decades[0])
-    if not lost > -math.log10(limits.vanishing_time):
+    lost, limit = -float(decades[0]), -math.log10(limits.vanishing_time)
+    if not lost > limit:
         return None
     gone = np.flatnonzero(decades < math.log10(limits.vanishing))
     reach = len(decades) - 1 - int(gone.max()) if len(gone) else len(decades)
     layer, kind, law = _cell(name, facts)
-    if kind == "LSTM":
+    if not _born(window, name, -1, limit) and window.rising > limits.update_broken:
+        why, first = "steps that were too large have led there", "smaller_learning_rate"
+    elif kind == "LSTM":
         why, first = "the forget gates are shut too far", "forget_bias"
     elif kind == "RNN" and _law_of_inputs(name, facts) > 1 / limits.law:
         why, first = "the first weights are so large that units are saturated", "initializer"
@@ -108,6 +118,11 @@ def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     why, first = "each step multiplies it with more than 1", "clipping"
     if law > 1 / limits.law**0.5:
         why, first = "the first recurrent weights are too large", "initializer"
+    elif (
+        not _born(window, name, 1, math.log10(limits.exploding_time))
+        and window.rising > limits.update_broken
+    ):
+        why, first = "steps that were too large have led there", "smaller_learning_rate"
     rest = [
         cure
         for cure in ("clipping", "initializer", "smaller_learning_rate", "lstm")

@@ -187,3 +187,12 @@ class Window:
             return "warning" if self.progress < limits.learned else "info"
         early = self.steps < limits.patience and not self.broken
         return "info" if learning or early else "warning"
+
+    def severity_at_birth(self, limits: Limits, far: bool) -> str:
+        """The same of a symptom that was there at the first step.
+
+        It has cost the run steps, whether it has passed since or not, and is worth a warning until
+        the run has nearly come to its end.
+        """
+        found = self.severity(limits, far)
+        return "warning" if found == "info" and self.progress < limits.almost else found
