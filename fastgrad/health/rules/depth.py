@@ -76,7 +76,7 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         f"the gradient {when} {lost:.1f} decades from the last layer to the first: {why}",
         cures(first, *rest),
         {"ratio": ratio, "decades": -lost, "of_initializer": of_init, "of_layer": loss,
-         "of_activation": of_activation, "decades_at_first": -at_first},
+         "of_activation": of_activation, "decades_at_first": -at_first, "born": float(born)},
         layer,
     )  # fmt: skip
 
@@ -108,7 +108,7 @@ def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         f"the gradient grows by {won:.1f} decades from the last layer to the first: {why}",
         cures(first, *(name for name in rest if name != first)),
         {"ratio": ratio, "decades": won, "of_initializer": of_init, "of_layer": growth,
-         "growth_of_weights": grown},
+         "growth_of_weights": grown, "born": float(born)},
         layer,
     )  # fmt: skip
 

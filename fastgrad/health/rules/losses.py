@@ -75,7 +75,7 @@ def _overfitting(window: Window, facts: Facts, limits: Limits) -> Finding | None
 
 RULES = (
     Rule("overfitting", "loss", _overfitting, votes=(1, 1)),
-    Rule("loss_stuck", "loss", _stuck, votes=(2, 3)),
+    Rule("loss_stuck", "loss", _stuck, votes=(2, 3), whole=True),
     Rule("loss_diverging", "loss", _diverging, votes=(2, 3)),
     Rule("loss_oscillating", "loss", _oscillating),
 )

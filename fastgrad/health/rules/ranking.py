@@ -36,9 +36,9 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "initial_loss": (*_LOSS, "spike", "nonfinite"),
     "saturation": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "weight_scale", "rate_too_large"),
     "activation_scale": (*_LOSS, *_STEPS),
+    "dead_units": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "rate_too_large"),
     "vanishing_depth": (*_LOSS, *_STEPS, *_START, *_UNITS, "vanishing_trend", "weight_scale",
                         "rate_too_large"),
-    "dead_units": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "rate_too_large"),
     "vanishing_time": (*_LOSS, "unchanged", "vanishing_depth", "weight_scale"),
     "vanishing_trend": _LOSS,
     "exploding_depth": (*_LOSS, *_START, "always_clipped", "spike", "nonfinite", "weight_scale",
@@ -78,6 +78,8 @@ def _blames_the_rate(verdict: Verdict) -> bool:
 def _may_explain(cause: Verdict, other: Verdict) -> bool:
     if other.rule not in EXPLAINS.get(cause.rule, ()):
         return False
+    if cause.rule == "rate_too_large" and other.evidence.get("born") == 1.0:
+        return False  # no step had been made
     if "weight_scale" in (cause.rule, other.rule):
         weights, symptom = (cause, other) if cause.rule == "weight_scale" else (other, cause)
         # what vanishes by weights that are too small is the better name for it, and what explodes

@@ -84,7 +84,8 @@ def _small(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if not found < limits.update_small or window.steps < limits.patience:
         return None
     progress = window.progress
-    if not progress < limits.learned or _rate_is_zero(window):
+    # weights may start out well by chance, or by training that has been done before
+    if _rate_is_zero(window) or (progress >= limits.learned and window.fallen >= limits.learning):
         return None
     return Finding(
         "critical" if progress < limits.stuck and found < 0.01 * limits.update_small else "warning",

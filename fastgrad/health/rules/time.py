@@ -56,12 +56,10 @@ def _worst(window: Window, sign: int) -> tuple[str, Array] | None:
     return name, found[name]
 
 
-def _born(window: Window, name: str, sign: int, limit: float) -> bool:
-    """Whether a level's gradient changed by so many decades at the first steps, too."""
+def _at_first(window: Window, name: str, now: Array) -> Array:
+    """The decades of a level at the first step; those of now where they are not known."""
     array = window.first.through_time.get(name)
-    if array is None or not len(array):
-        return True  # not known: what is there now is taken to have been there
-    return float((sign * decades_back(array[:1])).max()) > limit
+    return now if array is None or not len(array) else decades_back(array[:1])
 
 
 def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
@@ -69,13 +67,17 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if worst is None:
         return None
     name, decades = worst
-    lost, limit = -float(decades[0]), -math.log10(limits.vanishing_time)
+    limit, far = -math.log10(limits.vanishing_time), -math.log10(limits.vanished_time)
+    first_decades = _at_first(window, name, decades)
+    lost, at_first = -float(decades[0]), -float(first_decades[0])
     if not lost > limit:
-        return None
+        if not (at_first > far and window.progress < limits.learned):
+            return None
+        decades, lost = first_decades, at_first  # it has passed, but not much has come of it
     gone = np.flatnonzero(decades < math.log10(limits.vanishing))
     reach = len(decades) - 1 - int(gone.max()) if len(gone) else len(decades)
     layer, kind, law = _cell(name, facts)
-    if not _born(window, name, -1, limit) and window.rising > limits.update_broken:
+    if at_first <= limit and window.rising > limits.update_broken:
         why, first = "steps that were too large have led there", "smaller_learning_rate"
     elif kind == "LSTM":
         why, first = "the forget gates are shut too far", "forget_bias"
@@ -87,7 +89,7 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         why, first = "each step of a plain recurrent layer multiplies it with less than 1", "lstm"
     else:
         why, first = "the gates let go of the state too soon", "forget_bias"
-    severity = window.severity(limits, lost > -math.log10(limits.vanished_time))
+    severity = window.severity(limits, lost > far)
     stuck = window.steps >= 2 * limits.patience and window.progress < limits.stuck
     if facts.at_each_step and not stuck:
         severity = "info"  # each step learns from its own loss: only what lies far back is lost
@@ -99,7 +101,7 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         f"the gradient loses {lost:.1f} decades over {len(decades)} time steps and reaches {reach} "
         f"of them back: {why}",
         cures(first, *rest),
-        {"decades": -lost, "reach": float(reach), "per_step": 10 ** (-lost / (len(decades) - 1)),
+        {"decades": -lost, "born": float(at_first > limit), "reach": float(reach), "per_step": 10 ** (-lost / (len(decades) - 1)),
          "recurrent_law": law},
         layer,
         time_step=int(gone.max()) if len(gone) else 0,
@@ -119,7 +121,7 @@ def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if law > 1 / limits.law**0.5:
         why, first = "the first recurrent weights are too large", "initializer"
     elif (
-        not _born(window, name, 1, math.log10(limits.exploding_time))
+        _at_first(window, name, decades).max() <= math.log10(limits.exploding_time)
         and window.rising > limits.update_broken
     ):
         why, first = "steps that were too large have led there", "smaller_learning_rate"
