@@ -101,8 +101,8 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         f"the gradient loses {lost:.1f} decades over {len(decades)} time steps and reaches {reach} "
         f"of them back: {why}",
         cures(first, *rest),
-        {"decades": -lost, "born": float(at_first > limit), "reach": float(reach), "per_step": 10 ** (-lost / (len(decades) - 1)),
-         "recurrent_law": law},
+        {"decades": -lost, "reach": float(reach), "per_step": 10 ** (-lost / (len(decades) - 1)),
+         "recurrent_law": law, "born": float(at_first > limit)},
         layer,
         time_step=int(gone.max()) if len(gone) else 0,
     )  # fmt: skip
