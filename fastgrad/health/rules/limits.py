@@ -55,6 +55,8 @@ class Limits:
     update_huge: float = 1.0
     update_broken: float = 0.25  # so large at any time, where little has been learned since; A
     update_small: float = 1e-4  # TheDeepChecker, MindSpore
+    step_short: float = -0.9  # of -1, no step, to 0, the least loss along it
+    rises: float = 0.4  # fraction of the steps that end beyond 1, where the loss is higher
     unchanged: float = 1e-8  # MindInsight: as numpy.allclose has it
 
     stuck: float = 0.03  # progress that is none; A
