@@ -94,22 +94,23 @@ def mlp(
     *,
     last: Any = None,
     bias: Any = "zeros",
-    norm: bool = False,
+    norm: Any = None,
     dropout: float = 0.0,
     first: Sequence[Any] = (),
 ) -> Layers:
     """Dense layers of these sizes; `first` are functions that make layers in front of them.
 
-    `weight` is the initializer of the hidden layers, and of the last one unless `last` is given.
+    `weight` is the initializer of the hidden layers, and of the last one unless `last` is given;
+    `norm` is `BatchNorm` or its like.
     """
 
     def make() -> list[Layer]:
         found: list[Layer] = [one() for one in first]
         for i in range(len(sizes) - 2):
             options = {"weight_init": weight, "bias_init": bias}
-            if norm:
+            if norm is not None:
                 found.append(fg.Dense(sizes[i], sizes[i + 1], **options))
-                found += [fg.BatchNorm(sizes[i + 1]), fg.Activation(activation)]
+                found += [norm(sizes[i + 1]), fg.Activation(activation)]
             else:
                 found.append(fg.Dense(sizes[i], sizes[i + 1], activation, **options))
             if dropout:

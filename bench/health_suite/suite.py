@@ -10,10 +10,14 @@ from itertools import repeat
 
 import fastgrad as fg
 from bench.health_suite.faulty import FAULTY
+from bench.health_suite.further import FURTHER_FAULTY, FURTHER_HEALTHY
 from bench.health_suite.healthy import HEALTHY
 from bench.health_suite.running import Outcome, run
+from bench.health_suite.variants import MORE_FAULTY, MORE_HEALTHY
 
-CASES = {case.name: case for case in (*HEALTHY, *FAULTY)}
+_HEALTHY = (*HEALTHY, *MORE_HEALTHY, *FURTHER_HEALTHY)
+_FAULTY = (*FAULTY, *MORE_FAULTY, *FURTHER_FAULTY)
+CASES = {case.name: case for case in (*_HEALTHY, *_FAULTY)}
 
 
 def outcome(name: str, seed: int) -> Outcome:

@@ -53,8 +53,11 @@ class Health:
 
     # what a trainer tells
 
-    def begin(self, samples: Samples | None, batch_size: int) -> None:
-        """Take what is known before the first step; nothing, once there has been one."""
+    def begin(self, samples: Samples | None, batch_size: int, all_rows: bool = False) -> None:
+        """Take what is known before the first step; nothing, once there has been one.
+
+        `all_rows` says that the samples are all that there are, and no minibatch.
+        """
         if self._monitor is not None:
             return
         trainer = self._trainer
@@ -66,7 +69,7 @@ class Health:
                 self._box = samples.x.min(axis=0), samples.x.max(axis=0)
             first = samples.some(np.arange(min(batch_size, len(samples.x))))
         with np.errstate(all="ignore"):  # of data that nothing can be trained on
-            facts = Facts.of(trainer, *given, batch_size=batch_size)
+            facts = Facts.of(trainer, *given, batch_size=batch_size, all_rows=all_rows)
         self._monitor = Monitor(facts)
         self._start = copy.deepcopy(trainer.model), first
 

@@ -44,15 +44,19 @@ def flow(ratios: Mapping[str, float]) -> float:
 
 
 def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    ratios = window.profile
+    ratios, first_ratios = window.profile, profile(window.first[:1], facts)
     ratio = flow(ratios)
     stuck = window.steps > limits.patience and window.progress < limits.learning
-    if not ratio < (limits.vanishing_stuck if stuck else limits.vanishing):
+    now = ratio < (limits.vanishing_stuck if stuck else limits.vanishing)
+    born = flow(first_ratios) < limits.vanishing
+    if not (now or (born and window.progress < limits.almost)):
         return None
+    if not now:
+        ratios, ratio = first_ratios, flow(first_ratios)
     layer, loss = _steepest(ratios, -1)
     of_init, of_activation = decades(facts)
     lost = -math.log10(max(ratio, 1e-45))
-    at_first = -math.log10(max(flow(profile(window.first[:1], facts)), 1e-45))
+    at_first = -math.log10(max(flow(first_ratios), 1e-45))
     why, first = f"{len(ratios)} layers in a row lose it bit by bit", "normalization"
     if at_first < 1:
         why, first = "steps that were too large have led there", "smaller_learning_rate"
@@ -65,12 +69,14 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         why = f"the first weights are too small and take {-of_init:.1f} decades of it"
         first = "initializer"
     rest = [c for c in ("initializer", "normalization", "residual", "activation") if c != first]
+    severity = window.severity_at_birth if born else window.severity
+    when = "loses" if now else "lost, at the first step,"
     return Finding(
-        window.severity(limits, ratio < limits.vanished),
-        f"the gradient loses {lost:.1f} decades from the last layer to the first: {why}",
+        severity(limits, now and ratio < limits.vanished),
+        f"the gradient {when} {lost:.1f} decades from the last layer to the first: {why}",
         cures(first, *rest),
         {"ratio": ratio, "decades": -lost, "of_initializer": of_init, "of_layer": loss,
-         "of_activation": of_activation, "decades_at_first": -at_first},
+         "of_activation": of_activation, "decades_at_first": -at_first, "born": float(born)},
         layer,
     )  # fmt: skip
 
@@ -81,24 +87,28 @@ def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if not ratio > limits.exploding:
         return None
     layer, growth = _steepest(ratios, 1)
-    of_init, _ = decades(facts)
     won = math.log10(ratio)
+    if growth > limits.alone * won:
+        return None  # that is no matter of depth
+    of_init, _ = decades(facts)
     grown = window.growth
     why, first = f"{len(ratios)} layers in a row multiply it", "residual"
     at_first = flow(profile(window.first[:1], facts))
+    born = at_first > limits.exploding
     if of_init > 0.5 * math.log10(max(at_first, limits.exploding)):
         why = f"the first weights are too large and make {of_init:.1f} decades of it"
         first = "initializer"
-    elif at_first < limits.exploding or grown > 3:
+    elif not born or grown > 3:
         why = "steps that are too large have led there"
         first = "smaller_learning_rate"
     rest = ("initializer", "normalization", "clipping", "smaller_learning_rate")
+    severity = window.severity_at_birth if born else window.severity
     return Finding(
-        window.severity(limits, ratio > limits.exploded),
+        severity(limits, ratio > limits.exploded),
         f"the gradient grows by {won:.1f} decades from the last layer to the first: {why}",
         cures(first, *(name for name in rest if name != first)),
         {"ratio": ratio, "decades": won, "of_initializer": of_init, "of_layer": growth,
-         "growth_of_weights": grown},
+         "growth_of_weights": grown, "born": float(born)},
         layer,
     )  # fmt: skip
 

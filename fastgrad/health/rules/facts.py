@@ -54,6 +54,8 @@ class Facts:
     at_each_step : bool
         Whether outputs are sequences, so that each time step has a loss of its own.
     batch_size, steps_per_epoch : int
+    same_rows : bool
+        Whether each step has all rows, and nothing is drawn at random.
     prediction : object, optional
         What theory expected: `gradient_norms`, by parameter, and so on.
     """
@@ -77,6 +79,7 @@ class Facts:
     at_each_step: bool = False
     batch_size: int = 1
     steps_per_epoch: int = 1
+    same_rows: bool = False
     prediction: Any = None
 
     @classmethod
@@ -88,6 +91,8 @@ class Facts:
         lengths: Any = None,
         batch_size: int = 64,
         prediction: Any = None,
+        *,
+        all_rows: bool = True,
     ) -> Facts:
         """Those of a trainer that has not made a step, and of the arrays that it will train on.
 
@@ -98,6 +103,8 @@ class Facts:
             As for `Trainer.epoch`; of many rows some are looked at.
         batch_size : int
         prediction : object, optional
+        all_rows : bool
+            Whether X is all that will be trained on, and no minibatch of it.
         """
         model = trainer.model
         layers = layers_of(model.layers)
@@ -129,6 +136,10 @@ class Facts:
             at_each_step=rows is not None and len(model.output_shape(rows.shape)) > 2,
             batch_size=batch_size,
             steps_per_epoch=1 if rows is None else max(1, -(-len(rows) // batch_size)),
+            same_rows=rows is not None
+            and all_rows
+            and len(rows) <= batch_size
+            and not any(layer.dropout for layer in layers.values()),
             prediction=prediction,
             **_limits(trainer),
         )

@@ -72,7 +72,8 @@ class WeightFacts:
     law : float
         Their mean square over the one that keeps signals of the layer's activation in size:
         ``gain^2 / fan_in`` (He et al. 2015; LeCun et al. 1998), the gain of gates and states
-        being 1. NaN for tables of vectors.
+        being 1, and what they listen to being inputs alone, or states, too. NaN for tables of
+        vectors.
     constant : bool
         Whether all elements are the same.
     copies : float
@@ -139,6 +140,8 @@ def weights_of(
             law = mean_square * values.shape[1] / _gain(known.activation) ** 2
         elif known is not None and known.recurrent:
             law = mean_square * values.shape[1]
+            if ".weight_ih" in name and law < 1:  # a unit listens to the others as well
+                law = min(1.0, mean_square * (values.shape[1] + (known.outputs or 0)))
         found[name] = WeightFacts(
             layer=layer,
             std=math.sqrt(mean_square),

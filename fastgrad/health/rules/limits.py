@@ -24,6 +24,7 @@ class Limits:
     vanished: float = 1e-6
     exploding: float = 70.0  # AutoTrainer's beta_3
     exploded: float = 1e3
+    alone: float = 0.8  # part of the decades that a single layer makes; A
     # the same along time, over all steps: training at single steps goes on without the early ones
     vanishing_time: float = 1e-4  # A
     vanished_time: float = 1e-7  # about the resolution of float32
@@ -41,6 +42,7 @@ class Limits:
     law: float = 0.25  # mean square of weights over what signals need, or the inverse
     scale: float = 1e3  # largest over smallest deviation of hidden outputs
     initial_loss: float = 5.0  # over that of constant outputs; A
+    initial_loss_far: float = 10.0  # A
     targets: float = 10.0  # deviation of targets over that of first outputs, or over 1; A
     copies: float = 0.5  # fraction of the units that start as copies of others
 
@@ -53,6 +55,8 @@ class Limits:
     update_huge: float = 1.0
     update_broken: float = 0.25  # so large at any time, where little has been learned since; A
     update_small: float = 1e-4  # TheDeepChecker, MindSpore
+    step_short: float = -0.9  # of -1, no step, to 0, the least loss along it
+    rises: float = 0.4  # fraction of the steps that end beyond 1, where the loss is higher
     unchanged: float = 1e-8  # MindInsight: as numpy.allclose has it
 
     stuck: float = 0.03  # progress that is none; A
@@ -63,6 +67,7 @@ class Limits:
 
     burden: float = 0.1  # of the penalties, over the loss of constant outputs; A
     collapsed: float = 0.2  # of weights over their first size; A
+    grown: float = 2.0  # of weights over their first size; A
     penalty: float = 0.7  # its gradient over the whole; A
     dropout: float = 0.7  # A
     clipped: float = 0.9  # of the steps

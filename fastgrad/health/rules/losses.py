@@ -8,7 +8,7 @@ from fastgrad.health.rules.cures import cures
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
 from fastgrad.health.rules.rule import Finding, Rule
-from fastgrad.health.rules.steps import step_length
+from fastgrad.health.rules.steps import StepLength, noise
 from fastgrad.health.rules.window import Window
 
 
@@ -37,7 +37,7 @@ def _diverging(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         "critical" if last > window.reference else "warning",
         f"the loss has risen from {least:.3g} to {last:.3g}",
         cures("smaller_learning_rate", "clipping", "normalization"),
-        {"least": least, "last": last, "step_length": step_length(window.recent)},
+        {"least": least, "last": last, "step_length": StepLength.of(window.recent).middle},
     )
 
 
@@ -47,16 +47,14 @@ def _oscillating(window: Window, facts: Facts, limits: Limits) -> Finding | None
     if len(losses) < 4 or window.steps < limits.patience:
         return None
     mean = float(losses.mean())
-    # of what is left after a straight line through three neighbours, which is no trend
-    bends = losses[1:-1] - 0.5 * (losses[:-2] + losses[2:])
-    jumps = float(np.sqrt(np.mean(bends**2) / 1.5)) / mean if mean > 0 else 0.0
+    jumps = noise(losses) / mean if mean > 0 else 0.0
     if not (jumps > limits.oscillating and window.gain < limits.learned):
         return None
     return Finding(
         "warning",
         f"the loss jumps from step to step by {jumps:.0%} of its mean",
         cures("smaller_learning_rate", "clipping", "normalization"),
-        {"jumps": jumps, "mean": mean, "step_length": step_length(window.recent)},
+        {"jumps": jumps, "mean": mean, "step_length": StepLength.of(window.recent).middle},
     )
 
 
@@ -75,7 +73,7 @@ def _overfitting(window: Window, facts: Facts, limits: Limits) -> Finding | None
 
 RULES = (
     Rule("overfitting", "loss", _overfitting, votes=(1, 1)),
-    Rule("loss_stuck", "loss", _stuck, votes=(2, 3)),
+    Rule("loss_stuck", "loss", _stuck, votes=(2, 3), whole=True),
     Rule("loss_diverging", "loss", _diverging, votes=(2, 3)),
     Rule("loss_oscillating", "loss", _oscillating),
 )

@@ -221,7 +221,7 @@ class Monitor:
                 belief.finding = finding
         elif not any(belief.votes):
             lasted = belief.last_step - belief.first_step
-            if learned or window.steps - belief.last_step > _LONG_GONE * lasted:
+            if learned or rule.whole or window.steps - belief.last_step > _LONG_GONE * lasted:
                 belief.finding, belief.held = None, False
         # a run that has broken may never come to another vote
         last = window.broken and finding is not None and finding.severity != "info"

@@ -20,23 +20,25 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
         *_UNITS, *_LOSS, *_STEPS, *_START, "always_clipped", "exploding_depth", "exploding_time",
         "spike", "nonfinite", "rate_too_large", "targets",
     ),
-    "targets": (*_LOSS, *_STEPS, "rate_too_large", "exploding_depth", "spike", "initial_loss"),
+    "targets": (*_SYMPTOMS, *_LOSS, *_STEPS, *_UNITS, "rate_too_large", "initial_loss"),
     "symmetry": (*_SYMPTOMS, *_LOSS, *_STEPS, *_UNITS, "weight_scale", "activation_scale",
                  "rate_too_large"),
     "penalty": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "dead_units", "weight_decay",
                 "rate_too_large"),
     "weight_decay": (*_SYMPTOMS, *_LOSS, *_STEPS, "dead_units", "rate_too_large"),
-    "dropout": (*_LOSS, *_START, "vanishing_depth"),
+    "dropout": (*_SYMPTOMS, *_LOSS, *_START, "rate_too_large"),
     "always_clipped": (*_LOSS, *_STEPS),
     "rate_too_large": (*_LOSS, *_UNITS, "exploding_depth", "exploding_time", "spike", "nonfinite",
-                       "vanishing_depth", "vanishing_time", "vanishing_trend", "unchanged"),
-    "weight_scale": (*_LOSS, *_STEPS, *_START, "always_clipped", "nonfinite", "rate_too_large"),
+                       "vanishing_depth", "vanishing_time", "vanishing_trend", "unchanged",
+                       "always_clipped"),
+    "weight_scale": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "always_clipped", "nonfinite",
+                     "rate_too_large"),
     "initial_loss": (*_LOSS, "spike", "nonfinite"),
     "saturation": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "weight_scale", "rate_too_large"),
     "activation_scale": (*_LOSS, *_STEPS),
+    "dead_units": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "rate_too_large"),
     "vanishing_depth": (*_LOSS, *_STEPS, *_START, *_UNITS, "vanishing_trend", "weight_scale",
                         "rate_too_large"),
-    "dead_units": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "rate_too_large"),
     "vanishing_time": (*_LOSS, "unchanged", "vanishing_depth", "weight_scale"),
     "vanishing_trend": _LOSS,
     "exploding_depth": (*_LOSS, *_START, "always_clipped", "spike", "nonfinite", "weight_scale",
@@ -73,10 +75,25 @@ def _blames_the_rate(verdict: Verdict) -> bool:
     return bool(verdict.cures) and name_of(verdict.cures[0]) == "smaller_learning_rate"
 
 
-def _explains(cause: Verdict, other: Verdict) -> bool:
+def _may_explain(cause: Verdict, other: Verdict) -> bool:
     if other.rule not in EXPLAINS.get(cause.rule, ()):
         return False
-    if cause.rule not in EXPLAINS.get(other.rule, ()):
+    if cause.rule == "rate_too_large" and other.evidence.get("born") == 1.0:
+        return False  # no step had been made
+    if "weight_scale" in (cause.rule, other.rule):
+        weights, symptom = (cause, other) if cause.rule == "weight_scale" else (other, cause)
+        # what vanishes by weights that are too small is the better name for it, and what explodes
+        # by large ones; large ones that saturate units are what comes before
+        if symptom.family in ("vanishing", "exploding"):
+            fits = (weights.evidence["law"] < 1) == (symptom.family == "vanishing")
+            return fits == (cause is symptom)
+    return True
+
+
+def _explains(cause: Verdict, other: Verdict) -> bool:
+    if not _may_explain(cause, other):
+        return False
+    if not _may_explain(other, cause):
         return True
     # they may explain each other: what is the rate's fault says so, else the one seen first does
     if cause.rule == "rate_too_large":

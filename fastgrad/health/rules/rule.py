@@ -57,6 +57,8 @@ class Rule:
         Whether it is believed for good.
     in_time : bool
         Whether it has nothing to say of windows without gradients along time.
+    whole : bool
+        Whether it looks at the run as a whole, so that what it no longer finds is no longer so.
     at_start : bool
         Whether it looks at nothing but what is known before the first step, so that one look is
         enough.
@@ -68,4 +70,5 @@ class Rule:
     votes: tuple[int, int] = (3, 5)
     lasting: bool = False
     in_time: bool = False
+    whole: bool = False
     at_start: bool = False

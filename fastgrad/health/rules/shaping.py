@@ -42,8 +42,10 @@ def _over(
 ) -> Finding | None:
     progress = window.progress
     left = window.growth
-    # once weights are next to nothing, so is what draws them there
-    over = share > limits.penalty or (left < limits.collapsed and progress < limits.learning)
+    # weights that grow are not drawn to 0; once they are next to nothing, so is what draws them
+    over = (share > limits.penalty and left < limits.grown) or (
+        left < limits.collapsed and (heavy or progress < limits.learning)
+    )
     if not (over and progress < (limits.almost if heavy else limits.learned)):
         return None
     return Finding(

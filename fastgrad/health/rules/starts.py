@@ -146,15 +146,17 @@ def _initial_loss(window: Window, facts: Facts, limits: Limits) -> Finding | Non
     penalty = facts.penalty(first.tensors, first.sizes, first.weight_norms)
     loss = float(first.losses[0] - penalty[0])
     expected = max(facts.first_loss, facts.constant_loss)
+    if facts.target_std > 0:  # good weights make outputs of size 1, whatever the targets' size
+        expected *= 1 + min(1 / facts.target_std, limits.targets) ** 2
     if not loss > limits.initial_loss * expected:
         return None
-    severity = window.severity(limits, loss > limits.initial_loss**2 * expected)
-    if severity == "info" and window.progress < limits.almost:
-        severity = "warning"
+    severity = window.severity_at_birth(limits, loss > limits.initial_loss**2 * expected)
+    if severity == "info" and loss > limits.initial_loss_far * expected:
+        severity = "warning"  # no good weights start so far off
     return Finding(
         severity,
-        f"the first loss is {loss:.3g}, where outputs near 0 would have {expected:.3g}: the first "
-        "outputs are large and wrong",
+        f"the first loss is {loss:.3g}, where outputs of size 1 and less have {expected:.3g}: the "
+        "first outputs are large and wrong",
         cures("initializer", "normalization", "normalize_inputs"),
         {"loss": loss, "expected": expected, "ratio": loss / expected},
     )

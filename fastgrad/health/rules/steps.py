@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,53 +46,105 @@ def relative(recent: Measurements, facts: Facts) -> float:
     return median(ratios[np.isfinite(ratios)])
 
 
-def step_length(recent: Measurements) -> float:
-    """Length of the steps, where -1 is none, 0 ends at the minimum along them, 1 beyond it.
+_ROUNDING = 1e-6  # of a loss of float32
+_ENOUGH = 6  # steps of which a fraction is worth something
 
-    A quadratic through the loss before, the slope along the update and the loss after (Cockpit's
-    alpha, Schneider et al. 2021). The slope is taken to be the steepest that the norms allow, as it
-    is for plain gradient descent; other updates have less of a slope, and this is an upper bound.
-    Losses before and after are of different rows: it is the mean over all steps that counts.
+
+@dataclass(frozen=True)
+class StepLength:
+    """How long the steps of a window are, where -1 is no step, 0 ends at the least loss along it.
+
+    A quadratic through the loss before, the slope along the update and the loss after (alpha of
+    Cockpit, Schneider et al. 2021): ``1 + 2 (after - before) / |slope|``; beyond 1 the loss is
+    higher than before. The slope is that which norms allow, ``sum |g| |update|`` of the tensors:
+    exact for plain gradient descent, at least as steep as that of other updates. So a length below
+    1 is at most what is said here, and one beyond 1 at least that.
+
+    Cockpit measures both losses on the same rows, which costs another forward pass. Here they are
+    those of the steps of a window, whose changes add up to that from the first to the last, and
+    what other rows change about it is told from how losses bend. That makes `high` a bound that a
+    rule may rest on: nothing but short steps keeps the whole slope. Great lengths show nothing as
+    long as rows differ: noise makes gradients larger, but not those of other rows, so that the
+    length goes to 1 at any rate, and where steps are tiny the rest is divided by next to nothing.
+    Only where all steps have the same rows is a loss that rises the step's own fault (`rises`).
+
+    Attributes
+    ----------
+    middle, high : float
+        NaN where nothing is known.
+    rises : float
+        Fraction of the steps after which the loss is higher, by more than float32 rounds; NaN where
+        they are so few that one more makes a difference.
     """
-    slopes = -(recent.gradient_norms * recent.update_norms).sum(axis=1)
-    fell = np.diff(recent.losses)
-    good = np.isfinite(fell) & np.isfinite(slopes[:-1])
-    slope = slopes[:-1][good].sum()
-    return float(1 + 2 * fell[good].sum() / -slope) if slope < 0 else math.nan
+
+    middle: float
+    high: float
+    rises: float
+
+    @classmethod
+    def of(cls, recent: Measurements) -> StepLength:
+        """That of a window."""
+        losses = recent.losses
+        slopes = (recent.gradient_norms * recent.update_norms).sum(axis=1)[:-1]
+        slope = float(slopes.sum())
+        if len(losses) < 4 or not (math.isfinite(slope) and np.isfinite(losses).all() and slope):
+            return cls(math.nan, math.nan, math.nan)
+        change = float(losses[-1] - losses[0])
+        error = 2 * math.sqrt(2) * noise(losses)
+        rises = np.diff(losses) > _ROUNDING * np.abs(losses[:-1])
+        middle, high = (1 + 2 * d / slope for d in (change, change + error))
+        return cls(middle, high, float(rises.mean()) if len(rises) >= _ENOUGH else math.nan)
+
+
+def noise(losses: Array) -> float:
+    """Deviation of losses (K,) around straight lines through their neighbours."""
+    bends = losses[1:-1] - 0.5 * (losses[:-2] + losses[2:])
+    return float(np.sqrt(np.mean(bends**2) / 1.5))
 
 
 def _large(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     found = window.relative
     # what steps have broken early on may hide from later ones, which start from larger weights
-    broken = window.rising > limits.update_broken and window.gain < limits.learned
-    if not (found > limits.update_large or broken):
+    broken = window.rising > limits.update_broken and window.gain < limits.almost
+    length = StepLength.of(window.recent)
+    beyond = facts.same_rows and length.rises >= limits.rises and window.steps >= limits.patience
+    if not (found > limits.update_large or broken or beyond):
         return None
     largest = max(found, window.rising)
     severity = "critical" if largest > limits.update_huge else "warning"
     if window.gain > limits.almost:
         severity = "info"
+    what = f"single steps change weights by up to {largest:.1%} of their size"
+    if not (found > limits.update_large or broken):
+        what = f"{length.rises:.0%} of the steps end where the loss of the same rows is higher"
     return Finding(
         severity,
-        f"single steps change weights by up to {largest:.1%} of their size: the learning rate is "
-        "too large",
+        f"{what}: the learning rate is too large",
         cures("smaller_learning_rate", "clipping", "normalization"),
-        {**_evidence(window, found), "largest_update_ratio": largest},
+        {**_evidence(window, found, length), "largest_update_ratio": largest},
     )
 
 
 def _small(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    found = fastest(window.recent, window.weights)
-    if not found < limits.update_small or window.steps < limits.patience:
+    if window.steps < limits.patience or _rate_is_zero(window):
         return None
-    progress = window.progress
-    if not progress < limits.learned or _rate_is_zero(window):
+    found, progress = fastest(window.recent, window.weights), window.progress
+    # weights may start out well by chance, or by training that has been done before
+    tiny = found < limits.update_small and (
+        progress < limits.learned or window.fallen < limits.learning
+    )
+    length = StepLength.of(window.recent)
+    if not (tiny or (length.high < limits.step_short and progress < limits.learning)):
         return None
+    what = f"each step changes weights by {found:.1e} of their size at most"
+    if not tiny:
+        part = (1 + length.high) / 2
+        what = f"steps go {part:.1%} at most of the way that the loss falls along them"
     return Finding(
         "critical" if progress < limits.stuck and found < 0.01 * limits.update_small else "warning",
-        f"each step changes weights by {found:.1e} of their size at most: the learning rate is too "
-        "small, or the gradient for it",
+        f"{what}: the learning rate is too small, or the gradient for it",
         cures("larger_learning_rate", "optimizer", "initializer"),
-        _evidence(window, found),
+        _evidence(window, found, length),
     )
 
 
@@ -118,9 +171,9 @@ def _rate_is_zero(window: Window) -> bool:
     return not (window.recent.rates > 0).any()
 
 
-def _evidence(window: Window, found: float) -> dict[str, float]:
+def _evidence(window: Window, found: float, length: StepLength) -> dict[str, float]:
     rate = float(window.recent.rates[-1]) if len(window.recent) else math.nan
-    return {"update_ratio": found, "rate": rate, "step_length": step_length(window.recent)}
+    return {"update_ratio": found, "rate": rate, "step_length": length.middle}
 
 
 RULES = (

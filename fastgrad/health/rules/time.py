@@ -56,18 +56,30 @@ def _worst(window: Window, sign: int) -> tuple[str, Array] | None:
     return name, found[name]
 
 
+def _at_first(window: Window, name: str, now: Array) -> Array:
+    """The decades of a level at the first step; those of now where they are not known."""
+    array = window.first.through_time.get(name)
+    return now if array is None or not len(array) else decades_back(array[:1])
+
+
 def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     worst = _worst(window, -1)
     if worst is None:
         return None
     name, decades = worst
-    lost = -float(decades[0])
-    if not lost > -math.log10(limits.vanishing_time):
-        return None
+    limit, far = -math.log10(limits.vanishing_time), -math.log10(limits.vanished_time)
+    first_decades = _at_first(window, name, decades)
+    lost, at_first = -float(decades[0]), -float(first_decades[0])
+    if not lost > limit:
+        if not (at_first > far and window.progress < limits.learned):
+            return None
+        decades, lost = first_decades, at_first  # it has passed, but not much has come of it
     gone = np.flatnonzero(decades < math.log10(limits.vanishing))
     reach = len(decades) - 1 - int(gone.max()) if len(gone) else len(decades)
     layer, kind, law = _cell(name, facts)
-    if kind == "LSTM":
+    if at_first <= limit and window.rising > limits.update_broken:
+        why, first = "steps that were too large have led there", "smaller_learning_rate"
+    elif kind == "LSTM":
         why, first = "the forget gates are shut too far", "forget_bias"
     elif kind == "RNN" and _law_of_inputs(name, facts) > 1 / limits.law:
         why, first = "the first weights are so large that units are saturated", "initializer"
@@ -77,7 +89,7 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         why, first = "each step of a plain recurrent layer multiplies it with less than 1", "lstm"
     else:
         why, first = "the gates let go of the state too soon", "forget_bias"
-    severity = window.severity(limits, lost > -math.log10(limits.vanished_time))
+    severity = window.severity(limits, lost > far)
     stuck = window.steps >= 2 * limits.patience and window.progress < limits.stuck
     if facts.at_each_step and not stuck:
         severity = "info"  # each step learns from its own loss: only what lies far back is lost
@@ -90,7 +102,7 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         f"of them back: {why}",
         cures(first, *rest),
         {"decades": -lost, "reach": float(reach), "per_step": 10 ** (-lost / (len(decades) - 1)),
-         "recurrent_law": law},
+         "recurrent_law": law, "born": float(at_first > limit)},
         layer,
         time_step=int(gone.max()) if len(gone) else 0,
     )  # fmt: skip
@@ -108,6 +120,11 @@ def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     why, first = "each step multiplies it with more than 1", "clipping"
     if law > 1 / limits.law**0.5:
         why, first = "the first recurrent weights are too large", "initializer"
+    elif (
+        _at_first(window, name, decades).max() <= math.log10(limits.exploding_time)
+        and window.rising > limits.update_broken
+    ):
+        why, first = "steps that were too large have led there", "smaller_learning_rate"
     rest = [
         cure
         for cure in ("clipping", "initializer", "smaller_learning_rate", "lstm")

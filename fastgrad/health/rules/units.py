@@ -86,7 +86,8 @@ def _saturated(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         )
     far = fraction >= limits.all_saturated
     severity = window.severity(limits, far)
-    if severity == "info" and window.progress < limits.learned:
+    # no good weights start there: what is learned nevertheless would be learned faster by others
+    if severity == "info" and (born or window.progress < limits.learned):
         severity = "warning"
     rest = [cure for cure in ("normalization", "initializer", "activation") if cure != first]
     return Finding(

@@ -135,6 +135,12 @@ class Window:
         return float(np.convolve(self.means, np.ones(self.tenth) / self.tenth, "valid").min())
 
     @cached_property
+    def error(self) -> float:
+        """Standard error of the mean loss of a tenth of the run."""
+        noise = median(np.abs(np.diff(self.means))) if len(self.means) > 1 else 0.0
+        return 1.05 * noise / math.sqrt(self.tenth)  # of normal numbers: 1.4826 / sqrt(2)
+
+    @cached_property
     def last(self) -> float:
         """The mean loss of the last tenth; NaN without any."""
         return float(self.means[-self.tenth :].mean()) if len(self.means) else math.nan
@@ -147,12 +153,17 @@ class Window:
         keeps its progress, and one that has had luck with a few minibatches has made none. Where
         the loss of constant outputs is not known, the first one takes its place.
         """
-        means = self.means
-        if not len(means):
+        if not len(self.means):
             return 0.0
-        noise = median(np.abs(np.diff(means))) if len(means) > 1 else 0.0
-        error = 1.05 * noise / math.sqrt(self.tenth)  # of normal numbers: 1.4826 / sqrt(2)
-        return float(1 - (self.least + 2 * error) / self.reference)
+        return float(1 - (self.least + 2 * self.error) / self.reference)
+
+    @cached_property
+    def fallen(self) -> float:
+        """How far the loss has come from the first tenth of the run; as `progress` has it."""
+        if not len(self.means):
+            return 0.0
+        first = float(self.means[: self.tenth].mean())
+        return 1 - (self.least + 2 * self.error) / first if first > 0 else 0.0
 
     @cached_property
     def gain(self) -> float:
@@ -190,3 +201,12 @@ class Window:
             return "warning" if self.progress < limits.learned else "info"
         early = self.steps < limits.patience and not self.broken
         return "info" if learning or early else "warning"
+
+    def severity_at_birth(self, limits: Limits, far: bool) -> str:
+        """The same of a symptom that was there at the first step.
+
+        It has cost the run steps, whether it has passed since or not, and is worth a warning until
+        the run has nearly come to its end.
+        """
+        found = self.severity(limits, far)
+        return "warning" if found == "info" and self.progress < limits.almost else found
