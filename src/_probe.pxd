@@ -8,19 +8,20 @@ cdef extern from "fg_probe.h" nogil:
     void fg_see_update_f32(const float *p, const float *before, ptrdiff_t n, double *moved)
     void fg_see_update_f64(const double *p, const double *before, ptrdiff_t n, double *moved)
     void fg_see_rows_f32(const float *y, const float *slope, ptrdiff_t rows, ptrdiff_t columns,
-                         float low, float high, double *part, float *alive)
+                         float low, float high, double *parts, float *alive)
     void fg_see_rows_f64(const double *y, const double *slope, ptrdiff_t rows, ptrdiff_t columns,
-                         double low, double high, double *part, double *alive)
-    double fg_see_squares_f32(const float *x, ptrdiff_t n)
-    double fg_see_squares_f64(const double *x, ptrdiff_t n)
+                         double low, double high, double *parts, double *alive)
+    void fg_see_squares_f32(const float *x, ptrdiff_t n, ptrdiff_t each, double *sums)
+    void fg_see_squares_f64(const double *x, ptrdiff_t n, ptrdiff_t each, double *sums)
 
 
-cdef inline double squares_of(const real *x, ptrdiff_t n) noexcept nogil:
-    """Their sum."""
+cdef inline void see_squares(const real *x, ptrdiff_t n, ptrdiff_t each,
+                             double *sums) noexcept nogil:
+    """Of each so many elements the sum of squares."""
     if real is float:
-        return fg_see_squares_f32(x, n)
+        fg_see_squares_f32(x, n, each, sums)
     else:
-        return fg_see_squares_f64(x, n)
+        fg_see_squares_f64(x, n, each, sums)
 
 
 cdef inline void see_gradient_of(const real *x, ptrdiff_t n, double *seen) noexcept nogil:
@@ -41,9 +42,9 @@ cdef inline void see_update_of(const real *p, const real *before, ptrdiff_t n,
 
 
 cdef inline void see_rows(const real *y, const real *slope, ptrdiff_t rows, ptrdiff_t columns,
-                          real low, real high, double *part, real *alive) noexcept nogil:
-    """Sum, sum of squares, and number of elements alive."""
+                          real low, real high, double *parts, real *alive) noexcept nogil:
+    """Of each PROBE_ROWS rows sum, sum of squares, and number of elements alive."""
     if real is float:
-        fg_see_rows_f32(y, slope, rows, columns, low, high, part, alive)
+        fg_see_rows_f32(y, slope, rows, columns, low, high, parts, alive)
     else:
-        fg_see_rows_f64(y, slope, rows, columns, low, high, part, alive)
+        fg_see_rows_f64(y, slope, rows, columns, low, high, parts, alive)

@@ -182,62 +182,66 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
     /* part: sum, sum of squares, and number of elements alive of some rows of y. Alive is where  \
      * q > low, for q = y, or the square of the slope, or less that of the distance to the middle.\
      * alive[c] becomes 1 where one of column c is; other threads may write it, too, but nobody   \
-     * writes anything else. */                                                                   \
-    FG_INLINE void fg_see_columns##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,       \
-                                          ptrdiff_t row, int kind, REAL low, REAL middle,         \
-                                          ptrdiff_t lanes, VEC *sum, VEC *square, int *living,    \
-                                          REAL *alive)                                            \
+     * writes anything else. `wide` vectors are seen side by side, or the first `lanes` of one. */\
+    FG_INLINE int fg_see_columns##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,        \
+                                         ptrdiff_t row, int wide, int kind, REAL low,             \
+                                         REAL middle, ptrdiff_t lanes, VEC *sum, VEC *square,     \
+                                         REAL *alive)                                             \
     {                                                                                             \
         enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
         const unsigned within = (1u << lanes) - 1;                                                \
-        unsigned any = 0;                                                                         \
-        _Pragma("GCC unroll 8") for (ptrdiff_t r = 0; r < rows; r++) {                            \
-            const REAL *at = y + r * row;                                                         \
-            const VEC v = lanes < LANES ? fg_load_part##SUFFIX(at, lanes) : *(const VEC *)at;     \
-            VEC q = v;                                                                            \
-            sum[r & 3] += v;                                                                      \
-            square[r & 3] += v * v;                                                               \
-            if (kind == FG_BY_SLOPE) {                                                            \
-                at = slope + r * row;                                                             \
-                q = lanes < LANES ? fg_load_part##SUFFIX(at, lanes) : *(const VEC *)at;           \
-                q *= q;                                                                           \
-            } else if (kind == FG_BETWEEN) {                                                      \
-                q = -(v - middle) * (v - middle);                                                 \
+        unsigned any[4] = {0};                                                                    \
+        int living = 0;                                                                           \
+        for (ptrdiff_t r = 0; r < rows; r++)                                                      \
+            for (int j = 0; j < wide; j++) {                                                      \
+                const REAL *at = y + r * row + j * LANES;                                         \
+                const VEC v = lanes < LANES ? fg_load_part##SUFFIX(at, lanes) : *(const VEC *)at; \
+                VEC q = v;                                                                        \
+                sum[j] += v;                                                                      \
+                square[j] += v * v;                                                               \
+                if (kind == FG_BY_SLOPE) {                                                        \
+                    at = slope + r * row + j * LANES;                                             \
+                    q = lanes < LANES ? fg_load_part##SUFFIX(at, lanes) : *(const VEC *)at;       \
+                    q *= q;                                                                       \
+                } else if (kind == FG_BETWEEN) {                                                  \
+                    q = -(v - middle) * (v - middle);                                             \
+                }                                                                                 \
+                if (kind) {                                                                       \
+                    const unsigned bits = fg_above##SUFFIX(q, (VEC){0} + low) & within;           \
+                    living += __builtin_popcount(bits);                                           \
+                    any[j] |= bits;                                                               \
+                }                                                                                 \
             }                                                                                     \
-            if (kind) {                                                                           \
-                const unsigned bits = fg_above##SUFFIX(q, (VEC){0} + low) & within;               \
-                *living += __builtin_popcount(bits);                                              \
-                any |= bits;                                                                      \
+        if (kind)                                                                                 \
+            for (int j = 0; j < wide; j++) {                                                      \
+                REAL *at = alive + j * LANES;                                                     \
+                const VEC known = lanes < LANES ? fg_load_part##SUFFIX(at, lanes)                 \
+                                                : *(const VEC *)at;                               \
+                any[j] &= ~fg_above##SUFFIX(known, (VEC){0});                                     \
+                if (any[j]) fg_raise##SUFFIX(at, any[j]); /* loads would wait for the store */    \
             }                                                                                     \
-        }                                                                                         \
-        if (kind) {                                                                               \
-            const VEC known = lanes < LANES ? fg_load_part##SUFFIX(alive, lanes)                  \
-                                            : *(const VEC *)alive;                                \
-            any &= ~fg_above##SUFFIX(known, (VEC){0});                                            \
-            if (any) fg_raise##SUFFIX(alive, any); /* the next load would wait for the store */   \
-        }                                                                                         \
+        return living;                                                                            \
     }                                                                                             \
-    FG_INLINE void fg_see_rows_as##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,       \
-                                          ptrdiff_t columns, int kind, REAL low, REAL middle,     \
-                                          double *part, REAL *alive)                              \
+    FG_INLINE void fg_see_part##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,          \
+                                       ptrdiff_t columns, int kind, REAL low, REAL middle,        \
+                                       double *part, REAL *alive)                                 \
     {                                                                                             \
         enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
         VEC sum[4] = {{0}}, square[4] = {{0}};                                                    \
         int living = 0;                                                                           \
         ptrdiff_t c = 0;                                                                          \
-        if (rows == FG_PROBE_ROWS) /* a number that the compiler can count to */                  \
-            for (; columns - c >= LANES; c += LANES)                                              \
-                fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, FG_PROBE_ROWS, columns,  \
-                                       kind, low, middle, LANES, sum, square, &living,            \
-                                       alive ? alive + c : alive);                                \
+        for (; columns - c >= 4 * LANES; c += 4 * LANES)                                          \
+            living += fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, 4,  \
+                                             kind, low, middle, LANES, sum, square,               \
+                                             alive ? alive + c : alive);                          \
         for (; columns - c >= LANES; c += LANES)                                                  \
-            fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, kind, low,    \
-                                   middle, LANES, sum, square, &living,                           \
-                                   alive ? alive + c : alive);                                    \
+            living += fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, 1,  \
+                                             kind, low, middle, LANES, sum, square,               \
+                                             alive ? alive + c : alive);                          \
         if (c < columns)                                                                          \
-            fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, kind, low,    \
-                                   middle, columns - c, sum, square, &living,                     \
-                                   alive ? alive + c : alive);                                    \
+            living += fg_see_columns##SUFFIX(y + c, slope ? slope + c : slope, rows, columns, 1,  \
+                                             kind, low, middle, columns - c, sum, square,         \
+                                             alive ? alive + c : alive);                          \
         for (int j = 0; j < 2; j++) {                                                             \
             sum[j] += sum[j + 2];                                                                 \
             square[j] += square[j + 2];                                                           \
@@ -246,46 +250,62 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
         part[1] = (double)fg_add_all##SUFFIX(square[0] + square[1]);                              \
         part[2] = living;                                                                         \
     }                                                                                             \
+    FG_INLINE void fg_see_rows_as##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,       \
+                                          ptrdiff_t columns, int kind, REAL low, REAL middle,     \
+                                          double *parts, REAL *alive)                             \
+    {                                                                                             \
+        for (ptrdiff_t r = 0; r < rows; r += FG_PROBE_ROWS) {                                     \
+            ptrdiff_t some = rows - r < FG_PROBE_ROWS ? rows - r : FG_PROBE_ROWS, wide = columns; \
+            if (!kind && columns < FG_LANES##SUFFIX) /* nothing is asked of columns */            \
+                wide = some * columns, some = 1;                                                  \
+            fg_see_part##SUFFIX(y + r * columns, slope ? slope + r * columns : slope, some, wide, \
+                                kind, low, middle, parts + 3 * (r / FG_PROBE_ROWS), alive);       \
+        }                                                                                         \
+    }                                                                                             \
     static __attribute__((noinline, unused)) void fg_see_rows##SUFFIX(                            \
         const REAL *y, const REAL *slope, ptrdiff_t rows, ptrdiff_t columns, REAL low, REAL high, \
-        double *part, REAL *alive)                                                                \
+        double *parts, REAL *alive)                                                               \
     {                                                                                             \
         const REAL middle = (low + high) / 2, half = (high - low) / 2;                            \
-        if (!alive && columns < FG_LANES##SUFFIX) /* one row, since nothing is asked of columns */\
-            fg_see_rows_as##SUFFIX(y, NULL, 1, rows * columns, 0, 0, 0, part, NULL);              \
-        else if (!alive)                                                                          \
-            fg_see_rows_as##SUFFIX(y, NULL, rows, columns, 0, 0, 0, part, NULL);                  \
+        if (!alive)                                                                               \
+            fg_see_rows_as##SUFFIX(y, NULL, rows, columns, 0, 0, 0, parts, NULL);                 \
         else if (slope)                                                                           \
-            fg_see_rows_as##SUFFIX(y, slope, rows, columns, FG_BY_SLOPE, low, 0, part, alive);    \
+            fg_see_rows_as##SUFFIX(y, slope, rows, columns, FG_BY_SLOPE, low, 0, parts, alive);   \
         else if (high == INFINITY)                                                                \
-            fg_see_rows_as##SUFFIX(y, NULL, rows, columns, FG_ABOVE, low, 0, part, alive);        \
+            fg_see_rows_as##SUFFIX(y, NULL, rows, columns, FG_ABOVE, low, 0, parts, alive);       \
         else                                                                                      \
             fg_see_rows_as##SUFFIX(y, NULL, rows, columns, FG_BETWEEN, -half * half, middle,      \
-                                   part, alive);                                                  \
+                                   parts, alive);                                                 \
     }                                                                                             \
                                                                                                   \
-    static __attribute__((noinline, unused)) double fg_see_squares##SUFFIX(const REAL *x,         \
-                                                                           ptrdiff_t n)           \
+    /* sums: that of the squares of each so many elements of x. */                                \
+    static __attribute__((noinline, unused)) void fg_see_squares##SUFFIX(                         \
+        const REAL *x, ptrdiff_t n, ptrdiff_t each, double *sums)                                 \
     {                                                                                             \
         enum { LANES = sizeof(VEC) / sizeof(REAL) };                                              \
-        VEC squares[4] = {{0}};                                                                   \
-        ptrdiff_t i = 0;                                                                          \
-        for (; n - i >= 4 * LANES; i += 4 * LANES)                                                \
-            for (int j = 0; j < 4; j++) {                                                         \
-                const VEC v = *(const VEC *)(x + i + j * LANES);                                  \
-                squares[j] += v * v;                                                              \
+        for (; n > 0; x += each, n -= each) {                                                     \
+            const ptrdiff_t own = n < each ? n : each;                                            \
+            VEC squares[4] = {{0}};                                                               \
+            ptrdiff_t i = 0;                                                                      \
+            for (; own - i >= 4 * LANES; i += 4 * LANES)                                          \
+                for (int j = 0; j < 4; j++) {                                                     \
+                    const VEC v = *(const VEC *)(x + i + j * LANES);                              \
+                    squares[j] += v * v;                                                          \
+                }                                                                                 \
+            for (; i < own; i += LANES) {                                                         \
+                const VEC v = own - i < LANES ? fg_load_part##SUFFIX(x + i, own - i)              \
+                                              : *(const VEC *)(x + i);                            \
+                squares[0] += v * v;                                                              \
             }                                                                                     \
-        for (; i < n; i += LANES) {                                                               \
-            const VEC v = n - i < LANES ? fg_load_part##SUFFIX(x + i, n - i)                      \
-                                        : *(const VEC *)(x + i);                                  \
-            squares[0] += v * v;                                                                  \
+            squares[0] += squares[2];                                                             \
+            squares[1] += squares[3];                                                             \
+            double sum = (double)fg_add_all##SUFFIX(squares[0] + squares[1]);                     \
+            if (!(FG_WITHIN(sum, LOW, HIGH))) {                                                   \
+                const double norm = fg_safe_norm##SUFFIX(x, NULL, own);                           \
+                sum = norm * norm;                                                                \
+            }                                                                                     \
+            *sums++ = sum;                                                                        \
         }                                                                                         \
-        squares[0] += squares[2];                                                                 \
-        squares[1] += squares[3];                                                                 \
-        const double sum = (double)fg_add_all##SUFFIX(squares[0] + squares[1]);                   \
-        if (FG_WITHIN(sum, LOW, HIGH)) return sum;                                                \
-        const double norm = fg_safe_norm##SUFFIX(x, NULL, n);                                     \
-        return norm * norm;                                                                       \
     }
 
 FG_PROBE(_f32, float, fg_vec_f32, int32_t, fg_ints_f32, 0x7f800000, 0x00800000, 1e-15f, 1e15f)

@@ -9,7 +9,7 @@ from libc.math cimport INFINITY, NAN, isfinite, sqrt
 from _core cimport (
     Team, cnp, data, int64_t, memcpy, ptrdiff_t, real, record, record_real, team_rows, team_share,
 )
-from _probe cimport PROBE_ROWS, see_gradient_of, see_rows, see_update_of, squares_of
+from _probe cimport PROBE_ROWS, see_gradient_of, see_rows, see_squares, see_update_of
 
 
 cdef struct Seen:
@@ -131,14 +131,11 @@ cdef void run_see_output(const void *args, Team *team, real *scratch) noexcept n
     cdef const Output *a = <const Output *>args
     cdef const real *y = <const real *>a.y
     cdef const real *slope = <const real *>a.slope
-    cdef ptrdiff_t low, high, r, at
+    cdef ptrdiff_t low, high, at
     team_rows(team, a.N, &low, &high)
-    r = low
-    while r < high:
-        at = r * a.F
-        see_rows(y + at, slope + at if slope else NULL, min(high - r, <ptrdiff_t>PROBE_ROWS), a.F,
-                 <real>a.low, <real>a.high, a.parts + 3 * (r // PROBE_ROWS), <real *>a.alive)
-        r += PROBE_ROWS
+    at = low * a.F
+    see_rows(y + at, slope + at if slope else NULL, high - low, a.F, <real>a.low, <real>a.high,
+             a.parts + 3 * (low // PROBE_ROWS), <real *>a.alive)
 
 
 def see_output(y, slope, low, high, alive, parts):
@@ -157,13 +154,10 @@ cdef struct Delta:
 cdef void run_see_delta(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Delta *a = <const Delta *>args
     cdef const real *dy = <const real *>a.dy
-    cdef ptrdiff_t low, high, r
+    cdef ptrdiff_t low, high
     team_rows(team, a.N, &low, &high)
-    r = low
-    while r < high:
-        a.sums[r // PROBE_ROWS] = squares_of(
-            dy + r * a.F, min(high - r, <ptrdiff_t>PROBE_ROWS) * a.F)
-        r += PROBE_ROWS
+    see_squares(dy + low * a.F, (high - low) * a.F, <ptrdiff_t>PROBE_ROWS * a.F,
+                a.sums + low // PROBE_ROWS)
 
 
 def see_delta(dy, sums):

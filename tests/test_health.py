@@ -173,6 +173,23 @@ def test_long_runs_are_seen_whole_and_kept_in_part():
     assert np.isfinite(found.gradient_norms).all()
 
 
+def test_no_step_is_lost_where_rings_are_short():
+    X = np.random.default_rng(0).standard_normal((300, 2))
+    found = []
+    for size in (300, 1):
+        layers = [fg.Dense(2, 2, "tanh") for _ in range(150)]
+        trainer = fg.Trainer(fg.Sequential(*layers, rng=0), "mse", rng=0, health=True)
+        trainer.health._took = np.inf  # so that no look is for want of time to be cheap
+        for start in range(0, 300, size):
+            trainer.epoch(X[start : start + size], X[start : start + size], 1, shuffle=False)
+            if size == 1:
+                trainer.health.look()
+        found.append(trainer.health.measurements)
+    assert trainer.health.room < 150
+    assert found[0].steps.tolist() == list(range(300))
+    assert found[0].gradient_norms.tobytes() == found[1].gradient_norms.tobytes()
+
+
 def test_minibatches_of_several_make_one_step():
     X, y = data()
     trainer = fg.Trainer(net(), "cross_entropy", rng=0, health=True, accumulate=2)

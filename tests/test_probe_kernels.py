@@ -54,6 +54,17 @@ def test_gradients_out_of_the_range_of_squares(run, rng, dtype, scale):
     assert seen[2:].tolist() == [0, (g < least).sum(), 0]
 
 
+@pytest.mark.parametrize("size", [1, 7, 16, 33, 100])
+def test_zeros_and_denormals_are_told_apart(run, rng, dtype, size):
+    least = np.finfo(dtype).smallest_normal
+    kinds = np.array([0.0, -0.0, np.finfo(dtype).smallest_subnormal, -least / 2, least, 1], dtype)
+    for used in (kinds[:2], kinds[2:4], kinds[[0, 2]], kinds[[1, 4]], kinds):
+        g = rng.choice(used, size)
+        seen = run("see_gradient", g=g, blocks=cut(size)).seen[0]
+        zeros, small = (g == 0).sum(), (np.abs(g) < least).sum()
+        assert seen[1:].tolist() == [np.abs(g).max(), zeros, small - zeros, 0]
+
+
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 def test_gradients_that_are_not_finite(run, rng, dtype, value):
     for size in (1, 16, 33, 100):

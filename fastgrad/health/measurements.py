@@ -137,6 +137,10 @@ class Measurements:
             through_time[name] = array[rows[rows >= first] - first]
         return replace(self, **found, through_time=through_time)
 
+    def copy(self) -> Measurements:
+        """The same in arrays of its own."""
+        return self.take(np.arange(len(self)))
+
     def then(self, *later: Measurements) -> Measurements:
         """One after the other; of the same tensors and layers."""
         parts = self, *later

@@ -226,7 +226,10 @@ class Probe:
     # what others read
 
     def read(self, first: int, last: int) -> Measurements:
-        """Steps first to last - 1, as far as the rings still hold them."""
+        """Steps first to last - 1, as far as the rings still hold them; good until the next step.
+
+        Where they can be, arrays are views of the rings.
+        """
         first = max(first, last - self.capacity)
         steps = np.arange(first, last)
         of_tensors, of_layers, of_steps = (
@@ -261,15 +264,15 @@ class Probe:
         """The longest sequences' gradients; rows of NaN for steps of others."""
         ring, stamps = self._flows[name][max(self._flows[name])]
         first = max(first, last - len(ring))
-        found = _unrolled(ring, first, last)
+        found = _unrolled(ring, first, last).copy()
         found[_unrolled(stamps, first, last) != np.arange(first, last)] = np.nan
         return found
 
 
 def _unrolled(ring: Array, first: int, last: int) -> Array:
-    """A copy of the rows of these steps."""
+    """The rows of these steps: where they lie in a row, a view."""
     start = first % len(ring)
     stop = start + last - first
     if stop <= len(ring):
-        return ring[start:stop].copy()
+        return ring[start:stop]
     return np.concatenate([ring[start:], ring[: stop - len(ring)]])

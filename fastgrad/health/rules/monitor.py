@@ -84,7 +84,7 @@ class Monitor:
         self._weights = np.zeros(0, bool)
 
     def observe(self, measurements: Measurements) -> None:
-        """Take the measurements of further steps."""
+        """Take the measurements of further steps, which may change afterwards."""
         done = 0
         while done < len(measurements):
             waiting = 0 if self._pending is None else len(self._pending)
@@ -157,11 +157,14 @@ class Monitor:
             self._weights = np.array([n in known and n not in frozen for n in part.tensors], bool)
         if self._first is None or len(self._first) < _FIRST:
             start = part[: _FIRST - (0 if self._first is None else len(self._first))]
-            self._first = start if self._first is None else self._first.then(start)
+            self._first = start.copy() if self._first is None else self._first.then(start)
         penalty = self.facts.penalty(part.tensors, part.sizes, part.weight_norms)
         self._losses.add(part.losses - penalty)
-        pending = part if self._pending is None else self._pending.then(part)
-        self._pending = pending if len(pending) <= _LONGEST else pending[-_LONGEST:]
+        recent = part[-_LONGEST:]
+        if self._pending is None or len(recent) == _LONGEST:
+            self._pending = recent.copy()
+        else:
+            self._pending = self._pending[len(recent) - _LONGEST :].then(recent)
 
     def _look(self, failure: GradientError | None = None) -> None:
         recent = self._pending
