@@ -117,8 +117,16 @@ class Measurements:
         return np.where(self.weight_norms > 0, found, np.nan)
 
     def __getitem__(self, rows: slice) -> Measurements:
-        """Some of the steps."""
-        return self.take(np.arange(len(self))[rows])
+        """Some of the steps: views."""
+        start, stop, stride = rows.indices(len(self))
+        if stride != 1:
+            return self.take(np.arange(len(self))[rows])
+        found: dict[str, Any] = {name: getattr(self, name)[rows] for name in _BY_STEP}
+        through_time = {}
+        for name, array in self.through_time.items():
+            before = len(self) - len(array)
+            through_time[name] = array[max(start - before, 0) : max(stop - before, 0)]
+        return replace(self, **found, through_time=through_time)
 
     def take(self, rows: Array) -> Measurements:
         """The steps of these numbers, counted from the first, in their order."""

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from fastgrad.model import Sequential
     from fastgrad.program import Tape
 
-STEPS = 1024  # of a ring
+_STEPS = 1024  # of a ring, at least
+_MOST = 8192
+_RING = 1 << 18  # numbers of a longer one
 ROWS = 8  # of outputs, whose sums are one part
 BLOCK = 4096  # elements, as many as threads share at a time
 _FLOW = 1 << 18  # numbers of a ring of gradients through time, unless that is less than 8 steps
@@ -52,6 +54,8 @@ class Probe:
     ----------
     tensors, layers : tuple of str
         Names of the parameters, and of the layers whose outputs are looked at.
+    ring : int
+        Steps of which the statistics are kept.
     lived : dict of str to ndarray, (units,)
         By layer, 1 for each unit that has been alive since this was set to 0.
     """
@@ -69,12 +73,15 @@ class Probe:
         blocks = len(self._groups.blocks) - 1
         self._seen = np.zeros((blocks, 5))
         self._moved = np.zeros((blocks, 2))
-        self._of_tensors = np.full((STEPS, len(parts), 7), np.nan)
-        self._of_steps = np.full((STEPS, 2), np.nan)
         # a chain's outputs are those of its last layer
         kinds = named_layers(model.layers)
         self.layers = tuple(name for name, layer in kinds.items() if not isinstance(layer, Chain))
-        self._of_layers = np.full((STEPS, len(self.layers), 5), np.nan)
+        # the longer they are, the more rarely they must be read: small networks take tiny steps
+        room = _RING // (7 * len(parts) + 5 * len(self.layers) + 2)
+        self.ring = int(np.clip(room, _STEPS, _MOST))
+        self._of_tensors = np.full((self.ring, len(parts), 7), np.nan)
+        self._of_steps = np.full((self.ring, 2), np.nan)
+        self._of_layers = np.full((self.ring, len(self.layers), 5), np.nan)
         self.lived: dict[str, Array] = {}
         self._units: dict[str, tuple[int, int]] = {}  # where those of each layer lie
         widest = max((size for part in parts for size in part.shape), default=1)
@@ -163,7 +170,7 @@ class Probe:
             rings = self._flows.setdefault(name, {})
             steps = len(flow)
             if steps not in rings:
-                rows = min(max(_FLOW // (3 * max(steps, 1)), 8), STEPS)
+                rows = min(max(_FLOW // (3 * max(steps, 1)), 8), _STEPS)
                 rings[steps] = np.full((rows, steps, 3), np.nan), np.full(rows, -1)
             tape.call("note_flow", flow, self.step, *rings[steps])
 
@@ -222,9 +229,9 @@ class Probe:
 
     def read(self, first: int, last: int) -> Measurements:
         """Steps first to last - 1, as far as the rings still hold them."""
-        first = max(first, last - STEPS)
+        first = max(first, last - self.ring)
         steps = np.arange(first, last)
-        rows = steps % STEPS
+        rows = steps % self.ring
         of_tensors, of_layers = self._of_tensors[rows], self._of_layers[rows]
         (norms, top, zeros, denormals, bad, weights, updates) = np.moveaxis(of_tensors, 2, 0)
         means, stds, saturated, dead, deltas = np.moveaxis(of_layers, 2, 0)

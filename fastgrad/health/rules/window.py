@@ -26,25 +26,27 @@ class Losses:
 
     def __init__(self) -> None:
         self.length = 1  # steps of a stretch
-        self._means: list[float] = []
-        self._rest: list[float] = []
+        self._means: Array = np.zeros(0)
+        self._rest: Array = np.zeros(0)  # less than a stretch
 
     def add(self, losses: Array) -> None:
         """Losses of further steps; those that are not finite are left out."""
-        for loss in losses[np.isfinite(losses)].tolist():
-            self._rest.append(loss)
-            if len(self._rest) == self.length:
-                self._means.append(sum(self._rest) / self.length)
-                self._rest.clear()
-            if len(self._means) == 2 * _BLOCKS:
-                pairs = zip(self._means[::2], self._means[1::2], strict=True)
-                self._means = [(a + b) / 2 for a, b in pairs]
-                self.length *= 2
+        waiting = np.concatenate([self._rest, losses[np.isfinite(losses)]])
+        while True:
+            count = min(len(waiting) // self.length, 2 * _BLOCKS - len(self._means))
+            parts = waiting[: count * self.length].reshape(count, self.length)
+            means = np.concatenate([self._means, parts.mean(axis=1)])
+            waiting = waiting[count * self.length :]
+            if len(means) < 2 * _BLOCKS:
+                break
+            self._means = 0.5 * (means[::2] + means[1::2])
+            self.length *= 2
+        self._means, self._rest = means, waiting
 
     @property
     def means(self) -> Array:
         """(B,): of each stretch, the oldest first."""
-        return np.array(self._means)
+        return self._means
 
 
 @dataclass(frozen=True)
