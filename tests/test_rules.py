@@ -187,6 +187,23 @@ def test_parts_do_not_matter():
     assert whole.verdicts == parts.verdicts
 
 
+@pytest.mark.parametrize("length", [1, 3, 10, 50])
+def test_when_the_steps_of_an_epoch_are_shown_does_not_matter(length):
+    known = facts()
+    run = measured(STEPS, known)
+    at_once, later = Monitor(known), Monitor(known)
+    for end in range(length, STEPS + 1, length):
+        ended = {"val_loss": 1 + end / 50, "silent_units": {"0": 0.6 * (end > 20)}}
+        at_once.observe(run[end - length : end])
+        at_once.epoch(**ended)
+        later.epoch(**ended, steps=end)
+    later.observe(run[:end])
+    assert at_once.verdicts == later.verdicts
+    assert not later._epochs
+    if length < 50:
+        assert "overfitting" in {verdict.rule for verdict in later.verdicts}
+
+
 def test_memory_is_bounded():
     known = facts()
     monitor = Monitor(known)

@@ -113,7 +113,7 @@ _DENSE: list[tuple[Net, tuple[Fault, ...]]] = [
     (Net(S, 32, 3, "gelu", RMSprop(1e-3), 0.6),
      (small(0.02, 16), fast(RMSprop(0.5)), slow(RMSprop(5e-7)), penalty(L2(0.3)), scaled(100))),
     (Net(S, 48, 5, "relu", Adam(1e-3), 0.6),
-     (torch(12), large(0.8, 8), born_dead(-15), fast(Adam(0.3), "dead"), targets(44.0, 52.0))),
+     (torch(12), large(0.8, 8), born_dead(-15), fast(Adam(0.3), "dead"), targets(4400.0, 5200.0))),
     (Net(S, 64, 2, "softplus", Adam(2e-3), 0.5, "-huber", {"loss": "huber"}),
      (fast(Adam(1.0)), slow(Adam(1e-6)), penalty(L1(0.1)), scaled(400))),
     (Net(T, 96, 4, "relu", Adam(1e-3), 0.2, "-norm", build=BATCH),
@@ -158,7 +158,7 @@ _RECURRENT: list[tuple[Net, tuple[Fault, ...]]] = [
      (fast(Adam(0.3), "saturated exploding"), slow(Adam(1e-6)), growing(0.25, "relu"),
       penalty(L2(0.1)))),
     (Net(TEXT, 96, "gru", "", Adam(5e-3), 0.15),
-     (fast(Adam(0.5)), slow(Adam(2e-6)), penalty(L2(0.1)), last_large(15.0))),
+     (fast(Adam(0.5)), slow(Adam(2e-6)), penalty(L2(0.1)), last_large(60.0))),
     (Net(TEXT, 32, "lstm", "", RMSprop(1e-2), 0.15),
      (fast(RMSprop(1.0)), slow(RMSprop(2e-6)), penalty(L1(0.03)), last_large(30.0))),
 ]  # fmt: skip

@@ -192,7 +192,7 @@ def scaled(factor: float, offset: float = 0.0, name: str = "scaled") -> Fault:
 def one_feature(factor: float) -> Fault:
     """One of the features in other units."""
     return _fault("one-feature", "inputs", "normalize_inputs", x=lambda x: x * np.where(
-        np.arange(x.shape[-1]) == x.shape[-1] // 2, factor, 1).astype(np.float32))  # fmt: skip
+        np.arange(x.shape[-1]) == x.shape[-1] // 2 + 4, factor, 1).astype(np.float32))  # fmt: skip
 
 
 def targets(factor: float, offset: float = 0.0) -> Fault:

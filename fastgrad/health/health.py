@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
     from fastgrad.health.prediction import Prediction
-    from fastgrad.model import Sequential
     from fastgrad.train import Trainer
 
 _SHARE = 0.002  # of the time, at most, that looks on the way may take
+_GUESS = 2e-3  # seconds that the first of them takes
 
 
 class Health:
@@ -46,10 +46,10 @@ class Health:
         nothing = Measurements.empty(probe.tensors, probe.sizes.tolist(), probe.layers)
         self._history = History(nothing)
         self._monitor: Monitor | None = None
-        self._start: tuple[Sequential, Samples | None] | None = None
+        self._start: tuple[Array, Array, Samples | None] | None = None
         self._box: tuple[Array, Array] | None = None  # of the inputs
         self._looked = time.perf_counter()
-        self._took = 0.0
+        self._took = _GUESS
 
     # what a trainer tells
 
@@ -71,7 +71,8 @@ class Health:
         with np.errstate(all="ignore"):  # of data that nothing can be trained on
             facts = Facts.of(trainer, *given, batch_size=batch_size, all_rows=all_rows)
         self._monitor = Monitor(facts)
-        self._start = copy.deepcopy(trainer.model), first
+        model = trainer.model
+        self._start = model.flat_params.copy(), model.flat_buffers.copy(), first
 
     def passed(self) -> None:
         """Some steps have been made: take them in, if they would be lost or it costs little."""
@@ -100,16 +101,18 @@ class Health:
         if self._monitor is not None:
             lived = self._probe.lived
             silent = {name: 1 - float(units.mean()) for name, units in lived.items()}
-            # a unit that is dead for all inputs was silent at each of them
-            dead = self._proven_dead() if any(silent.values()) else {}
-            self._monitor.epoch(val_loss, dead, silent)
+            # what can be proven to be dead is silent, too
+            proven: dict[str, float] = {}
+            if max(silent.values(), default=0.0) >= self._monitor.limits.dead:
+                proven = self._proven_dead()
+            self._monitor.epoch(val_loss, proven, silent, self._trainer.steps)
             for units in lived.values():
                 units[...] = 0
 
-    def _proven_dead(self) -> dict[str, float] | None:
+    def _proven_dead(self) -> dict[str, float]:
         """Of the present parameters, where the box of the inputs is known."""
         if self._box is None:
-            return None
+            return {}
         model = self._trainer.model
         return proven_dead(model.layers, model.params, *self._box)
 
@@ -170,7 +173,9 @@ class Health:
 
         if self._start is None:
             raise RuntimeError("nothing is known of the model before the first step")
-        model, first = self._start
+        params, buffers, first = self._start
+        model = copy.deepcopy(self._trainer.model)
+        model.flat_params[...], model.flat_buffers[...] = params, buffers
         x = None if first is None else first.x
         return predict(model, x, optimizer=self._trainer.optimizer)
 
@@ -186,10 +191,10 @@ class Health:
         if x is not None:
             rows = trainer.model.checked("x", x, lengths=lengths)
             samples = trainer.samples(rows, y, lengths=lengths)
-        elif self._start is None or self._start[1] is None:
+        elif self._start is None or self._start[2] is None:
             raise ValueError("budget needs x and y: the run has kept no minibatch")
         else:
-            samples = self._start[1]
+            samples = self._start[2]
         return budget(trainer.model, samples)
 
     def table(self, width: int | None = None) -> str:
@@ -212,7 +217,7 @@ class Health:
 
     def _extras(self) -> tuple[Prediction | None, Budget | None]:
         """Prediction and budget, where they can be had."""
-        known = self._start is not None and self._start[1] is not None
+        known = self._start is not None and self._start[2] is not None
         return (self.prediction, self.budget()) if known else (None, None)
 
     def __repr__(self) -> str:

@@ -135,7 +135,8 @@ def weights_of(
         values = view.reshape(len(view), -1)
         known = layers.get(layer)
         law = math.nan
-        mean_square = float(np.mean(np.square(values, dtype=np.float64)))
+        flat = values.ravel().astype(np.float64)
+        mean_square = float(flat @ flat) / flat.size
         if known is not None and known.kind == "Dense":
             law = mean_square * values.shape[1] / _gain(known.activation) ** 2
         elif known is not None and known.recurrent:
@@ -154,8 +155,8 @@ def weights_of(
 
 
 def _copies(rows: Array) -> float:
-    if len(rows) < 2:
-        return 0.0
+    if len(set(rows[:, 0].tolist())) == len(rows):
+        return 0.0  # rows that differ at once need not be compared any further
     return 1 - len({row.tobytes() for row in rows}) / len(rows)
 
 

@@ -48,6 +48,16 @@ class _Belief:
     held: bool = False
 
 
+@dataclass(frozen=True)
+class _Epoch:
+    """What is known at the end of one."""
+
+    steps: int
+    val_loss: float | None
+    dead_units: Mapping[str, float] | None
+    silent_units: Mapping[str, float] | None
+
+
 class Monitor:
     """Judges a run while it goes on, in memory that does not grow with it.
 
@@ -79,7 +89,9 @@ class Monitor:
         self._dead: dict[str, float] = {}
         self._silent: dict[str, float] = {}
         self._val_losses: deque[float] = deque(maxlen=_EPOCHS)
-        self._looked = 0  # steps
+        self._epochs: deque[_Epoch] = deque()  # whose last steps have not been shown
+        self._seen = 0  # steps
+        self._looked = 0
         self._looks = 0
         self._weights = np.zeros(0, bool)
 
@@ -90,20 +102,25 @@ class Monitor:
             waiting = 0 if self._pending is None else len(self._pending)
             due = max(_SHORTEST, self._looked // 10)
             part = measurements[done : done + max(1, due - waiting)]
+            if not self._looks and self._epochs:  # of a few steps, perhaps
+                part = part[: max(1, self._epochs[0].steps - self._seen)]
             done += len(part)
             self._add(part)
-            assert self._pending is not None
+            self._seen = int(part.steps[-1]) + 1
             waiting += len(part)
+            self._pass_epochs(self._seen - 1)
             if waiting >= due or not _is_finite(part):
                 self._look()
+            self._pass_epochs(self._seen)
 
     def epoch(
         self,
         val_loss: float | None = None,
         dead_units: Mapping[str, float] | None = None,
         silent_units: Mapping[str, float] | None = None,
+        steps: int | None = None,
     ) -> None:
-        """Tell that an epoch has ended.
+        """Tell that an epoch has ended; its steps may be shown later.
 
         Parameters
         ----------
@@ -113,14 +130,25 @@ class Monitor:
             What `proven_dead` says of the present parameters.
         silent_units : mapping of str to float, optional
             The fraction of the units of each layer that were not alive at any row of the epoch.
+        steps : int, optional
+            Steps done by then; by default those that have been shown.
         """
-        if val_loss is not None:
-            self._val_losses.append(float(val_loss))
-        if dead_units is not None:
-            self._dead = dict(dead_units)
-        if silent_units is not None:
-            self._silent = dict(silent_units)
-        if self._pending is not None and not self._looked:
+        done = self._seen if steps is None else steps
+        self._epochs.append(_Epoch(done, val_loss, dead_units, silent_units))
+        self._pass_epochs(self._seen)
+
+    def _pass_epochs(self, steps: int) -> None:
+        """Know what was known after so many steps; look, if nothing has been looked at yet."""
+        ended = bool(self._epochs) and self._epochs[0].steps <= steps
+        while self._epochs and self._epochs[0].steps <= steps:
+            epoch = self._epochs.popleft()
+            if epoch.val_loss is not None:
+                self._val_losses.append(float(epoch.val_loss))
+            if epoch.dead_units is not None:
+                self._dead = dict(epoch.dead_units)
+            if epoch.silent_units is not None:
+                self._silent = dict(epoch.silent_units)
+        if ended and not self._looks and self._pending is not None:
             self._look()
 
     def failed(self, error: GradientError) -> None:
