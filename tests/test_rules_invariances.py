@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from bench.health_suite.case import Case, mlp, wide
+from bench.health_suite.case import Case, mlp, recurrent, wide
 from bench.health_suite.running import run
 
 INIT = fg.initializers
@@ -59,6 +59,28 @@ def test_width_does_not_matter(fault, width, one_thread):
 def test_batch_size_does_not_matter(fault, batch_size, one_thread):
     found = alarms(case(batch_size=batch_size, **FAULTS.get(fault, {})))
     assert [v.family for v in found[:1]] == ([] if fault is None else [fault.partition(" ")[0]])
+
+
+RECURRENT = {
+    "update_ratio fast": {"optimizer": fg.Adam(0.5)},
+    "update_ratio slow": {"optimizer": fg.Adam(1e-6)},
+    "inputs": {"x": lambda x: x * np.float32(255)},
+    "regularization": {"regularizers": fg.L2(0.5)},
+}
+
+
+@pytest.mark.parametrize(
+    ("width", "batch_size"), [(32, 64), (128, 64), (256, 64), (64, 16), (64, 256)]
+)
+@pytest.mark.parametrize("fault", [None, *RECURRENT])
+def test_nor_do_they_matter_along_time(fault, width, batch_size, one_thread):
+    options = {"optimizer": fg.Adam(3e-3), **RECURRENT.get(fault, {})}
+    epochs = -(-STEPS // -(-1300 // batch_size))
+    layers = recurrent(fg.GRU, 8, width, 10)
+    made = Case("", "digits_in_rows", layers, epochs=epochs, batch_size=batch_size, **options)
+    assert [v.family for v in alarms(made)[:1]] == (
+        [] if fault is None else [fault.partition(" ")[0]]
+    )
 
 
 class Times(fg.losses.CrossEntropy):

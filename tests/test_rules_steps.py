@@ -9,7 +9,7 @@ from synthetic import facts, measured
 import fastgrad as fg
 from fastgrad.datasets import load_digits
 from fastgrad.health.rules import Facts, Monitor
-from fastgrad.health.rules.steps import StepLength
+from fastgrad.health.rules.step_length import StepLength
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.5, 1.0, 1.5, 2.5])

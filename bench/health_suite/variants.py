@@ -135,7 +135,7 @@ _DENSE: list[tuple[Net, tuple[Fault, ...]]] = [
       targets(44.0, 52.0), penalty(L1(0.1)))),
     (Net(S, 48, 3, "elu", SGD(0.01), 0.6),
      (large(1.5, 6), overflows(SGD(5.0)), slow(SGD(1e-6)), clipped(ClipNorm(1e-4)), scaled(50))),
-    (Net(S, 64, 3, "relu", Adam(1e-3), 0.45, "-mae", {"loss": "mae"}),
+    (Net(S, 64, 3, "relu", Adam(1e-3), 0.4, "-mae", {"loss": "mae"}),
      (torch(14), fast(Adam(0.5), "dead"), slow(Adam(1e-6)), targets(100.0), penalty(L2(0.3)))),
     (Net(S, 96, 2, "silu", Adam(2e-3), 0.6, "-huber", {"loss": "huber"}),
      (large(2.0, 6), fast(Adam(0.5)), slow(Adam(1e-6)), scaled(200, 300))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class Measurements:
         """(K,): the norm of the whole gradient."""
         return np.asarray(np.linalg.norm(self.gradient_norms, axis=1))
 
-    @property
+    @cached_property
     def update_ratios(self) -> Array:
         """(K, S): update over weight norm; NaN where the weights are 0."""
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -44,7 +44,7 @@ def flow(ratios: Mapping[str, float]) -> float:
 
 
 def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    ratios, first_ratios = window.profile, profile(window.first[:1], facts)
+    ratios, first_ratios = window.profile, window.first_profile
     ratio = flow(ratios)
     stuck = window.steps > limits.patience and window.progress < limits.learning
     now = ratio < (limits.vanishing_stuck if stuck else limits.vanishing)
@@ -54,7 +54,7 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if not now:
         ratios, ratio = first_ratios, flow(first_ratios)
     layer, loss = _steepest(ratios, -1)
-    of_init, of_activation = decades(facts)
+    of_init, of_activation = facts.decades
     lost = -math.log10(max(ratio, 1e-45))
     at_first = -math.log10(max(flow(first_ratios), 1e-45))
     why, first = f"{len(ratios)} layers in a row lose it bit by bit", "normalization"
@@ -90,10 +90,10 @@ def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     won = math.log10(ratio)
     if growth > limits.alone * won:
         return None  # that is no matter of depth
-    of_init, _ = decades(facts)
+    of_init, _ = facts.decades
     grown = window.growth
     why, first = f"{len(ratios)} layers in a row multiply it", "residual"
-    at_first = flow(profile(window.first[:1], facts))
+    at_first = flow(window.first_profile)
     born = at_first > limits.exploding
     if of_init > 0.5 * math.log10(max(at_first, limits.exploding)):
         why = f"the first weights are too large and make {of_init:.1f} decades of it"
@@ -145,25 +145,6 @@ def _spike(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         cures("clipping", "smaller_learning_rate"),
         {"norm": peak, "median": middle, "ratio": peak / middle},
     )
-
-
-def decades(facts: Facts) -> tuple[float, float]:
-    """Decades that first weights and that slopes of sigmoids put on the way through the layers.
-
-    Those of the weights are relative to what keeps the signal in size, the rest is the
-    activation's: half the logarithm of chi (Schoenholz et al. 2017), split into two.
-    """
-    of_init = of_activation = 0.0
-    normalized = any(layer.normalizes for layer in facts.chain)
-    hidden = [layer for layer in facts.chain if layer.kind == "Dense"][1:]
-    for layer in hidden:
-        known = facts.weights.get(f"{layer.name}.weight")
-        if known is not None and known.law > 0 and not normalized:
-            of_init += 0.5 * math.log10(known.law)
-    for layer in facts.chain:
-        if layer.activation == "sigmoid" and not normalized:
-            of_activation += 0.5 * math.log10(layer.slope)
-    return of_init, of_activation
 
 
 def _steepest(ratios: Mapping[str, float], sign: int) -> tuple[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,10 +145,29 @@ class Facts:
             **_limits(trainer),
         )
 
-    @property
+    @cached_property
     def chain(self) -> list[LayerFacts]:
         """The layers in a row whose outputs all of the gradient passes: none within a Residual."""
         return [layer for layer in self.layers.values() if not layer.aside]
+
+    @cached_property
+    def decades(self) -> tuple[float, float]:
+        """Decades that first weights and slopes of sigmoids put on the way through the layers.
+
+        Those of the weights are relative to what keeps the signal in size, the rest is the
+        activation's: half the logarithm of chi (Schoenholz et al. 2017), split into two.
+        """
+        of_init = of_activation = 0.0
+        if any(layer.normalizes for layer in self.chain):
+            return of_init, of_activation
+        for layer in [layer for layer in self.chain if layer.kind == "Dense"][1:]:
+            known = self.weights.get(f"{layer.name}.weight")
+            if known is not None and known.law > 0:
+                of_init += 0.5 * math.log10(known.law)
+        for layer in self.chain:
+            if layer.activation == "sigmoid":
+                of_activation += 0.5 * math.log10(layer.slope)
+        return of_init, of_activation
 
     def penalty(self, tensors: tuple[str, ...], sizes: Array, norms: Array) -> Array:
         """(K,): the penalties' part of the loss, from norms of the weights (K, S).

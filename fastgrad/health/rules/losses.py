@@ -8,7 +8,7 @@ from fastgrad.health.rules.cures import cures
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
 from fastgrad.health.rules.rule import Finding, Rule
-from fastgrad.health.rules.steps import StepLength, noise
+from fastgrad.health.rules.step_length import noise
 from fastgrad.health.rules.window import Window
 
 
@@ -37,7 +37,7 @@ def _diverging(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         "critical" if last > window.reference else "warning",
         f"the loss has risen from {least:.3g} to {last:.3g}",
         cures("smaller_learning_rate", "clipping", "normalization"),
-        {"least": least, "last": last, "step_length": StepLength.of(window.recent).middle},
+        {"least": least, "last": last, "step_length": window.step_length.middle},
     )
 
 
@@ -54,7 +54,7 @@ def _oscillating(window: Window, facts: Facts, limits: Limits) -> Finding | None
         "warning",
         f"the loss jumps from step to step by {jumps:.0%} of its mean",
         cures("smaller_learning_rate", "clipping", "normalization"),
-        {"jumps": jumps, "mean": mean, "step_length": StepLength.of(window.recent).middle},
+        {"jumps": jumps, "mean": mean, "step_length": window.step_length.middle},
     )
 
 

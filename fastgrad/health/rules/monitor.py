@@ -94,6 +94,7 @@ class Monitor:
         self._looked = 0
         self._looks = 0
         self._weights = np.zeros(0, bool)
+        self._first_profile: Mapping[str, float] = {}
 
     def observe(self, measurements: Measurements) -> None:
         """Take the measurements of further steps, which may change afterwards."""
@@ -181,6 +182,8 @@ class Monitor:
 
     def _add(self, part: Measurements) -> None:
         if self._first is None:
+            with np.errstate(all="ignore"):
+                self._first_profile = depth.profile(part[:1], self.facts)
             known, frozen = self.facts.weights, self.facts.frozen
             self._weights = np.array([n in known and n not in frozen for n in part.tensors], bool)
         if self._first is None or len(self._first) < _FIRST:
@@ -214,6 +217,7 @@ class Monitor:
             self._weights,
             self.facts.constant_loss,
             profile,
+            self._first_profile,
             ratio,
             self._rising,
             tuple(self._flow),

@@ -6,7 +6,6 @@ import math
 from itertools import pairwise
 
 from fastgrad.health.rules.cures import cures
-from fastgrad.health.rules.depth import decades
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
 from fastgrad.health.rules.middle import median
@@ -99,7 +98,7 @@ def _weight_scale(window: Window, facts: Facts, limits: Limits) -> Finding | Non
     }
     if len(laws) < 2:
         return None
-    of_init, _ = decades(facts)
+    of_init, _ = facts.decades
     name = max(laws, key=lambda key: abs(math.log(laws[key])))
     law = laws[name]
     outside = not limits.law <= law <= 1 / limits.law

@@ -14,6 +14,7 @@ from fastgrad.errors import GradientError
 from fastgrad.health.measurements import Measurements
 from fastgrad.health.rules.limits import Limits
 from fastgrad.health.rules.middle import median
+from fastgrad.health.rules.step_length import StepLength
 
 _BLOCKS = 128
 
@@ -66,8 +67,9 @@ class Window:
         Which tensors are weights that are meant to change.
     constant_loss : float
         As that of `Facts`.
-    profile : dict of str to float
-        The gradient of each layer's outputs over that of the last one's, a median over steps.
+    profile, first_profile : dict of str to float
+        The gradient of each layer's outputs over that of the last one's, a median over steps; and
+        that of the first step.
     relative : float
         Update of the weights over their norm, as `steps.relative` has it.
     rising : float
@@ -91,6 +93,7 @@ class Window:
     weights: Array
     constant_loss: float = math.nan
     profile: Mapping[str, float] = field(default_factory=dict)
+    first_profile: Mapping[str, float] = field(default_factory=dict)
     relative: float = math.nan
     rising: float = 0.0
     flow: tuple[float, ...] = ()
@@ -187,6 +190,11 @@ class Window:
         now = self.recent.weight_norms[-1, self.weights]
         good = (before > 0) & np.isfinite(now)
         return median(now[good] / before[good]) if good.any() else 1.0
+
+    @cached_property
+    def step_length(self) -> StepLength:
+        """Of the recent steps."""
+        return StepLength.of(self.recent)
 
     def severity(self, limits: Limits, far: bool) -> str:
         """How bad a symptom is for a run that has come as far as this one.
