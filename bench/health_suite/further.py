@@ -90,7 +90,7 @@ _DENSE: list[tuple[Net, tuple[Fault, ...]]] = [
     (Net(E, 40, 3, "gelu", NAdam(2e-3), 0.82),
      (small(0.02, 7), fast(NAdam(0.5)), slow(NAdam(1e-6)), scaled(400), constant(0.0))),
     (Net(E, 64, 5, "tanh", Adam(1e-3), 0.82),
-     (sigmoid(7), saturated(2.0), fast(Adam(0.2), "saturated"), last_large(300.0))),
+     (sigmoid(7), saturated(2.0), fast(Adam(0.2), "saturated"))),
     (Net(O, 96, 3, "gelu", AdamW(1e-3), 0.5),
      (small(0.03, 8), large(1.2, 6), slow(AdamW(1e-6)), fast(AdamW(0.5)), targets(1000.0))),
     (Net(O, 64, 2, "relu", SGD(0.2, momentum=0.9), 0.4),
@@ -129,7 +129,7 @@ _LATER = {"clip": ClipNorm(1.0)}
 _RECURRENT: list[tuple[Net, tuple[Fault, ...]]] = [
     (Net(LATER, 64, "lstm", "", RMSprop(5e-3), 0.5, options=_LATER,
          build={"bias_init": INIT.chrono(67)}),
-     (forgets(-1.5), forgets(0.2), plain(0.06), fast(RMSprop(0.5)), scaled(200))),
+     (forgets(-1.5), forgets(0.2), plain(0.06), fast(RMSprop(0.5)), scaled(2000))),
     (Net(LATER, 24, "lstm", "", Adam(1e-2), 0.4, "-b4", _LATER, {"forget_bias": 4.0}),
      (forgets(-3.0), forgets(0.5), plain(0.1, "sigmoid"), slow(Adam(1e-5)))),
     (Net(LATER, 64, "gru", "", Adam(5e-3), 0.5, options=_LATER,

@@ -113,7 +113,7 @@ _DENSE: list[tuple[Net, tuple[Fault, ...]]] = [
       penalty(L2(0.03)), targets(300.0))),
     (Net(O, 64, 4, "tanh", Adam(2e-3), 0.4),
      (sigmoid(8), small(0.02, 8), saturated(2.0), slow(Adam(2e-6)), fast(Adam(0.3), "saturated"),
-      scaled(200))),
+      scaled(1e4))),
     (Net(V, 64, 3, "relu", Adam(3e-3), 0.8),
      (torch(12), large(1.0, 6), fast(Adam(0.5), "dead"), slow(Adam(2e-6)), scaled(100),
       born_dead(-8), penalty(L2(0.5)), clipped(ClipNorm(1e-9)), last_large(20.0))),
