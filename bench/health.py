@@ -11,6 +11,7 @@ parameters, all of them kept as tensors until the pass has ended. Both run on as
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import os
 import sys
@@ -114,8 +115,11 @@ def look_at_outputs(torch: Any, y: Any) -> Any:
         return y.mean(), y.std(), zero.float().mean(), zero.all(dim=0).float().mean()
 
 
-def cost(plain: Pass, watched: Pass, rounds: int) -> tuple[float, float, float]:
+def cost(make: Callable[[bool], Pass], rounds: int) -> tuple[float, float, float]:
     """Seconds of a plain pass, what the other one costs more, as a fraction, and its start."""
+    for health in (False, True):  # what is done once in a process
+        make(health)()
+    plain, watched = make(False), make(True)
     first = timed(plain), timed(watched)
     passes = max(1, round(TURN / timed(plain)))
     times: tuple[list[float], list[float]] = [], []
@@ -159,8 +163,7 @@ def main() -> int:
         steps = 10 if name.startswith("LSTM") else steps
         for library, side in sides.items():
             rounds = chosen.rounds if library == "fastgrad" else max(3, chosen.rounds // 6)
-            passes = (side(name, health, steps) for health in (False, True))
-            seconds, more, start = cost(*passes, rounds)
+            seconds, more, start = cost(functools.partial(side, name, steps=steps), rounds)
             figures = f"{1e6 * seconds / steps:8.1f}us{100 * more:+13.1f}%{1e3 * start:15.1f} ms"
             print(f"{name:<24}{library:<10}{figures}", flush=True)
     return 0
