@@ -69,6 +69,8 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"test accuracy {np.mean(model.predict(X[test]).argmax(axis=1) == y[test]):.2%}")
     print(f"{speed:,.0f} samples per second ({fg.info()['backend']}, threads: {fg.num_threads()})")
     print(layer_table(fitted, X[batch], y[batch]))
+    assert fitted.health is not None
+    print("health:", fitted.health)
     _draw(fitted, flow, arguments.out)
 
 
