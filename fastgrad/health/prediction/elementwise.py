@@ -39,8 +39,8 @@ class Moments:
     along, across : float
         ``E[u f'(u) f(u)]^2 / (q E[f^2])`` and ``E[(u f'(u))^2] / q`` less that: what becomes of the
         gradient along the signal, and how much the rest adds to it.
-    slope_signal : float
-        ``E[f'(u)^2 f(u)^2]``, over ``E[f'^2] E[f^2]``.
+    slope_signal, slope_signal_pair : float
+        ``E[f'(u)^2 f(u)^2]`` and ``E[f'(u)^2 f(v)^2]``, over ``E[f'^2] E[f^2]``.
     flat : float
         Probability that f has no slope at u.
     flat_everywhere : float
@@ -61,6 +61,7 @@ class Moments:
     along: float
     across: float
     slope_signal: float
+    slope_signal_pair: float
     flat: float
     flat_everywhere: float
 
@@ -89,9 +90,10 @@ def moments(function: Function, signal: Signal) -> Moments:
     f, slope = function.value(u), _slope(function, u, math.sqrt(variance))
     turn = slice(None, None, 1 if common >= 0 else -1)  # the grid is symmetric
 
-    def pair(values: Array) -> float:
+    def pair(values: Array, others: Array | None = None) -> float:
         given = values @ inner_weights
-        return float(weights @ (given * given[turn]))
+        other = given if others is None else others @ inner_weights
+        return float(weights @ (given * other[turn]))
 
     def single(values: Array) -> float:
         return float(weights @ (values @ inner_weights))
@@ -122,6 +124,7 @@ def moments(function: Function, signal: Signal) -> Moments:
         along=along,
         across=max(single(np.square(u * slope)) / given - along, 0.0),
         slope_signal=single(s2 * f2),
+        slope_signal_pair=pair(s2, f2),
         flat=single(flat),
         flat_everywhere=float(weights @ dead) if dead.size > 1 else 0.0,
     )
@@ -165,6 +168,10 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
     kept = found.slope2 * (aside + found.slope_signal * flow.radial)
     along = found.along * flow.radial + found.across * aside / max(n - 1, 1)
     own, both = _noise(signal, found)
+    # units with steep slopes are those with large outputs, or those with small ones
+    steered = 1 + found.growth * 2 * found.slope_growth
+    with_own = (found.slope_signal - steered) / signal.features
+    with_both = (found.slope_signal_pair - 1 - (steered - 1) * signal.alike) / signal.features
     twice, twice_same = (flow.pair + 2 * flow.overlap) / (n + 2), 3 * flow.same / (n + 2)
     coherent = found.slope_pair**2
     return replace(
@@ -176,8 +183,8 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
         overlap=coherent * flow.overlap + (found.slope4_pair - coherent) * twice,
         radial=min(along / kept, 1.0) if kept else 0.0,
         steer=found.growth * flow.steer + found.slope_growth,
-        wander=flow.wander + flow.steer**2 * both,
-        shift=flow.shift + drift(flow.steer, own, both),
+        wander=flow.wander + flow.steer**2 * both + 2 * flow.steer * with_both,
+        shift=flow.shift + drift(flow.steer, own, both) + flow.steer * (with_own - with_both),
         aligned=(found.along + found.across) / found.slope2 if found.slope2 else 1.0,
     )
 

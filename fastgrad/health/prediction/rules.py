@@ -50,7 +50,10 @@ def _(layer: BatchNorm, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
 @through.register(LayerNorm)
 @through.register(RMSNorm)
 def _(layer: LayerNorm | RMSNorm, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Back]:
-    """Each row loses its mean and its size, and its gradient the part along both."""
+    """Each row loses its mean and its size, and its gradient the part along both.
+
+    What is left is over the row's own size: of rows that came out small it is large.
+    """
     walk.normalized = True
     n = signal.features
     centre = isinstance(layer, LayerNorm)
@@ -72,7 +75,11 @@ def _(layer: LayerNorm | RMSNorm, name: str, signal: Signal, walk: Walk) -> tupl
         _affine_gradients(name, flow, normal, walk)
         left = max(1 - lost * flow.radial - centre / n, 0.0)
         return replace(
-            flow, log_power=flow.log_power + log(weight2 * scale * left), radial=0.0, aligned=1.0
+            flow,
+            log_power=flow.log_power + log(weight2 * scale * left),
+            radial=0.0,
+            aligned=1.0,
+            steer=(1 - lost) * flow.steer - lost,
         )
 
     return up, back
