@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,14 +24,19 @@ def _(layer: Chain, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Back
 
 @through.register
 def _(layer: Residual, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Back]:
-    """``y = x + scale f(x)`` with an f(x) that is independent of x, as behind a `Dense`.
+    """``y = x + scale f(x)`` with an f(x) that is independent of x but for their means.
 
-    Squares then add up: ``1 + scale^2 chi_f`` is the gain of the gradient's square.
+    Squares of gradients then add up, ``1 + scale^2 chi_f``, but for the part along y: it reaches x
+    both ways, and grows as the signal does.
     """
-    branch, back_of_branch = follow_all(layer.layers, f"{name}.", signal, walk)
+    branch, back_of_branch = follow_all(
+        layer.layers, f"{name}.", replace(signal, degree=1.0), walk
+    )
     learned = walk.array(name, "scale")
     scale = layer.scale if learned is None else float(learned[0])
     up = plus(signal, branch, scale)
+    ways = Ways.of(signal, branch, up, scale)
+    up = replace(up, degree=signal.degree * ways.degree)
 
     def back(flow: Flow) -> Flow:
         power = branch.power * (1 + flow.cross) - flow.cross * branch.apart
@@ -43,10 +48,69 @@ def _(layer: Residual, name: str, signal: Signal, walk: Walk) -> tuple[Signal, B
         if not scale:
             back_of_branch(replace(flow, log_power=-math.inf))
             return flow
-        there = replace(flow, log_power=flow.log_power + 2 * math.log(abs(scale)))
-        return added([flow, back_of_branch(there)])
+        there = replace(
+            flow,
+            log_power=flow.log_power + 2 * math.log(abs(scale)),
+            radial=ways.seen(flow.radial, ways.y_f, flow.features),
+        )
+        below = back_of_branch(there)
+        return ways.joined(flow, below, added([flow, below]))
 
     return up, back
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Around and through a branch, for the part of a gradient along ``y = x + scale f``.
+
+    Attributes
+    ----------
+    x_y, y_f : float
+        Cosines of x and y, and of y and f, less than 0 where ``scale`` is.
+    through : float
+        What comes back along x of a gradient of norm 1 along f, times ``|scale|``.
+    branch, degree : float
+        Derivatives of the logs of the sizes of f and y by that of x.
+    """
+
+    x_y: float
+    y_f: float
+    through: float
+    branch: float
+    degree: float
+
+    @classmethod
+    def of(cls, x: Signal, f: Signal, y: Signal, scale: float) -> Ways:
+        both = x.mean * f.mean
+        if not (x.power and y.power and f.power):
+            return cls(1.0, 0.0, 0.0, 0.0, 1.0)
+        x_y = (x.power + scale * both) / math.sqrt(x.power * y.power)
+        y_f = math.copysign(1.0, scale) * (scale * f.power + both) / math.sqrt(y.power * f.power)
+        through = abs(scale) * f.degree * math.sqrt(f.power / x.power)
+        along = x_y + y_f * through
+        return cls(x_y, y_f, through, f.degree, along * math.sqrt(x.power / y.power))
+
+    def seen(self, radial: float, cosine: float, features: int) -> float:
+        """Share of a gradient along one signal, of which so much is along another one."""
+        return radial * cosine**2 + (1 - radial) * (1 - cosine**2) / max(features - 1, 1)
+
+    def joined(self, flow: Flow, branch: Flow, total: Flow) -> Flow:
+        """The sum of both ways, what they share of the part along y included."""
+        gain = math.exp(min(total.log_power - flow.log_power, 700.0))
+        twice = 2 * flow.radial * self.x_y * self.y_f * self.through
+        # what points away from y does so along x as much as against the branch
+        aside = (1 - flow.radial) * (1 - self.x_y**2) / max(flow.features - 1, 1)
+        twice -= 2 * aside * self.branch
+        whole = max(gain + twice, 0.0)
+        if not whole:
+            return total
+        through = math.exp(min(branch.log_power - flow.log_power, 700.0)) * branch.radial
+        along = self.seen(flow.radial, self.x_y, flow.features) + through + twice
+        return replace(
+            total,
+            log_power=flow.log_power + log(whole),
+            radial=min(max(along / whole, 0.0), 1.0),
+        )
 
 
 @through.register
@@ -135,5 +199,5 @@ def added(flows: list[Flow]) -> Flow:
         pair=second("pair") + beat / first.features,
         overlap=second("overlap"),
         radial=float(shares @ [flow.radial for flow in flows]),
-        aligned=1.0,
+        aligned=None,
     )

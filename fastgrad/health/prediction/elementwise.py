@@ -39,6 +39,8 @@ class Moments:
     along, across : float
         ``E[u f'(u) f(u)]^2 / (q E[f^2])`` and ``E[(u f'(u))^2] / q`` less that: what becomes of the
         gradient along the signal, and how much the rest adds to it.
+    along_pair : float
+        ``E[u f'(u) v f'(v)] / q``.
     slope_signal, slope_signal_pair : float
         ``E[f'(u)^2 f(u)^2]`` and ``E[f'(u)^2 f(v)^2]``, over ``E[f'^2] E[f^2]``.
     flat : float
@@ -60,6 +62,7 @@ class Moments:
     slope4_pair: float
     along: float
     across: float
+    along_pair: float
     slope_signal: float
     slope_signal_pair: float
     flat: float
@@ -123,6 +126,7 @@ def moments(function: Function, signal: Signal) -> Moments:
         slope4_pair=pair(s2),
         along=along,
         across=max(single(np.square(u * slope)) / given - along, 0.0),
+        along_pair=pair(u * slope) / given,
         slope_signal=single(s2 * f2),
         slope_signal_pair=pair(s2, f2),
         flat=single(flat),
@@ -136,6 +140,7 @@ def applied(signal: Signal, found: Moments) -> Signal:
     own, both = _noise(signal, found)
     product = found.power - found.apart
     cosine = product / found.power if found.power else 1.0
+    degree = math.sqrt(found.along * signal.power / found.power) if found.power else 0.0
     return replace(
         signal,
         power=found.power,
@@ -144,6 +149,7 @@ def applied(signal: Signal, found: Moments) -> Signal:
         alike=min(1.0, cosine * cosine + (1 - cosine * cosine) / n),
         spread=grown * signal.spread + own,
         shared=grown * signal.shared + both,
+        degree=signal.degree * degree,
     )
 
 
@@ -174,6 +180,7 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
     with_both = (found.slope_signal_pair - 1 - (steered - 1) * signal.alike) / signal.features
     twice, twice_same = (flow.pair + 2 * flow.overlap) / (n + 2), 3 * flow.same / (n + 2)
     coherent = found.slope_pair**2
+    products = found.along + found.across + flow.cross * found.along_pair
     return replace(
         flow,
         log_power=flow.log_power + log(kept),
@@ -185,7 +192,7 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
         steer=found.growth * flow.steer + found.slope_growth,
         wander=flow.wander + flow.steer**2 * both + 2 * flow.steer * with_both,
         shift=flow.shift + drift(flow.steer, own, both) + flow.steer * (with_own - with_both),
-        aligned=(found.along + found.across) / found.slope2 if found.slope2 else 1.0,
+        aligned=max(products, 0.0) / found.slope2 if found.slope2 else 1.0,
     )
 
 

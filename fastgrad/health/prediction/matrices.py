@@ -88,6 +88,7 @@ def multiplied(signal: Signal, w: Matrix, biases: Array | None) -> Signal:
         alike=min(1.0, max(cosine**2, kept**2 * (across + along * signal.alike))),
         spread=own,
         shared=both,
+        degree=signal.degree * kept,
     )
 
 
@@ -124,7 +125,7 @@ def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
         steer=kept * flow.steer,
         wander=flow.wander + flow.steer**2 * both,
         shift=flow.shift + drift(flow.steer, own, both),
-        aligned=1.0,
+        aligned=None,
     )
 
 

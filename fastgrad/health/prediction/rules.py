@@ -29,19 +29,20 @@ def _(layer: BatchNorm, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
     # the mean of 1 / variance, over features of n normal rows
     heavy = (n - 1) / (n - 3) if n > 3 else 1.0
     power = variance * scale
-    centred = replace(signal, power=power, apart=power * n / max(n - 1, 1), mean=0.0)
+    apart = power * n / max(n - 1, 1)
+    centred = replace(signal, power=power, apart=apart, mean=0.0, degree=0.0)
     up, weight2 = _affine(centred, name, walk)
 
     def back(flow: Flow) -> Flow:
         _affine_gradients(name, flow, centred, walk)
         common = (1 + flow.cross) / n
-        left = max(1 - common - flow.aligned / n, 0.0)
+        left = max(1 - common - flow.alignment(centred) / n, 0.0)
         return replace(
             flow,
             log_power=flow.log_power + log(weight2 * scale * heavy * left),
             cross=-1.0,
             radial=1 / signal.features,
-            aligned=1.0,
+            aligned=None,
         )
 
     return up, back
@@ -67,6 +68,7 @@ def _(layer: LayerNorm | RMSNorm, name: str, signal: Signal, walk: Walk) -> tupl
         mean=signal.mean * math.sqrt(scale) if not centre else 0.0,
         spread=0.0,
         shared=0.0,
+        degree=signal.degree * (1 - variance * scale),
     )
     up, weight2 = _affine(normal, name, walk)
     lost = variance * scale  # of the part along the row
@@ -78,7 +80,7 @@ def _(layer: LayerNorm | RMSNorm, name: str, signal: Signal, walk: Walk) -> tupl
             flow,
             log_power=flow.log_power + log(weight2 * scale * left),
             radial=0.0,
-            aligned=1.0,
+            aligned=None,
             steer=(1 - lost) * flow.steer - lost,
         )
 
@@ -160,6 +162,6 @@ def _affine(signal: Signal, name: str, walk: Walk) -> tuple[Signal, float]:
 
 def _affine_gradients(name: str, flow: Flow, signal: Signal, walk: Walk) -> None:
     """``sum(delta y)`` over the rows, feature by feature, and ``sum(delta)``."""
-    power = signal.power * (1 + flow.cross) - flow.cross * signal.apart
-    walk.sums(f"{name}.weight", replace(flow, cross=0.0), power * flow.aligned)
+    products = signal.power * flow.alignment(signal)
+    walk.sums(f"{name}.weight", replace(flow, cross=0.0), products)
     walk.sums(f"{name}.bias", flow)

@@ -30,6 +30,8 @@ class Signal:
         and the covariance of two rows' norms.
     steps : int
         Rows that are the times of one sequence.
+    degree : float
+        Derivative of the log of its size by that of the branch's input, 1 of homogeneous layers.
     """
 
     features: int
@@ -41,6 +43,7 @@ class Signal:
     spread: float = 0.0
     shared: float = 0.0
     steps: int = 1
+    degree: float = 1.0
 
     @property
     def product(self) -> float:
@@ -76,8 +79,9 @@ class Flow:
         Mean squared cosine between a row's gradient and the row of the signal itself. Weights take
         both up and down, so that the gradient along the signal grows as the signal's own size
         does, which for gelu and silu is faster than in all other directions.
-    aligned : float
-        Mean product of squares of the gradient and of the signal, over that of their means.
+    aligned : float or None
+        Mean square over units of the sum of products of gradient and signal over the rows, relative
+        to that of independent ones in rows of their own; None where they are independent.
     steer : float
         Derivative of the log of its squared norm by that of the signal's here.
     wander : float
@@ -95,10 +99,16 @@ class Flow:
     pair: float
     overlap: float
     radial: float
-    aligned: float = 1.0
+    aligned: float | None = None
     steer: float = 0.0
     wander: float = 0.0
     shift: float = 0.0
+
+    def alignment(self, signal: Signal) -> float:
+        """The same for a signal, whether it is known or not."""
+        if self.aligned is not None:
+            return self.aligned
+        return 1 + self.cross * (signal.product / signal.power if signal.power else 1.0)
 
     @property
     def log_moment(self) -> float:
