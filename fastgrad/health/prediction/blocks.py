@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastgrad.arena import Array
 from fastgrad.containers import Chain
 from fastgrad.health.prediction.elementwise import log
 from fastgrad.health.prediction.signal import Back, Flow, Signal
@@ -81,7 +82,7 @@ class Ways:
 
     @classmethod
     def of(cls, x: Signal, f: Signal, y: Signal, scale: float) -> Ways:
-        both = x.mean * f.mean
+        both = in_common(x, f)
         if not (x.power and y.power and f.power):
             return cls(1.0, 0.0, 0.0, 0.0, 1.0)
         x_y = (x.power + scale * both) / math.sqrt(x.power * y.power)
@@ -142,6 +143,8 @@ def _(layer: Parallel, name: str, signal: Signal, walk: Walk) -> tuple[Signal, B
             apart=mixed("apart"),
             mean=mixed("mean"),
             alike=mixed("alike"),
+            centre=_concatenated([each.centre for each in ups]),
+            variances=_concatenated([each.variances for each in ups]),
         )
 
     def down(flow: Flow) -> Flow:
@@ -154,18 +157,34 @@ def _(layer: Parallel, name: str, signal: Signal, walk: Walk) -> tuple[Signal, B
     return up, down
 
 
+def in_common(x: Signal, f: Signal) -> float:
+    """Mean product of the two, unit by unit."""
+    if x.centre is None or f.centre is None:
+        return x.mean * f.mean
+    return float((x.centre * f.centre).mean())
+
+
+def _concatenated(arrays: list[Array | None]) -> Array | None:
+    """Of what is known of all branches, or nothing."""
+    known = [each for each in arrays if each is not None]
+    return np.concatenate(known) if len(known) == len(arrays) else None
+
+
 def plus(x: Signal, f: Signal, scale: float = 1.0) -> Signal:
     """``x + scale f`` of independent units, but for their means."""
-    both = 2 * scale * x.mean * f.mean
-    power = x.power + scale**2 * f.power + both
+    power = x.power + scale**2 * f.power + 2 * scale * in_common(x, f)
     apart = x.apart + scale**2 * f.apart
+    up = replace(
+        x, power=power, apart=apart, mean=x.mean + scale * f.mean, centre=None, variances=None
+    )
+    if f.centre is not None and f.variances is not None:
+        if x.centre is not None and x.variances is not None:
+            centre = x.centre + scale * f.centre
+            up = replace(up, centre=centre, variances=x.variances + scale**2 * f.variances)
     cosine = (power - apart) / power if power else 1.0
     share = x.power / power if power else 1.0
     return replace(
-        x,
-        power=power,
-        apart=apart,
-        mean=x.mean + scale * f.mean,
+        up,
         alike=max(cosine**2, 1 / x.features),
         spread=share**2 * x.spread + (1 - share) ** 2 * f.spread,
         shared=share**2 * x.shared + (1 - share) ** 2 * f.shared,

@@ -15,6 +15,7 @@ from fastgrad.initializers.quadrature import expectation
 
 _LEAST, _MOST = 1e-150, 1e70  # variances whose moments of fourth order are float64 numbers
 _REACH = 7.0  # deviations
+_INNER = 110  # points for what the rows of a unit differ by
 _STEP = 1e-5  # of finite differences, in deviations
 
 
@@ -47,6 +48,8 @@ class Moments:
         Probability that f has no slope at u.
     flat_everywhere : float
         Probability that it has none in any row.
+    centre, variances : ndarray or None
+        ``E[f(u)]`` and the variance of f(u) for each unit, where they are known.
     """
 
     mean: float
@@ -67,57 +70,39 @@ class Moments:
     slope_signal_pair: float
     flat: float
     flat_everywhere: float
+    centre: Array | None
+    variances: Array | None
 
 
 def moments(function: Function, signal: Signal) -> Moments:
-    """Of a function of units that are normal, with the mean, power and apart of the signal."""
+    """Of a function of units that are normal, with what the signal says of them."""
     m = signal.mean
     variance = min(max(signal.power - m * m, _LEAST), _MOST)
     given = variance + m * m
-    mean = expectation(lambda u, _: (function.value(m + u), 0.0), variance)
-    power = expectation(lambda u, _: (np.square(function.value(m + u)), 0.0), variance)
-
-    def squared_slope(u: Array, half: Array) -> tuple[Array, Array | float]:
-        slope, rounding = function.slope(m + u, half)
-        return slope**2, 2 * np.abs(slope) * rounding
-
-    slope2 = expectation(squared_slope, variance)
-    growth = expectation(
-        lambda u, _: ((u * u / variance - 1) * np.square(function.value(m + u)), 0.0), variance
-    )
-    apart = min(max(signal.apart, 0.0), 2 * variance)
-    common = variance - apart  # below 0 where rows are opposite, as behind a BatchNorm
-    rest = math.sqrt(variance - abs(common))
-    z, weights, inner, inner_weights = _grid()
-    u = m + math.sqrt(abs(common)) * z[:, None] + rest * inner
+    units = _units(signal, variance)
+    u, pair, single = units.u, units.pair, units.single
     f, slope = function.value(u), _slope(function, u, math.sqrt(variance))
-    turn = slice(None, None, 1 if common >= 0 else -1)  # the grid is symmetric
-
-    def pair(values: Array, others: Array | None = None) -> float:
-        given = values @ inner_weights
-        other = given if others is None else others @ inner_weights
-        return float(weights @ (given * other[turn]))
-
-    def single(values: Array) -> float:
-        return float(weights @ (values @ inner_weights))
-
-    level = f @ inner_weights
-    if common >= 0:
-        half_squares = float(weights @ (np.square(f - level[:, None]) @ inner_weights))
+    turned = u * slope
+    if units.known:
+        mean, power, slope2 = single(f), single(np.square(f)), single(np.square(slope))
+        growth = single(turned * f)
     else:
-        half_squares = max(power - pair(f), 0.0)
-    along = single(u * slope * f) ** 2 / (given * power) if power else 0.0
+        mean, power, slope2, growth = _integrals(function, m, variance)
+    level = units.inner(f)
+    variances = units.inner(np.square(f - level[:, None]))
+    apart = float(units.weights @ variances) if units.alike else max(power - pair(f), 0.0)
+    along = single(turned * f) ** 2 / (given * power) if power else 0.0
     flat = (slope == 0).astype(np.float64)
     f2, s2 = (np.square(f) / power if power else f), np.square(slope)
     base = single(s2)  # of this grid, so that its error at jumps cancels
     s2, s1 = (s2 / base, slope / math.sqrt(base)) if base else (s2, slope)
-    dead = (flat @ inner_weights) ** signal.rows if common >= 0 else np.zeros(1)
+    dead = units.inner(flat) ** signal.rows if units.alike else np.zeros(len(u))
     return Moments(
         mean=mean,
         power=power,
         slope2=slope2,
-        apart=half_squares,
-        growth=growth / (2 * power) if power else 1.0,
+        apart=apart * (signal.unbiased if units.known else 1.0),
+        growth=growth / power if power else 1.0,
         slope_growth=single((np.square(u - m) / variance - 1) * s2) / 2,
         fourth=single(f2 * f2),
         fourth_pair=pair(f2),
@@ -125,13 +110,98 @@ def moments(function: Function, signal: Signal) -> Moments:
         slope4=single(s2 * s2),
         slope4_pair=pair(s2),
         along=along,
-        across=max(single(np.square(u * slope)) / given - along, 0.0),
-        along_pair=pair(u * slope) / given,
+        across=max(single(np.square(turned)) / given - along, 0.0),
+        along_pair=pair(turned) / given,
         slope_signal=single(s2 * f2),
         slope_signal_pair=pair(s2, f2),
-        flat=single(flat),
-        flat_everywhere=float(weights @ dead) if dead.size > 1 else 0.0,
+        flat=_flat(function, m, variance),
+        flat_everywhere=float(units.weights @ dead),
+        centre=level if units.known else None,
+        variances=variances if units.known else None,
     )
+
+
+def _flat(function: Function, m: float, variance: float) -> float:
+    """Probability that a function has no slope at a normal variable."""
+    z, weights, _, _ = _grid()
+    deviation = math.sqrt(variance)
+    slope = _slope(function, (m + deviation * z)[:, None], deviation)
+    return float(weights @ (slope[:, 0] == 0))
+
+
+def _integrals(
+    function: Function, m: float, variance: float
+) -> tuple[float, float, float, float]:
+    """Of a normal variable, E[f], E[f^2], E[f'^2] and ``d E[f^2] / 2 d log q``, all precise."""
+
+    def squared_slope(u: Array, half: Array) -> tuple[Array, Array | float]:
+        slope, rounding = function.slope(m + u, half)
+        return slope**2, 2 * np.abs(slope) * rounding
+
+    growth = expectation(
+        lambda u, _: ((u * u / variance - 1) * np.square(function.value(m + u)), 0.0), variance
+    )
+    return (
+        expectation(lambda u, _: (function.value(m + u), 0.0), variance),
+        expectation(lambda u, _: (np.square(function.value(m + u)), 0.0), variance),
+        expectation(squared_slope, variance),
+        growth / 2,
+    )
+
+
+@dataclass(frozen=True)
+class _Units:
+    """Values that units take in the rows: a row for each unit, all of them alike or weighted.
+
+    Attributes
+    ----------
+    u : ndarray (units, values)
+    weights : ndarray (units,)
+    within : ndarray (units, values) or (1, values)
+        Of the values of each unit.
+    known : bool
+        Whether units are those of the layer, not some that are drawn.
+    alike : bool
+        Whether two rows' values of a unit have its mean in common, and not its opposite.
+    """
+
+    u: Array
+    weights: Array
+    within: Array
+    known: bool
+    alike: bool
+
+    def inner(self, values: Array) -> Array:
+        """Means over the rows of each unit."""
+        return np.asarray((values * self.within).sum(axis=1))
+
+    def single(self, values: Array) -> float:
+        """Mean over units and rows."""
+        return float(self.weights @ self.inner(values))
+
+    def pair(self, values: Array, others: Array | None = None) -> float:
+        """Mean over units of products of two rows' values."""
+        given = self.inner(values)
+        other = given if others is None else self.inner(others)
+        return float(self.weights @ (given * (other if self.alike else other[::-1])))
+
+
+def _units(signal: Signal, variance: float) -> _Units:
+    if signal.centre is not None and signal.variances is not None:
+        n = signal.features
+        z = _line(_INNER)
+        # every unit on points of its own, so that errors at kinks average out
+        z = z + ((np.arange(n) + 0.5) / n - 0.5)[:, None] * (z[1] - z[0])
+        density = np.exp(-z * z / 2)
+        within = density / density.sum(axis=1, keepdims=True)
+        u = signal.centre[:, None] + np.sqrt(signal.variances)[:, None] * z
+        return _Units(u, np.full(n, 1 / n), within, True, True)
+    apart = min(max(signal.apart, 0.0), 2 * variance)
+    common = variance - apart  # below 0 where rows are opposite, as behind a BatchNorm
+    rest = math.sqrt(variance - abs(common))
+    z, weights, inner, within = _grid()
+    u = signal.mean + math.sqrt(abs(common)) * z[:, None] + rest * inner
+    return _Units(u, weights, within[None], False, common >= 0)  # the grid is symmetric
 
 
 def applied(signal: Signal, found: Moments) -> Signal:
@@ -140,7 +210,6 @@ def applied(signal: Signal, found: Moments) -> Signal:
     own, both = _noise(signal, found)
     product = found.power - found.apart
     cosine = product / found.power if found.power else 1.0
-    degree = math.sqrt(found.along * signal.power / found.power) if found.power else 0.0
     return replace(
         signal,
         power=found.power,
@@ -149,18 +218,23 @@ def applied(signal: Signal, found: Moments) -> Signal:
         alike=min(1.0, cosine * cosine + (1 - cosine * cosine) / n),
         spread=grown * signal.spread + own,
         shared=grown * signal.shared + both,
-        degree=signal.degree * degree,
+        degree=signal.degree * found.growth,
+        centre=found.centre,
+        variances=found.variances,
     )
 
 
 def _noise(signal: Signal, found: Moments) -> tuple[float, float]:
     """Relative variance of a squared norm, and of two, that the function adds to what it is given.
 
-    What units of one given norm do, beside what the norm itself does.
+    What units of one given norm do, beside what the norm itself does. What they do in all rows
+    counts only where it is not known.
     """
     grown = found.growth**2
     own = found.fourth - 1 - 2 * grown
     both = found.fourth_pair - 1 - 2 * grown * signal.alike
+    if found.centre is not None:
+        own, both = own - both, 0.0
     return max(own, 0.0) / signal.features, max(min(both, own), 0.0) / signal.features
 
 
@@ -171,14 +245,20 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
     """
     n = flow.features
     aside = 1 - flow.radial
-    kept = found.slope2 * (aside + found.slope_signal * flow.radial)
+    # what points aside has the less of a unit, the more of the signal is there
+    others = (n - found.slope_signal) / (n - 1) if n > 1 else 1.0
+    kept = found.slope2 * (aside * others + found.slope_signal * flow.radial)
     along = found.along * flow.radial + found.across * aside / max(n - 1, 1)
     own, both = _noise(signal, found)
     # units with steep slopes are those with large outputs, or those with small ones
     steered = 1 + found.growth * 2 * found.slope_growth
     with_own = (found.slope_signal - steered) / signal.features
     with_both = (found.slope_signal_pair - 1 - (steered - 1) * signal.alike) / signal.features
+    if found.centre is not None:
+        with_own, with_both = with_own - with_both, 0.0
     twice, twice_same = (flow.pair + 2 * flow.overlap) / (n + 2), 3 * flow.same / (n + 2)
+    if found.centre is not None:  # and with that the mean over units
+        twice, twice_same = 2 * flow.overlap / (n + 2), 2 * flow.same / (n + 2)
     coherent = found.slope_pair**2
     products = found.along + found.across + flow.cross * found.along_pair
     return replace(
@@ -225,8 +305,12 @@ def _grid() -> tuple[Array, Array, Array, Array]:
     """
 
     def rule(count: int) -> tuple[Array, Array]:
-        z = np.linspace(-_REACH, _REACH, count)
+        z = _line(count)
         density = np.exp(-z * z / 2)
         return z, density / density.sum()
 
-    return *rule(96), *rule(110)
+    return *rule(96), *rule(_INNER)
+
+
+def _line(count: int) -> Array:
+    return np.linspace(-_REACH, _REACH, count)

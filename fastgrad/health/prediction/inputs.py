@@ -31,13 +31,17 @@ def signal_of(values: Array) -> Signal:
         float(x.mean()),
         min(max(alike, 0.0), 1.0),
         steps=values.shape[1] if values.ndim == 3 else 1,
+        centre=x.mean(axis=0),
+        variances=x.var(axis=0),
     )
 
 
 def standardized(features: int, rows: int, steps: int = 1) -> Signal:
     """Independent features of mean 0 and variance 1."""
-    apart = 1.0 if rows > 1 else 0.0
-    return Signal(features, rows, 1.0, apart, 0.0, 1 / features, steps=steps)
+    found = Signal(features, rows, 1.0, 0.0, 0.0, 1 / features, steps=steps)
+    if rows == 1:  # of which nothing is known
+        return found
+    return found.of_units(np.zeros(features), np.ones(features))
 
 
 def looked_up(table: Array, rows: int, steps: int) -> Signal:
@@ -47,7 +51,8 @@ def looked_up(table: Array, rows: int, steps: int) -> Signal:
     product = float(np.square(w.mean(axis=0)).mean())
     features = w.shape[1]
     alike = max(1 / features, 1 / len(w), (product / power) ** 2 if power else 1.0)
-    return Signal(features, rows, power, power - product, float(w.mean()), alike, steps=steps)
+    found = Signal(features, rows, power, power - product, float(w.mean()), alike, steps=steps)
+    return found.of_units(w.mean(axis=0), w.var(axis=0))
 
 
 def rescaled(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastgrad.health.prediction.blocks import added
+from fastgrad.health.prediction.blocks import added, plus
 from fastgrad.health.prediction.cells import STILL, Gates, biases_of, followed, summed
 from fastgrad.health.prediction.elementwise import Moments, applied, log, moments, through_slopes
 from fastgrad.health.prediction.matrices import matrix, multiplied, turned
@@ -57,7 +57,14 @@ def _(layer: Recurrent, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
         sequences = layer.return_sequences or level < layer.num_layers - 1
         h = cells[0].h
         steps = signal.steps if sequences else 1
-        up = replace(h, features=h.features * len(cells), rows=h.rows * steps, steps=steps)
+        up = replace(
+            h,
+            features=h.features * len(cells),
+            rows=h.rows * steps,
+            steps=steps,
+            centre=None,
+            variances=None,
+        )
 
     def back(flow: Flow) -> Flow:
         for level in reversed(range(layer.num_layers)):
@@ -78,12 +85,14 @@ def _rnn(layer: RNN, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
     bias = biases_of(layer, name, end, walk)
     driven = multiplied(x, w_ih, bias)
     h = replace(driven, power=0.0, apart=0.0, mean=0.0)
+    if driven.centre is not None:
+        h = h.of_units(np.zeros(h.features), np.zeros(h.features))
     hs = [h]
     pres: list[Signal] = []
     found: list[Moments] = []
     for _ in range(steps):
         fed = multiplied(h, w_hh, None)
-        pre = replace(driven, power=driven.power + fed.power, apart=driven.apart + fed.apart)
+        pre = plus(driven, fed)
         still = pres and abs(pre.power - pres[-1].power) <= STILL * pre.power
         found.append(found[-1] if still else moments(phi, pre))
         h = applied(pre, found[-1])
@@ -121,7 +130,16 @@ def _gated(layer: Recurrent, name: str, end: str, signal: Signal, walk: Walk) ->
     walk.q[name] = power
     walk.memory[f"{name}.{end[1:]}"] = followed(unit, backs[-1], power, steps)
     product = x.product / x.power if x.power else 1.0
-    up = replace(x, features=layer.units, power=power, apart=power * (1 - product**2), mean=0.0)
+    up = replace(
+        x,
+        features=layer.units,
+        power=power,
+        apart=power * (1 - product**2),
+        mean=0.0,
+        degree=0.0,
+        centre=None,
+        variances=None,
+    )
     for parameter in layer.cell_parameters(x.features):
         if not parameter.startswith(("weight_ih", "weight_hh", "bias_")):
             walk.parameter(f"{name}.{parameter}{end}", math.nan, math.nan)

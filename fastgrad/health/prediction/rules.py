@@ -31,6 +31,10 @@ def _(layer: BatchNorm, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
     power = variance * scale
     apart = power * n / max(n - 1, 1)
     centred = replace(signal, power=power, apart=apart, mean=0.0, degree=0.0)
+    if signal.variances is not None:
+        # the gradient's own part of each 1 / variance is undone by the row of the weight below
+        variances = signal.variances / (signal.variances + layer.eps)
+        centred = replace(signal.of_units(np.zeros(signal.features), variances), degree=0.0)
     up, weight2 = _affine(centred, name, walk)
 
     def back(flow: Flow) -> Flow:
@@ -58,9 +62,14 @@ def _(layer: LayerNorm | RMSNorm, name: str, signal: Signal, walk: Walk) -> tupl
     walk.normalized = True
     n = signal.features
     centre = isinstance(layer, LayerNorm)
-    mean = signal.mean if centre else 0.0
+    mean = signal.mean if signal.centre is None else float(signal.centre.mean())
+    mean = mean if centre else 0.0
     variance = max(signal.power - mean * mean, 0.0)
     scale = 1 / (variance + layer.eps)
+    if signal.centre is not None and signal.variances is not None:
+        centred = signal.centre - mean
+        known = signal.of_units(centred * math.sqrt(scale), signal.variances * scale)
+        signal = replace(signal, centre=known.centre, variances=known.variances)
     normal = replace(
         signal,
         power=variance * scale,
@@ -93,8 +102,15 @@ def _(layer: Dropout, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Ba
     keep = 1 - layer.p
     power = signal.power / keep
     cosine = signal.product / power if power else 1.0
+    variances = signal.variances
+    if variances is not None and signal.centre is not None:
+        variances = variances + (1 / keep - 1) * (np.square(signal.centre) + variances)
     up = replace(
-        signal, power=power, apart=power - signal.product, alike=max(cosine**2, 1 / signal.features)
+        signal,
+        power=power,
+        apart=power - signal.product,
+        alike=max(cosine**2, 1 / signal.features),
+        variances=variances,
     )
 
     def back(flow: Flow) -> Flow:
@@ -117,6 +133,9 @@ def _(layer: Flatten, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Ba
         up = signal_of(walk.x)
     else:
         up = replace(signal, rows=rows, features=features, steps=1)
+        if signal.centre is not None and signal.variances is not None:
+            centre, variances = (np.tile(v, layer.steps) for v in (signal.centre, signal.variances))
+            up = up.of_units(centre, variances)
     return up, lambda flow: replace(flow, rows=signal.rows, features=signal.features)
 
 
@@ -156,6 +175,12 @@ def _affine(signal: Signal, name: str, walk: Walk) -> tuple[Signal, float]:
     mean = signal.mean * (1.0 if weight is None else float(weight.mean()))
     mean += 0.0 if bias is None else float(bias.mean())
     up = replace(signal, power=signal.power * square + more, apart=signal.apart * square, mean=mean)
+    if signal.centre is not None and signal.variances is not None:
+        w = np.ones(signal.features) if weight is None else np.asarray(weight, np.float64)
+        centre = w * signal.centre
+        if bias is not None:
+            centre = centre + bias
+        up = signal.of_units(centre, np.square(w) * signal.variances)
     cosine = up.product / up.power if up.power else 1.0
     return replace(up, alike=max(cosine**2, 1 / signal.features)), square
 

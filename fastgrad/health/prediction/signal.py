@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+import numpy as np
+
+from fastgrad.arena import Array
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Signal:
         ``power`` less the mean product of two rows: half their mean squared difference, kept for
         itself since in an ordered network it falls far below the last digit of `power`.
     mean : float
-        Over units.
+        Over units; behind weights, what it is over their draws.
     alike : float
         Mean squared cosine between two rows.
     spread, shared : float
@@ -32,6 +36,10 @@ class Signal:
         Rows that are the times of one sequence.
     degree : float
         Derivative of the log of its size by that of the branch's input, 1 of homogeneous layers.
+    centre, variances : ndarray (features,) or None
+        Mean and variance over rows of each unit, where they are known for these very weights: of
+        networks that make all rows alike, the mean is nearly the whole signal, and its size is
+        then no matter of chance. `power` is their mean, ``centre^2 + variances``.
     """
 
     features: int
@@ -44,6 +52,36 @@ class Signal:
     shared: float = 0.0
     steps: int = 1
     degree: float = 1.0
+    centre: Array | None = None
+    variances: Array | None = None
+
+    def of_units(self, centre: Array, variances: Array) -> Signal:
+        """The same rows with these means and variances of their units."""
+        variance = float(variances.mean())
+        power = float(np.square(centre).mean()) + variance
+        apart = variance * self.unbiased
+        return replace(
+            self,
+            features=len(centre),
+            power=power,
+            apart=apart,
+            mean=float(centre.mean()),
+            centre=centre,
+            variances=variances,
+        )
+
+    @property
+    def unbiased(self) -> float:
+        """`apart` over the variance of the units, n / (n - 1) of n rows."""
+        variance = 0.0 if self.variances is None else float(self.variances.mean())
+        return self.apart / variance if variance else 1.0
+
+    @property
+    def common(self) -> float:
+        """Share of the power that is known to be the same in all rows."""
+        if self.centre is None or not self.power:
+            return 0.0
+        return min(float(np.square(self.centre).mean()) / self.power, 1.0)
 
     @property
     def product(self) -> float:

@@ -198,7 +198,8 @@ def through(layer: Layer, name: str, signal: Signal, walk: Walk) -> tuple[Signal
             f"({why}): taken to keep the size of signal and gradient"
         )
         features = layer.output_features(signal.features) or signal.features
-        return replace(signal, features=features), _unknown(layer, name, signal, walk)
+        up = replace(signal, features=features, centre=None, variances=None)
+        return up, _unknown(layer, name, signal, walk)
     return _elementwise(found, layer, name, signal, walk)
 
 
@@ -216,7 +217,10 @@ def _(layer: Dense, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Back
             "takes weights to have none"
         )
     bias = walk.array(name, "bias")
-    up = multiplied(signal, w, bias)
+    deviations = None
+    if walk.x is not None and signal.centre is not None:
+        deviations = walk.x.reshape(-1, walk.x.shape[-1]) - signal.centre
+    up = multiplied(signal, w, bias, deviations)
     walk.q[name], pre = up.power, up
     walk.weights.append(name)
     found = None
