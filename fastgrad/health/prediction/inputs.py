@@ -31,9 +31,22 @@ def signal_of(values: Array) -> Signal:
         float(x.mean()),
         min(max(alike, 0.0), 1.0),
         steps=values.shape[1] if values.ndim == 3 else 1,
+        steady=1.0,
+        lasting=_lasting(values),
         centre=x.mean(axis=0),
         variances=x.var(axis=0),
     )
+
+
+def _lasting(values: Array) -> float:
+    """Correlation of one step with the next, of what differs from the mean of all rows."""
+    if values.ndim < 3 or values.shape[1] < 2:
+        return 0.0
+    rest = np.asarray(values, np.float64)
+    rest = rest - rest.mean(axis=(0, 1))
+    squares = float(np.square(rest).mean())
+    both = float((rest[:, 1:] * rest[:, :-1]).mean())
+    return min(max(both / squares, 0.0), 0.999) if squares else 0.0
 
 
 def standardized(features: int, rows: int, steps: int = 1) -> Signal:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastgrad.health.prediction.blocks import added, plus
-from fastgrad.health.prediction.cells import STILL, Gates, biases_of, followed, summed
+from fastgrad.health.prediction.cells import STILL, Gates, biases_of, followed
 from fastgrad.health.prediction.elementwise import Moments, applied, log, moments, through_slopes
 from fastgrad.health.prediction.matrices import matrix, multiplied, turned
 from fastgrad.health.prediction.signal import Back, Flow, Signal
+from fastgrad.health.prediction.sums import summed
 from fastgrad.health.prediction.walk import Memory, Walk, sum_moment, through
 from fastgrad.initializers.functions import of_layer
 from fastgrad.layers import ACTIVATIONS, Activation
@@ -73,6 +74,8 @@ def _(layer: Recurrent, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
             part = flow.log_power - math.log(len(cells))
             given = replace(flow, features=layer.units, log_power=part)
             flow = added([cell.back(given, each) for cell in cells])
+            if len(cells) > 1:  # whose times run against each other
+                flow = replace(flow, along=None)
         return flow
 
     return up, back
@@ -84,7 +87,7 @@ def _rnn(layer: RNN, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
     steps, x = signal.steps, replace(signal, rows=signal.rows // signal.steps, steps=1)
     bias = biases_of(layer, name, end, walk)
     driven = multiplied(x, w_ih, bias)
-    h = replace(driven, power=0.0, apart=0.0, mean=0.0)
+    h = replace(driven, power=0.0, apart=0.0, mean=0.0, steady=0.0)
     if driven.centre is not None:
         h = h.of_units(np.zeros(h.features), np.zeros(h.features))
     hs = [h]
@@ -117,7 +120,7 @@ def _rnn(layer: RNN, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
             _note(walk, f"{name}.{bias_name}{end}", below, None)
         walk.sums(f"{name}.initial_h{end}", total)
         all_steps = added([turned(b, w_ih, x, driven) for b in below])
-        return replace(all_steps, rows=signal.rows)
+        return replace(all_steps, rows=signal.rows, steady=0.0, along=None)
 
     return Cell(signal, h, back)
 
@@ -136,6 +139,8 @@ def _gated(layer: Recurrent, name: str, end: str, signal: Signal, walk: Walk) ->
         power=power,
         apart=power * (1 - product**2),
         mean=0.0,
+        steady=states[-1].steady,
+        lasting=states[-1].lasting,
         degree=0.0,
         centre=None,
         variances=None,
@@ -146,15 +151,11 @@ def _gated(layer: Recurrent, name: str, end: str, signal: Signal, walk: Walk) ->
             walk.notes.append(f"{name}.{parameter}{end}: no gradient is predicted for it")
 
     def back(flow: Flow, each: bool) -> Flow:
-        sums = summed(unit, states, backs, each)
+        sums = summed(unit, states, backs, flow, each)
         variance = sum_moment(replace(flow, rows=x.rows, features=layer.units), x.alike)
-        pairs = list(zip(sums.gates, unit.of_x, strict=True))
-        to_x = sum(float(p) * unit.gain(w, x.power) for p, w in pairs)
-        # of the products themselves, which a layer norm divides by their deviation
-        to_w = sum(float(p) * unit.gain(w, x.power) / w.square for p, w in pairs if w.square)
-        rows = 1 + flow.cross
+        rows, whole = 1 + flow.cross, float(sums.x.sum())
         found = {
-            "weight_ih": to_w * x.features * x.power,
+            "weight_ih": sums.inputs * x.features * x.power,
             "weight_hh": sums.hidden * layer.units,
             "bias_ih": sums.biases * rows,
             "bias_hh": sums.biases_hh * rows,
@@ -166,8 +167,11 @@ def _gated(layer: Recurrent, name: str, end: str, signal: Signal, walk: Walk) ->
             flow,
             features=x.features,
             rows=signal.rows,
-            log_power=flow.log_power + log(to_x),
+            log_power=flow.log_power + log(whole),
             radial=1 / x.features,
+            steady=sums.steady,
+            lasting=sums.lasting,
+            along=sums.x / whole if whole else None,
         )
 
     return Cell(signal, up, back)

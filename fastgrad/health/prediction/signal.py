@@ -34,6 +34,9 @@ class Signal:
         and the covariance of two rows' norms.
     steps : int
         Rows that are the times of one sequence.
+    steady, lasting : float
+        Of what differs from row to row, steps k apart have a mean product of
+        ``steady * lasting**k``, relative to that of one step.
     degree : float
         Derivative of the log of its size by that of the branch's input, 1 of homogeneous layers.
     centre, variances : ndarray (features,) or None
@@ -51,6 +54,8 @@ class Signal:
     spread: float = 0.0
     shared: float = 0.0
     steps: int = 1
+    steady: float = 0.0
+    lasting: float = 0.0
     degree: float = 1.0
     centre: Array | None = None
     variances: Array | None = None
@@ -127,6 +132,11 @@ class Flow:
     shift : float
         Its mean by the same: norms are smaller in the median than in the mean, and of rows that
         differ those with the largest gradient count most.
+    steady, lasting : float
+        Of the steps of a sequence, those k apart have a mean product of ``steady * lasting**k``,
+        relative to that of the later one.
+    along : ndarray (steps,) or None
+        Share of each step of a sequence in the squared norm; all alike if None.
     """
 
     features: int
@@ -141,6 +151,9 @@ class Flow:
     steer: float = 0.0
     wander: float = 0.0
     shift: float = 0.0
+    steady: float = 0.0
+    lasting: float = 0.0
+    along: Array | None = None
 
     def alignment(self, signal: Signal) -> float:
         """The same for a signal, whether it is known or not."""
