@@ -72,7 +72,8 @@ class Step:
         Mean square of what n sees its part of h through, in a GRU.
     lasting : tuple of (int, ndarray, int)
         Gates whose gradients at two steps point in one direction: which, the square of the mean of
-        what the memory's gradient is multiplied with, and how often `keep` is in that.
+        what the memory's gradient is multiplied with, and what that lasts as: 0, as long as the
+        gradient itself, 1, as h and the memory, and 2, as x.
     into : ndarray
         Squared mean of what the gradient of h is multiplied with on its way to the memory.
     """
@@ -125,7 +126,12 @@ def lstm_step(
         ]
         return gates, c, c * f.square
 
-    still = (2, (i.mean * g.slope) ** 2, 0), (1, before.square * f.slope**2, 1)
+    written = (i.slope * g.slope) ** 2
+    still = (
+        (2, (i.mean * g.slope) ** 2, 0),
+        (1, before.square * f.slope**2, 1),
+        *((0, written * variance, 2 - k) for k, (variance, _) in enumerate(lasting)),
+    )
     into = (o.mean * seen.slope * scale) ** 2
     following = _following(f.mean, i.mean, g.slope, lasting, before)
     h2, rest = o.square * seen.square, square - mean**2

@@ -47,15 +47,15 @@ def _(layer: Recurrent, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
     levels: list[list[Cell]] = []
     up = signal
     for level in range(layer.num_layers):
+        sequences = layer.return_sequences or level < layer.num_layers - 1
         cells = []
         for reverse in layer.directions:
             end = layer.suffix(level, reverse)
             if isinstance(layer, RNN):
                 cells.append(_rnn(layer, name, end, up, walk))
             else:
-                cells.append(_gated(layer, name, end, up, walk))
+                cells.append(_gated(layer, name, end, up, sequences, walk))
         levels.append(cells)
-        sequences = layer.return_sequences or level < layer.num_layers - 1
         h = cells[0].h
         steps = signal.steps if sequences else 1
         up = replace(
@@ -125,13 +125,17 @@ def _rnn(layer: RNN, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
     return Cell(signal, h, back)
 
 
-def _gated(layer: Recurrent, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
+def _gated(
+    layer: Recurrent, name: str, end: str, signal: Signal, each: bool, walk: Walk
+) -> Cell:
     steps, x = signal.steps, replace(signal, rows=signal.rows // signal.steps, steps=1)
     unit = Gates.of(layer, name, end, x, walk)
     states, backs = unit.forward(steps)
     power = float(states[-1].h2.mean())
-    walk.q[name] = power
     walk.memory[f"{name}.{end[1:]}"] = followed(unit, backs[-1], power, steps)
+    if each:
+        power = float(np.mean([state.h2.mean() for state in states[1:]]))
+    walk.q[name] = power
     product = x.product / x.power if x.power else 1.0
     up = replace(
         x,

@@ -53,7 +53,7 @@ def summed(unit: Gates, states: list[State], backs: list[Step], flow: Flow, each
     given, agreed = 0.0, 0.0  # at the step above: the gradient from above, and what of h's agrees
     # products of the memory's gradient with those of all later steps, times what fades with them
     fading = 1.0, end.lasting, x.lasting
-    later = {(often, k): zeros for often in range(2) for k in range(len(fading))}
+    later = {(i, k): zeros for i in range(len(fading)) for k in range(len(fading))}
     powers = np.zeros(steps)
     inputs = hidden = biases = biases_hh = coherent = handed_on = 0.0
     for t in reversed(range(steps)):
@@ -63,9 +63,8 @@ def summed(unit: Gates, states: list[State], backs: list[Step], flow: Flow, each
         around = keep * (agreed + keep * around)
         met = step.into * (flow.steady * above + around)
         lasts = np.minimum(keep + np.divide(met, total, out=zeros.copy(), where=total > 0), 1.0)
-        for often, k in later:
-            old = later[often, k]
-            later[often, k] = lasts * keep**often * fading[k] * (total + old)
+        for (i, k), old in later.items():
+            later[i, k] = lasts * fading[i] * fading[k] * (total + old)
         given = float(shares[t]) / units
         gates, total, h, c = unit.before(step, h + given, c + 2 * keep * met, q)
         through = float(step.through.mean())
@@ -79,9 +78,9 @@ def summed(unit: Gates, states: list[State], backs: list[Step], flow: Flow, each
             biases += square
             biases_hh += seen
         agreed = 0.0
-        for k, square, often in step.lasting:
+        for k, square, own in step.lasting:
             seen = through if k == 2 else 1.0
-            sums = [2 * float((square * later[often, i]).sum()) for i in range(len(fading))]
+            sums = [2 * float((square * later[own, i]).sum()) for i in range(len(fading))]
             biases += sums[0]
             biases_hh += sums[0] * seen
             hidden += sums[1] * of_h[k] * end.steady * seen
@@ -90,7 +89,7 @@ def summed(unit: Gates, states: list[State], backs: list[Step], flow: Flow, each
             both = float((square * total).sum())
             agreed += both * unit.gain(unit.of_h[k], q) * seen / units
             coherent += both * to_x[k]
-            handed_on += both * to_x[k] * float((lasts * step.keep**often).mean())
+            handed_on += both * to_x[k] * float(lasts.mean()) * fading[own]
     whole = float(powers.sum())
     return Sums(
         inputs,
