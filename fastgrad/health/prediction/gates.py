@@ -132,11 +132,15 @@ def lstm_step(
         (1, before.square * f.slope**2, 1),
         *((0, written * variance, 2 - k) for k, (variance, _) in enumerate(lasting)),
     )
-    into = (o.mean * seen.slope * scale) ** 2
     following = _following(f.mean, i.mean, g.slope, lasting, before)
     h2, rest = o.square * seen.square, square - mean**2
-    steady = float((into * rest).mean() / h2.mean()) if h2.any() else 0.0
-    state = State(h2, mean, square, following, steady, _lasting(f.mean, i.mean, following, rest))
+    last = _lasting(f.mean, i.mean, following, rest)
+    # tanh(c) and its slope at two steps, by the first terms of their series in the correlation
+    linear = (seen.slope * scale) ** 2 * rest
+    alike = linear + np.maximum(seen.square - seen.mean**2 - linear, 0) * last**2
+    into = (o.mean * scale) ** 2 * (seen.slope**2 + (seen.slope_square - seen.slope**2) * last**2)
+    steady = float((o.mean**2 * alike).mean() / h2.mean()) if h2.any() else 0.0
+    state = State(h2, mean, square, following, steady, last)
     return state, Step(back, f.mean, np.ones_like(mean), still, into)
 
 
