@@ -47,6 +47,7 @@ class Health:
         self._history = History(nothing)
         self._monitor: Monitor | None = None
         self._start: tuple[Sequential, Samples | None] | None = None
+        self._prediction: Prediction | None = None
         self._box: tuple[Array, Array] | None = None  # of the inputs
         self._looked = time.perf_counter()
         self._took = 0.0
@@ -160,9 +161,14 @@ class Health:
 
         if self._start is None:
             raise RuntimeError("nothing is known of the model before the first step")
-        model, first = self._start
-        x = None if first is None else first.x
-        return predict(model, x, optimizer=self._trainer.optimizer)
+        if self._prediction is None:
+            model, first = self._start
+            x, lengths = (None, None) if first is None else (first.x, first.lengths)
+            trainer = self._trainer
+            self._prediction = predict(
+                model, x, optimizer=trainer.optimizer, loss=trainer.loss, lengths=lengths
+            )
+        return self._prediction
 
     def budget(self, x: Any = None, y: Any = None, lengths: Any = None) -> Budget:
         """What each layer makes of the gradient, with the present parameters.
@@ -186,7 +192,7 @@ class Health:
         """All of it as text, for a terminal."""
         from fastgrad.health.report import table
 
-        return table(self.measurements, self.verdicts, width=width)
+        return table(self.measurements, self.verdicts, self._expected(), width=width)
 
     def plot(self, figure: Figure | SubFigure | None = None) -> Sequence[Axes]:
         """Draw it; by default on a new figure of pyplot."""
@@ -203,7 +209,12 @@ class Health:
     def _extras(self) -> tuple[Prediction | None, Budget | None]:
         """Prediction and budget, where they can be had."""
         known = self._start is not None and self._start[1] is not None
-        return (self.prediction, self.budget()) if known else (None, None)
+        return self._expected(), self.budget() if known else None
+
+    def _expected(self) -> Prediction | None:
+        """What was predicted, where steps can be compared with it: each of one known minibatch."""
+        known = self._start is not None and self._start[1] is not None
+        return self.prediction if known and self._trainer.accumulate == 1 else None
 
     def __repr__(self) -> str:
         verdicts = self.verdicts
