@@ -163,11 +163,20 @@ class Health:
             raise RuntimeError("nothing is known of the model before the first step")
         if self._prediction is None:
             model, first = self._start
-            x, lengths = (None, None) if first is None else (first.x, first.lengths)
-            trainer = self._trainer
-            self._prediction = predict(
-                model, x, optimizer=trainer.optimizer, loss=trainer.loss, lengths=lengths
-            )
+            optimizer = self._trainer.optimizer
+            if first is None:
+                self._prediction = predict(
+                    model, optimizer=optimizer, loss=self._trainer.loss
+                )
+            else:
+                self._prediction = predict(
+                    model,
+                    first.x,
+                    y=first.target,
+                    optimizer=optimizer,
+                    loss=first.loss,
+                    lengths=first.lengths,
+                )
         return self._prediction
 
     def budget(self, x: Any = None, y: Any = None, lengths: Any = None) -> Budget:

@@ -260,11 +260,15 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
     if found.centre is not None:  # and with that the mean over units
         twice, twice_same = 2 * flow.overlap / (n + 2), 2 * flow.same / (n + 2)
     coherent = found.slope_pair**2
-    products = found.along + found.across + flow.cross * found.along_pair
+    own_products = found.along + found.across
+    products = own_products + flow.cross * found.along_pair
+    products += flow.kin * max(own_products - found.along_pair, 0.0)
     return replace(
         flow,
         log_power=flow.log_power + log(kept),
-        cross=flow.cross * found.slope_pair,
+        # slopes of rows that are alike agree more: all of them in the limit, as a line has it
+        cross=flow.cross * found.slope_pair + flow.kin * (1 - found.slope_pair),
+        kin=flow.kin * (1 - (1 - found.slope_pair) * flow.near),
         same=flow.same + (found.slope4 - 1) * twice_same,
         pair=flow.pair + (found.slope4_pair - 1) * twice,
         overlap=coherent * flow.overlap + (found.slope4_pair - coherent) * twice,

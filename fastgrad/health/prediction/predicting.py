@@ -5,15 +5,23 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from fastgrad import checks, losses, optimizers
 from fastgrad.arena import Array
 from fastgrad.health.prediction import blocks, recurrent, rules
 from fastgrad.health.prediction.advice import is_trainable, sentence
 from fastgrad.health.prediction.inputs import signal_of, standardized
 from fastgrad.health.prediction.result import Prediction
-from fastgrad.health.prediction.signal import Signal, random_flow
-from fastgrad.health.prediction.steps import loss_gradient, update_ratios
+from fastgrad.health.prediction.signal import Signal
+from fastgrad.health.prediction.steps import (
+    Birth,
+    expected_gradient,
+    known_gradient,
+    update_ratios,
+)
 from fastgrad.health.prediction.walk import Walk, follow_all
+from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 
 RULES = blocks, recurrent, rules  # imported for what they register with `walk.through`
@@ -23,6 +31,7 @@ def predict(
     model: Sequential,
     x: Any = None,
     *,
+    y: Any = None,
     optimizer: Any = None,
     loss: Any = None,
     lengths: Any = None,
@@ -44,11 +53,14 @@ def predict(
     x : array-like, optional
         A minibatch, as for `Sequential.forward`. Without one, rows of independent features of mean
         0 and variance 1; of indices, all alike.
+    y : array-like, optional
+        Targets of x, as the loss takes them: rows that they have in common add up.
     optimizer : str or Optimizer, optional
         For the ratios of the first update to the weights.
     loss : str or Loss, optional
-        Says how the gradient at the outputs is spread over rows, and its norm for the ratios, with
-        targets that are independent of the inputs, of variance 1 or in equally frequent classes.
+        Says how the gradient at the outputs is spread over rows, and its norm for the ratios,
+        without y for targets that are independent of the inputs, of variance 1 or in equally
+        frequent classes.
         Without one each row's points in a random direction of its own, and the norm is 1.
     lengths : array-like (N,), optional
         Of the sequences in x; they count by their mean.
@@ -87,8 +99,9 @@ def predict(
     arrays = {**model.params, **model.buffers}
     walk = Walk(arrays, given, notes=notes)
     up, back = follow_all(model.layers, "", signal, walk)
-    scale, cross = (1.0, 0.0) if of_loss is None else loss_gradient(of_loss, up)
-    back(random_flow(up.features, up.rows, cross))
+    birth = _birth(of_loss, up, given, y)
+    scale = birth.norm
+    back(birth.flow(up))
     norms = {name: _exp(walk.norms.get(name, math.nan)) for name in model.params}
     ratios = {}
     if chosen is not None:
@@ -114,6 +127,21 @@ def predict(
         sentence=sentence(walk, depth, log_gain, depth_scale, dead),
         notes=tuple(dict.fromkeys(walk.notes)),
     )
+
+
+def _birth(loss: Loss | None, outputs: Signal, x: Array | None, y: Any) -> Birth:
+    """The gradient at the outputs; x is what rows are known to be."""
+    if y is None:
+        return Birth(1.0, 0.0) if loss is None else expected_gradient(loss, outputs)
+    if loss is None or x is None:
+        raise ValueError("y needs x and a loss: it says what gradients rows have in common")
+    target = np.asarray(y)
+    if len(target) != len(x):
+        raise ValueError(f"y has {len(target)} rows, x has {len(x)}")
+    if outputs.rows != len(x):  # sequences of outputs
+        target = target.reshape(outputs.rows, *target.shape[2:])
+        x = x.reshape(outputs.rows, -1) if x.ndim > 2 else None
+    return known_gradient(loss, outputs, target, None if x is None or x.dtype.kind == "i" else x)
 
 
 def _input(
@@ -175,8 +203,6 @@ def _exp(log_norm: float) -> float:
 
 def _note_lost(walk: Walk, model: Sequential) -> None:
     """Say where a norm is no normal number of the model's type."""
-    import numpy as np
-
     info = np.finfo(model.dtype)
     low, high = math.log(info.tiny), math.log(info.max)
     lost = [name for name, norm in walk.norms.items() if norm < low or norm > high]

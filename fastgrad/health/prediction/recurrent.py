@@ -159,8 +159,8 @@ def _gated(
         variance = sum_moment(replace(flow, rows=x.rows, features=layer.units), x.alike)
         rows, whole = 1 + flow.cross, float(sums.x.sum())
         found = {
-            "weight_ih": sums.inputs * x.features * x.power,
-            "weight_hh": sums.hidden * layer.units,
+            "weight_ih": sums.inputs * x.features * x.power * flow.summed(x),
+            "weight_hh": sums.hidden * layer.units * flow.summed(up),
             "bias_ih": sums.biases * rows,
             "bias_hh": sums.biases_hh * rows,
         }
@@ -192,13 +192,11 @@ def _note(walk: Walk, name: str, flows: list[Flow], signals: list[Signal] | None
         return
     terms = []
     for i, flow in enumerate(flows):
-        rows = 1 + flow.cross
         if signals is None:
-            terms.append(flow.log_power + log(rows))
+            terms.append(flow.log_power + log(1 + flow.cross))
         else:
             s = signals[i]
-            power = s.features * (s.power * rows - flow.cross * s.apart)
-            terms.append(flow.log_power + log(power))
+            terms.append(flow.log_power + log(s.features * s.power * flow.summed(s)))
     top = max(terms)
     most = int(np.argmax(terms))
     total = top + math.log(sum(math.exp(t - top) for t in terms)) if top > -math.inf else top

@@ -132,6 +132,11 @@ class Flow:
     shift : float
         Its mean by the same: norms are smaller in the median than in the mean, and of rows that
         differ those with the largest gradient count most.
+    kin, near : float
+        Rows whose gradients agree, as those of one class, are alike themselves: the sum over pairs
+        of what their products of gradients have beyond the mean, times what those of signals have,
+        relative to the squared norm and `Signal.apart`; and half their mean squared distance, over
+        that of all.
     steady, lasting : float
         Of the steps of a sequence, those k apart have a mean product of ``steady * lasting**k``,
         relative to that of the later one.
@@ -151,15 +156,22 @@ class Flow:
     steer: float = 0.0
     wander: float = 0.0
     shift: float = 0.0
+    kin: float = 0.0
+    near: float = 1.0
     steady: float = 0.0
     lasting: float = 0.0
     along: Array | None = None
 
     def alignment(self, signal: Signal) -> float:
         """The same for a signal, whether it is known or not."""
-        if self.aligned is not None:
-            return self.aligned
-        return 1 + self.cross * (signal.product / signal.power if signal.power else 1.0)
+        return self.summed(signal) if self.aligned is None else self.aligned
+
+    def summed(self, signal: Signal) -> float:
+        """Squared norm of the sum over rows of ``delta a'``, over the sum of squared norms."""
+        if not signal.power:
+            return 1 + self.cross
+        others = self.cross * signal.product + self.kin * signal.apart
+        return max(1 + others / signal.power, 0.0)
 
     @property
     def log_moment(self) -> float:

@@ -120,7 +120,7 @@ class Walk:
 
     def products(self, name: str, flow: Flow, signal: Signal) -> None:
         """Note the gradient of a weight: ``sum(delta a')`` over all rows."""
-        power = signal.features * (signal.power * (1 + flow.cross) - flow.cross * signal.apart)
+        power = signal.features * signal.power * flow.summed(signal)
         self.parameter(
             name,
             flow.log_power + flow.shift + log(power),
