@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from fastgrad.model import Sequential
     from fastgrad.train import Trainer
 
+_TYPICAL = 512  # rows that stand for the data,
+_NUMBERS = 1 << 20  # unless they have more numbers
 _SHARE = 0.02  # of the time, at most, that looks on the way may take
 
 
@@ -47,6 +49,7 @@ class Health:
         self._history = History(nothing)
         self._monitor: Monitor | None = None
         self._start: tuple[Sequential, Samples | None] | None = None
+        self._typical: tuple[Samples, int] | None = None  # rows, and how many make a minibatch
         self._prediction: Prediction | None = None
         self._box: tuple[Array, Array] | None = None  # of the inputs
         self._looked = time.perf_counter()
@@ -65,7 +68,12 @@ class Health:
             given = samples.x, samples.target, samples.lengths
             if samples.x.ndim == 2 and trainer.model.indices is None:
                 self._box = samples.x.min(axis=0), samples.x.max(axis=0)
-            first = samples.some(np.arange(min(batch_size, len(samples.x))))
+            rows = len(samples.x)
+            first = samples.some(np.arange(min(batch_size, rows)))
+            # of all the data, which may be sorted
+            count = min(rows, max(batch_size, min(_TYPICAL, _NUMBERS // first.x[0].size)))
+            typical = samples.some(np.linspace(0, rows - 1, count).astype(int))
+            self._typical = typical, min(batch_size, rows)
         with np.errstate(all="ignore"):  # of data that nothing can be trained on
             facts = Facts.of(trainer, *given, batch_size=batch_size)
         self._monitor = Monitor(facts)
@@ -162,21 +170,22 @@ class Health:
         if self._start is None:
             raise RuntimeError("nothing is known of the model before the first step")
         if self._prediction is None:
-            model, first = self._start
-            optimizer = self._trainer.optimizer
-            if first is None:
-                self._prediction = predict(
-                    model, optimizer=optimizer, loss=self._trainer.loss
-                )
+            model = self._start[0]
+            trainer = self._trainer
+            if self._typical is None:
+                found = predict(model, optimizer=trainer.optimizer, loss=trainer.loss)
             else:
-                self._prediction = predict(
+                given, rows = self._typical
+                found = predict(
                     model,
-                    first.x,
-                    y=first.target,
-                    optimizer=optimizer,
-                    loss=first.loss,
-                    lengths=first.lengths,
+                    given.x,
+                    y=given.target,
+                    optimizer=trainer.optimizer,
+                    loss=given.loss,
+                    lengths=given.lengths,
+                    rows=rows,
                 )
+            self._prediction = found
         return self._prediction
 
     def budget(self, x: Any = None, y: Any = None, lengths: Any = None) -> Budget:

@@ -257,6 +257,7 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
     if found.centre is not None:
         with_own, with_both = with_own - with_both, 0.0
     twice, twice_same = (flow.pair + 2 * flow.overlap) / (n + 2), 3 * flow.same / (n + 2)
+    across = twice
     if found.centre is not None:  # and with that the mean over units
         twice, twice_same = 2 * flow.overlap / (n + 2), 2 * flow.same / (n + 2)
     coherent = found.slope_pair**2
@@ -271,7 +272,7 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
         kin=flow.kin * (1 - (1 - found.slope_pair) * flow.near),
         same=flow.same + (found.slope4 - 1) * twice_same,
         pair=flow.pair + (found.slope4_pair - 1) * twice,
-        overlap=coherent * flow.overlap + (found.slope4_pair - coherent) * twice,
+        overlap=coherent * flow.overlap + (found.slope4_pair - coherent) * across,
         radial=min(along / kept, 1.0) if kept else 0.0,
         steer=found.growth * flow.steer + found.slope_growth,
         wander=flow.wander + flow.steer**2 * both + 2 * flow.steer * with_both,

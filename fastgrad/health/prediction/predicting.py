@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def predict(
     loss: Any = None,
     lengths: Any = None,
     steps: int | None = None,
-    rows: int = 64,
+    rows: int | None = None,
 ) -> Prediction:
     """Predict the gradients of a model from the moments of its weights, without any pass.
 
@@ -66,8 +67,9 @@ def predict(
         Of the sequences in x; they count by their mean.
     steps : int, optional
         Length of sequences where there is no x; 32.
-    rows : int
-        Size of the minibatch where there is no x.
+    rows : int, optional
+        Size of the minibatch, if x is not one but the data that it is drawn from; 64 where there is
+        no x.
 
     Returns
     -------
@@ -99,7 +101,7 @@ def predict(
     arrays = {**model.params, **model.buffers}
     walk = Walk(arrays, given, notes=notes)
     up, back = follow_all(model.layers, "", signal, walk)
-    birth = _birth(of_loss, up, given, y)
+    birth = _birth(model, of_loss, up, given, y)
     scale = birth.norm
     back(birth.flow(up))
     norms = {name: _exp(walk.norms.get(name, math.nan)) for name in model.params}
@@ -129,7 +131,9 @@ def predict(
     )
 
 
-def _birth(loss: Loss | None, outputs: Signal, x: Array | None, y: Any) -> Birth:
+def _birth(
+    model: Sequential, loss: Loss | None, outputs: Signal, x: Array | None, y: Any
+) -> Birth:
     """The gradient at the outputs; x is what rows are known to be."""
     if y is None:
         return Birth(1.0, 0.0) if loss is None else expected_gradient(loss, outputs)
@@ -138,20 +142,20 @@ def _birth(loss: Loss | None, outputs: Signal, x: Array | None, y: Any) -> Birth
     target = np.asarray(y)
     if len(target) != len(x):
         raise ValueError(f"y has {len(target)} rows, x has {len(x)}")
-    if outputs.rows != len(x):  # sequences of outputs
-        target = target.reshape(outputs.rows, *target.shape[2:])
-        x = x.reshape(outputs.rows, -1) if x.ndim > 2 else None
+    if len(model.output_shape(x.shape)) > 2:
+        target = target[:, : x.shape[1]].reshape(-1, *target.shape[2:])
+        x = x.reshape(len(target), -1)
     return known_gradient(loss, outputs, target, None if x is None or x.dtype.kind == "i" else x)
 
 
 def _input(
-    model: Sequential, x: Any, lengths: Any, steps: int | None, rows: int
+    model: Sequential, x: Any, lengths: Any, steps: int | None, rows: int | None
 ) -> tuple[Array | None, Signal, list[str]]:
     """The minibatch, its moments, and what was assumed of it."""
     if x is None:
         if lengths is not None:
             raise ValueError("lengths are those of sequences in x, which is not given")
-        size = checks.count("rows", rows)
+        size = 64 if rows is None else checks.count("rows", rows)
         length = 32 if steps is None else checks.count("steps", steps)
         sequences = _reads_sequences(model)
         if steps is not None and not sequences:
@@ -176,6 +180,8 @@ def _input(
         own = model.checked_lengths("lengths", lengths, found.shape)
         found, signal = _cut(model, found, max(1, round(float(own.mean()))))
         notes = [f"sequences of different lengths: taken to have the mean, {signal.steps} steps"]
+    if rows is not None:
+        signal = replace(signal, rows=checks.count("rows", rows) * signal.rows // len(found))
     return found, signal, notes
 
 

@@ -156,7 +156,7 @@ def _gated(
 
     def back(flow: Flow, each: bool) -> Flow:
         sums = summed(unit, states, backs, flow, each)
-        variance = sum_moment(replace(flow, rows=x.rows, features=layer.units), x.alike)
+        own = replace(flow, rows=x.rows, features=layer.units)
         rows, whole = 1 + flow.cross, float(sums.x.sum())
         found = {
             "weight_ih": sums.inputs * x.features * x.power * flow.summed(x),
@@ -165,6 +165,8 @@ def _gated(
             "bias_hh": sums.biases_hh * rows,
         }
         for parameter, quantity in found.items():
+            alike = {"weight_ih": x.alike, "weight_hh": up.alike}.get(parameter, 1.0)
+            variance = sum_moment(own, alike)
             log_square = flow.log_power + log(float(quantity))
             walk.parameter(f"{name}.{parameter}{end}", log_square, variance)
         return replace(

@@ -58,29 +58,22 @@ def expected_gradient(loss: Loss, outputs: Signal) -> Birth:
         if loss.labels
         else _real_targets(loss, rng, n, features)
     )
-    dz = _gradient(loss, outputs, rng, target, n)
-    square = float(np.square(dz).sum())
-    # of a minibatch of another size: a mean over its rows, and its pairs
-    cosine = (float(np.square(dz.sum(axis=0)).sum()) / square - 1) / (n - 1) if square else 0.0
-    return Birth(math.sqrt(square * n / outputs.rows), cosine * (outputs.rows - 1))
+    return _born(_gradient(loss, outputs, rng, target, n), outputs)
 
 
 def known_gradient(loss: Loss, outputs: Signal, target: Array, x: Array | None) -> Birth:
-    """Of outputs as the signal says, and these targets of a minibatch.
+    """Of outputs as the signal says, and targets such as these of rows such as x.
 
-    What the outputs will be is not looked at. Rows of x whose targets agree resemble each other.
+    What the outputs will be is not looked at. Rows whose targets agree resemble each other.
     """
     rng = np.random.default_rng(_SEED)
-    dz = _gradient(loss, outputs, rng, target, outputs.rows)
-    square = float(np.square(dz).sum())
-    if not square:
-        return Birth(0.0, 0.0)
-    cross = float(np.square(dz.sum(axis=0)).sum()) / square - 1
-    norm = math.sqrt(square)
-    n = min(len(dz), _ROWS)
-    if x is None or len(x) != len(dz) or n < 3:
-        return Birth(norm, cross)
-    rows, dz = np.asarray(x[:n], np.float64).reshape(n, -1), dz[:n]
+    birth = _born(_gradient(loss, outputs, rng, target, len(target)), outputs)
+    n = min(len(target), _ROWS)
+    if x is None or n < 3 or not birth.norm:
+        return birth
+    every = np.linspace(0, len(target) - 1, n).astype(int)
+    rows = np.asarray(x[every], np.float64).reshape(n, -1)
+    dz = _gradient(loss, outputs, rng, target[every], n)
     pairs = ~np.eye(n, dtype=bool)
     agree, alike = (dz @ dz.T), rows @ rows.T
     sizes = np.diag(agree)
@@ -88,21 +81,34 @@ def known_gradient(loss: Loss, outputs: Signal, target: Array, x: Array | None) 
     apart = np.diag(alike)[:, None] / 2 + np.diag(alike) / 2 - alike
     usual = float(apart[pairs].mean())
     if not usual:
-        return Birth(norm, cross)
+        return birth
     more = agree[pairs] - agree[pairs].mean()
-    # of so many pairs as the whole minibatch has
-    scale = (len(x) - 1) / (n - 1) / float(sizes.sum())
+    # of so many pairs as the minibatch has
+    scale = (outputs.rows - 1) / (n - 1) / float(sizes.sum())
     kin = -float((more * apart[pairs]).sum()) * scale / usual
     near = float(apart[pairs][more > 0].mean()) / usual if (more > 0).any() else 1.0
-    return Birth(norm, cross, kin, min(near, 1.0), float(cosines.mean()))
+    return replace(birth, kin=kin, near=min(near, 1.0), overlap=float(cosines.mean()))
+
+
+def _born(dz: Array, outputs: Signal) -> Birth:
+    """Of a minibatch of another size, from means over rows and pairs of rows."""
+    n, square = len(dz), float(np.square(dz).sum())
+    if not square:
+        return Birth(0.0, 0.0)
+    cosine = (float(np.square(dz.sum(axis=0)).sum()) / square - 1) / (n - 1) if n > 1 else 0.0
+    return Birth(math.sqrt(square * n / outputs.rows), cosine * (outputs.rows - 1))
 
 
 def _gradient(
     loss: Loss, outputs: Signal, rng: np.random.Generator, target: Array, n: int
 ) -> Array:
     features = outputs.features
-    common = math.sqrt(max(outputs.product, 0.0)) * rng.standard_normal(features)
-    z = common + math.sqrt(max(outputs.apart, 0.0)) * rng.standard_normal((n, features))
+    if outputs.centre is not None and outputs.variances is not None:
+        common, rest = outputs.centre, np.sqrt(outputs.variances)
+    else:
+        common = math.sqrt(max(outputs.product, 0.0)) * rng.standard_normal(features)
+        rest = np.full(features, math.sqrt(max(outputs.apart, 0.0)))
+    z = common + rest * rng.standard_normal((n, features))
     tape, status = _tape()
     target = loss.targets(target, z.shape, z.dtype)
     dz = loss.record(tape, z, target, None, np.zeros(1, np.float64))
