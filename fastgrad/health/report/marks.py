@@ -45,8 +45,8 @@ def decades(values: Array) -> Array:
 
 
 def decade(value: float) -> str:
-    """log10 of a norm; "0" for 0, which has none."""
-    return f"{math.log10(value):.2f}" if value > 0 else "0"
+    """log10 of a norm; "none" for 0."""
+    return f"{math.log10(value):.2f}" if value > 0 else "none"
 
 
 def span(values: Array) -> tuple[float, float]:

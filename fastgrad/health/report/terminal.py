@@ -92,8 +92,10 @@ def table(
         pieces += [_laid_out(columns, width, ascii_only) for columns in tables if columns]
         beside = [] if prediction is None else compared(measurements, prediction)
         if prediction is not None and beside:
-            told = f"predicted before step {measurements.steps[0]}: {prediction.sentence}"
-            pieces.append("\n".join(textwrap.wrap(told, width)))
+            first = measurements.steps[0]
+            told = f"predicted before step {first}: {prediction.sentence}"
+            about = f"gradients of step {first}, over that at the outputs:"
+            pieces.append("\n".join(textwrap.wrap(told, width) + textwrap.wrap(about, width)))
             pieces.append(_laid_out(_of_prediction(beside), width, ascii_only))
     else:
         pieces.append("no step has been measured")
