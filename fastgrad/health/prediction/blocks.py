@@ -186,7 +186,8 @@ def plus(x: Signal, f: Signal, scale: float = 1.0) -> Signal:
     return replace(
         up,
         alike=max(cosine**2, 1 / x.features),
-        spread=share**2 * x.spread + (1 - share) ** 2 * f.spread,
+        # rows that are long are so in both
+        spread=(share * math.sqrt(x.spread) + (1 - share) * math.sqrt(f.spread)) ** 2,
         shared=share**2 * x.shared + (1 - share) ** 2 * f.shared,
     )
 
@@ -210,9 +211,11 @@ def added(flows: list[Flow]) -> Flow:
 
     # twice the product of two ways, squared
     beat = 2 * float(1 - (shares**2).sum()) / first.features
+    parts = [share * flow.sizes for share, flow in zip(shares, flows, strict=True)]
     return replace(
         first,
         log_power=top + math.log(total),
+        sizes=np.asarray(sum(parts[1:], parts[0])),
         cross=float(shares @ [flow.cross for flow in flows]),
         same=second("same") + beat,
         pair=second("pair") + beat / first.features,

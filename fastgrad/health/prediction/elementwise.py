@@ -15,7 +15,7 @@ from fastgrad.initializers.quadrature import expectation
 
 _LEAST, _MOST = 1e-150, 1e70  # variances whose moments of fourth order are float64 numbers
 _REACH = 7.0  # deviations
-_INNER = 110  # points for what the rows of a unit differ by
+_INNER = 32  # points for what the rows of a unit differ by
 _STEP = 1e-5  # of finite differences, in deviations
 
 
@@ -32,7 +32,11 @@ class Moments:
     growth, slope_growth : float
         ``d log E[f^2] / d log q`` and ``d log E[f'^2] / d log q``.
     fourth, fourth_pair : float
-        ``E[f(u)^4]`` and ``E[f(u)^2 f(v)^2]``, over ``E[f^2]^2``.
+        ``E[f(u)^4]`` and ``E[f(u)^2 f(v)^2]``, over ``E[f^2]^2``; v in a row of the same size.
+    sizes : float
+        Relative variance of E[f(u)^2] from row to row by their sizes.
+    slopes_by_size, shares : ndarray
+        ``E[f'(u)^2]`` in rows of each size, over that in all, and the shares of these rows.
     slope_pair : float
         ``E[f'(u) f'(v)] / E[f'^2]``.
     slope4, slope4_pair : float
@@ -60,6 +64,9 @@ class Moments:
     slope_growth: float
     fourth: float
     fourth_pair: float
+    sizes: float
+    slopes_by_size: Array
+    shares: Array
     slope_pair: float
     slope4: float
     slope4_pair: float
@@ -105,7 +112,10 @@ def moments(function: Function, signal: Signal) -> Moments:
         growth=growth / power if power else 1.0,
         slope_growth=single((np.square(u - m) / variance - 1) * s2) / 2,
         fourth=single(f2 * f2),
-        fourth_pair=pair(f2),
+        fourth_pair=pair(f2) if len(units.shares) == 1 else units.squared(f2),
+        sizes=units.between(f2),
+        slopes_by_size=units.weights @ units.sized(s2),
+        shares=units.shares,
         slope_pair=pair(s1),
         slope4=single(s2 * s2),
         slope4_pair=pair(s2),
@@ -163,6 +173,8 @@ class _Units:
         Whether units are those of the layer, not some that are drawn.
     alike : bool
         Whether two rows' values of a unit have its mean in common, and not its opposite.
+    shares : ndarray
+        Of rows of each size, whose values are side by side.
     """
 
     u: Array
@@ -170,6 +182,21 @@ class _Units:
     within: Array
     known: bool
     alike: bool
+    shares: Array
+
+    def sized(self, values: Array) -> Array:
+        """Means over the rows of each unit and size, (units, sizes)."""
+        parts = (values * self.within).reshape(len(values), len(self.shares), -1)
+        return np.asarray(parts.sum(axis=2) / self.shares)
+
+    def squared(self, values: Array) -> float:
+        """Mean over units of products of the values of two rows of one size."""
+        return float(self.weights @ np.square(self.sized(values)) @ self.shares)
+
+    def between(self, values: Array) -> float:
+        """Variance of the mean over units from size to size."""
+        means = self.weights @ self.sized(values)
+        return float(np.square(means - self.shares @ means) @ self.shares)
 
     def inner(self, values: Array) -> Array:
         """Means over the rows of each unit."""
@@ -194,14 +221,21 @@ def _units(signal: Signal, variance: float) -> _Units:
         z = z + ((np.arange(n) + 0.5) / n - 0.5)[:, None] * (z[1] - z[0])
         density = np.exp(-z * z / 2)
         within = density / density.sum(axis=1, keepdims=True)
-        u = signal.centre[:, None] + np.sqrt(signal.variances)[:, None] * z
-        return _Units(u, np.full(n, 1 / n), within, True, True)
+        sizes, shares = signal.sizes
+        mean = float(shares @ sizes)
+        centre = signal.centre / mean
+        rest = np.maximum(signal.variances - np.square(centre) * (1 - mean * mean), 0.0)
+        u = centre[:, None] + np.sqrt(rest)[:, None] * z
+        u = (u[:, None] * sizes[:, None]).reshape(n, -1)
+        within = (within[:, None] * shares[:, None]).reshape(n, -1)
+        return _Units(u, np.full(n, 1 / n), within, True, True, shares)
     apart = min(max(signal.apart, 0.0), 2 * variance)
     common = variance - apart  # below 0 where rows are opposite, as behind a BatchNorm
     rest = math.sqrt(variance - abs(common))
     z, weights, inner, within = _grid()
     u = signal.mean + math.sqrt(abs(common)) * z[:, None] + rest * inner
-    return _Units(u, weights, within[None], False, common >= 0)  # the grid is symmetric
+    # the grid is symmetric
+    return _Units(u, weights, within[None], False, common >= 0, np.ones(1))
 
 
 def applied(signal: Signal, found: Moments) -> Signal:
@@ -216,8 +250,9 @@ def applied(signal: Signal, found: Moments) -> Signal:
         apart=found.apart,
         mean=found.mean,
         alike=min(1.0, cosine * cosine + (1 - cosine * cosine) / n),
-        spread=grown * signal.spread + own,
+        spread=(found.sizes or grown * signal.spread) + own,
         shared=grown * signal.shared + both,
+        uneven=grown * signal.uneven,
         degree=signal.degree * found.growth,
         centre=found.centre,
         variances=found.variances,
@@ -254,12 +289,16 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
     steered = 1 + found.growth * 2 * found.slope_growth
     with_own = (found.slope_signal - steered) / signal.features
     with_both = (found.slope_signal_pair - 1 - (steered - 1) * signal.alike) / signal.features
-    if found.centre is not None:
-        with_own, with_both = with_own - with_both, 0.0
     twice, twice_same = (flow.pair + 2 * flow.overlap) / (n + 2), 3 * flow.same / (n + 2)
     across = twice
     if found.centre is not None:  # and with that the mean over units
         twice, twice_same = 2 * flow.overlap / (n + 2), 2 * flow.same / (n + 2)
+    shift = drift(flow.steer, own, both) + flow.steer * (with_own - with_both)
+    wander = flow.steer**2 * both + 2 * flow.steer * with_both
+    if found.centre is not None:  # rows of each size for themselves, but there are not so many
+        shift, wander = 0.0, flow.steer**2 * own / flow.rows
+        if kept:
+            flow = flow.resized(found.slopes_by_size, found.shares)
     coherent = found.slope_pair**2
     own_products = found.along + found.across
     products = own_products + flow.cross * found.along_pair
@@ -275,8 +314,8 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
         overlap=coherent * flow.overlap + (found.slope4_pair - coherent) * across,
         radial=min(along / kept, 1.0) if kept else 0.0,
         steer=found.growth * flow.steer + found.slope_growth,
-        wander=flow.wander + flow.steer**2 * both + 2 * flow.steer * with_both,
-        shift=flow.shift + drift(flow.steer, own, both) + flow.steer * (with_own - with_both),
+        wander=flow.wander + wander,
+        shift=flow.shift + shift,
         aligned=max(products, 0.0) / found.slope2 if found.slope2 else 1.0,
     )
 

@@ -30,6 +30,9 @@ def signal_of(values: Array) -> Signal:
         apart,
         float(x.mean()),
         min(max(alike, 0.0), 1.0),
+        # as if it were log-normal, whatever a few rows do that are far larger than the others
+        spread=math.expm1(min(float(np.log(squares[squares > 0]).var()), 3.0)) if power else 0.0,
+        uneven=float((squares / squares.mean()).var()) if power else 0.0,
         steps=values.shape[1] if values.ndim == 3 else 1,
         steady=1.0,
         lasting=_lasting(values),

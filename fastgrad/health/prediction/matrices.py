@@ -95,6 +95,7 @@ def multiplied(
         alike=min(1.0, max(cosine**2, kept**2 * (across + along * signal.alike))),
         spread=own if deviations is None else own - both,
         shared=both if deviations is None else 0.0,
+        uneven=signal.uneven * kept**2,
         degree=signal.degree * kept,
     )
 
@@ -122,7 +123,7 @@ def _noise(signal: Signal, w: Matrix, kept: float) -> tuple[float, float]:
     aside = 1 - common
     own = aside**2 * (x + y - 1) + 4 * common * aside * across + (x + y) * signal.spread
     alike = max(signal.alike - common**2, 0.0)
-    both = aside**2 * (x - 1) + y * alike + x * signal.shared
+    both = max(aside**2 * (x - 1) + y * alike, 0.0) + x * signal.shared
     return kept**2 * own, kept**2 * both
 
 
@@ -141,6 +142,9 @@ def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
     rest = uneven * (1 - 1 / w.inputs) + (1 - uneven) * (1 - kept * flow.radial)
     gain = w.square * rest + radial
     own, both = _noise(replace(below, spread=0.0, shared=0.0), w, kept)
+    shift = drift(flow.steer, own, both)
+    if below.centre is not None:
+        shift, both = 0.0, max(both, own / below.rows)
     return replace(
         flow,
         features=w.inputs,
@@ -151,7 +155,7 @@ def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
         radial=min(radial / gain, 1.0) if gain else 0.0,
         steer=kept * flow.steer,
         wander=flow.wander + flow.steer**2 * both,
-        shift=flow.shift + drift(flow.steer, own, both),
+        shift=flow.shift + shift,
         aligned=None,
     )
 

@@ -148,6 +148,9 @@ def _gated(
         degree=0.0,
         centre=None,
         variances=None,
+        spread=0.0,
+        shared=0.0,
+        uneven=0.0,
     )
     for parameter in layer.cell_parameters(x.features):
         if not parameter.startswith(("weight_ih", "weight_hh", "bias_")):
@@ -175,6 +178,7 @@ def _gated(
             rows=signal.rows,
             log_power=flow.log_power + log(whole),
             radial=1 / x.features,
+            sizes=np.ones(1),
             steady=sums.steady,
             lasting=sums.lasting,
             along=sums.x / whole if whole else None,

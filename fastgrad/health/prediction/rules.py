@@ -34,7 +34,8 @@ def _(layer: BatchNorm, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
     if signal.variances is not None:
         # the gradient's own part of each 1 / variance is undone by the row of the weight below
         variances = signal.variances / (signal.variances + layer.eps)
-        centred = replace(signal.of_units(np.zeros(signal.features), variances), degree=0.0)
+        known = signal.of_units(np.zeros(signal.features), variances)
+        centred = replace(known, degree=0.0, spread=0.0, shared=0.0)
     up, weight2 = _affine(centred, name, walk)
 
     def back(flow: Flow) -> Flow:
@@ -77,6 +78,7 @@ def _(layer: LayerNorm | RMSNorm, name: str, signal: Signal, walk: Walk) -> tupl
         mean=signal.mean * math.sqrt(scale) if not centre else 0.0,
         spread=0.0,
         shared=0.0,
+        uneven=0.0,
         degree=signal.degree * (1 - variance * scale),
     )
     up, weight2 = _affine(normal, name, walk)
@@ -85,13 +87,17 @@ def _(layer: LayerNorm | RMSNorm, name: str, signal: Signal, walk: Walk) -> tupl
     def back(flow: Flow) -> Flow:
         _affine_gradients(name, flow, normal, walk)
         left = max(1 - lost * flow.radial - centre / n, 0.0)
-        return replace(
+        below = replace(
             flow,
             log_power=flow.log_power + log(weight2 * scale * left),
             radial=0.0,
             aligned=None,
             steer=(1 - lost) * flow.steer - lost,
         )
+        sizes, shares = signal.sizes
+        if signal.centre is None or not left:
+            return below
+        return replace(below, sizes=np.ones(1)).resized(sizes ** (-2 * lost), shares)
 
     return up, back
 

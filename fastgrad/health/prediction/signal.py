@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import TypeAlias
 
 import numpy as np
 
 from fastgrad.arena import Array
+
+
+_SIZES = 9  # that rows are taken to have
+_QUANTILES = np.array([NormalDist().inv_cdf((k + 0.5) / _SIZES) for k in range(_SIZES)])
+_QUANTILES /= _QUANTILES.std()
+_ALIKE = 1e-3  # relative variance of squared norms that is none
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,10 @@ class Signal:
     alike : float
         Mean squared cosine between two rows.
     spread, shared : float
-        Relative variance of a row's squared norm from draw to draw of the weights above the input,
-        and the covariance of two rows' norms.
+        Relative variance of a row's squared norm from row to row and from draw to draw of the
+        weights, and the covariance of two rows' norms.
+    uneven : float
+        Relative variance of squared norms from row to row of the data, the longest ones included.
     steps : int
         Rows that are the times of one sequence.
     steady, lasting : float
@@ -53,12 +62,24 @@ class Signal:
     alike: float = 1.0
     spread: float = 0.0
     shared: float = 0.0
+    uneven: float = 0.0
     steps: int = 1
     steady: float = 0.0
     lasting: float = 0.0
     degree: float = 1.0
     centre: Array | None = None
     variances: Array | None = None
+
+    @property
+    def sizes(self) -> tuple[Array, Array]:
+        """Norms of rows whose squares are log-normal, relative to their mean square; their shares.
+
+        A few that stand for all. Rows keep their places: the longest ones are so in all layers.
+        """
+        if self.spread < _ALIKE:
+            return np.ones(1), np.ones(1)
+        sizes = np.exp(math.sqrt(math.log1p(self.spread)) * _QUANTILES / 2)
+        return sizes / math.sqrt(float(np.square(sizes).mean())), np.full(_SIZES, 1 / _SIZES)
 
     def of_units(self, centre: Array, variances: Array) -> Signal:
         """The same rows with these means and variances of their units."""
@@ -96,7 +117,7 @@ class Signal:
     @property
     def fluctuation(self) -> float:
         """Relative variance of the squared norm of the minibatch."""
-        return self.spread / self.rows + (1 - 1 / self.rows) * self.shared
+        return (self.spread + self.uneven) / self.rows + (1 - 1 / self.rows) * self.shared
 
 
 @dataclass(frozen=True)
@@ -132,6 +153,8 @@ class Flow:
     shift : float
         Its mean by the same: norms are smaller in the median than in the mean, and of rows that
         differ those with the largest gradient count most.
+    sizes : ndarray
+        Squared norms of the gradients of rows of each of `Signal.sizes`, their mean being 1.
     kin, near : float
         Rows whose gradients agree, as those of one class, are alike themselves: the sum over pairs
         of what their products of gradients have beyond the mean, times what those of signals have,
@@ -156,6 +179,7 @@ class Flow:
     steer: float = 0.0
     wander: float = 0.0
     shift: float = 0.0
+    sizes: Array = field(default_factory=lambda: np.ones(1))
     kin: float = 0.0
     near: float = 1.0
     steady: float = 0.0
@@ -171,7 +195,19 @@ class Flow:
         if not signal.power:
             return 1 + self.cross
         others = self.cross * signal.product + self.kin * signal.apart
-        return max(1 + others / signal.power, 0.0)
+        sizes, shares = signal.sizes
+        own = float((shares * self.sizes * np.square(sizes)).sum())
+        if len(sizes) < len(self.sizes):
+            own = 1.0
+        return max(own + others / signal.power, 0.0)
+
+    def resized(self, factors: Array, shares: Array) -> Flow:
+        """Gradients of rows of each size times such factors, the mean of which is not 1 any more."""
+        if len(factors) < len(self.sizes):  # of rows that are all of one size
+            return replace(self, log_power=self.log_power + math.log(float(factors[0])))
+        sizes = self.sizes * factors
+        mean = float((shares * sizes).sum())
+        return replace(self, log_power=self.log_power + math.log(mean), sizes=sizes / mean)
 
     @property
     def log_moment(self) -> float:
