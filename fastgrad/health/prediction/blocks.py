@@ -30,13 +30,13 @@ def _(layer: Residual, name: str, signal: Signal, walk: Walk) -> tuple[Signal, B
     Squares of gradients then add up, ``1 + scale^2 chi_f``, but for the part along y: it reaches x
     both ways, and grows as the signal does.
     """
-    branch, back_of_branch = follow_all(
-        layer.layers, f"{name}.", replace(signal, degree=1.0), walk
-    )
+    branch, back_of_branch = follow_all(layer.layers, f"{name}.", replace(signal, degree=1.0), walk)
     learned = walk.array(name, "scale")
     scale = layer.scale if learned is None else float(learned[0])
     up = plus(signal, branch, scale)
     ways = Ways.of(signal, branch, up, scale)
+    if scale:
+        walk.blocks.append(name)
     up = replace(up, degree=signal.degree * ways.degree)
 
     def back(flow: Flow) -> Flow:
@@ -170,17 +170,17 @@ def _concatenated(arrays: list[Array | None]) -> Array | None:
     return np.concatenate(known) if len(known) == len(arrays) else None
 
 
+def _sum(x: Array | None, f: Array | None, scale: float) -> Array | None:
+    return None if x is None or f is None else x + scale * f
+
+
 def plus(x: Signal, f: Signal, scale: float = 1.0) -> Signal:
     """``x + scale f`` of independent units, but for their means."""
     power = x.power + scale**2 * f.power + 2 * scale * in_common(x, f)
     apart = x.apart + scale**2 * f.apart
-    up = replace(
-        x, power=power, apart=apart, mean=x.mean + scale * f.mean, centre=None, variances=None
-    )
-    if f.centre is not None and f.variances is not None:
-        if x.centre is not None and x.variances is not None:
-            centre = x.centre + scale * f.centre
-            up = replace(up, centre=centre, variances=x.variances + scale**2 * f.variances)
+    up = replace(x, power=power, apart=apart, mean=x.mean + scale * f.mean)
+    centre = _sum(x.centre, f.centre, scale)
+    up = replace(up, centre=centre, variances=_sum(x.variances, f.variances, scale**2))
     cosine = (power - apart) / power if power else 1.0
     share = x.power / power if power else 1.0
     return replace(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -10,12 +9,11 @@ import numpy as np
 
 from fastgrad.arena import Array
 from fastgrad.health.prediction.signal import Flow, Signal
+from fastgrad.health.prediction.units import grid, units_of
 from fastgrad.initializers.functions import Function
 from fastgrad.initializers.quadrature import expectation
 
 _LEAST, _MOST = 1e-150, 1e70  # variances whose moments of fourth order are float64 numbers
-_REACH = 7.0  # deviations
-_INNER = 32  # points for what the rows of a unit differ by
 _STEP = 1e-5  # of finite differences, in deviations
 
 
@@ -86,7 +84,7 @@ def moments(function: Function, signal: Signal) -> Moments:
     m = signal.mean
     variance = min(max(signal.power - m * m, _LEAST), _MOST)
     given = variance + m * m
-    units = _units(signal, variance)
+    units = units_of(signal, variance)
     u, pair, single = units.u, units.pair, units.single
     f, slope = function.value(u), _slope(function, u, math.sqrt(variance))
     turned = u * slope
@@ -133,15 +131,13 @@ def moments(function: Function, signal: Signal) -> Moments:
 
 def _flat(function: Function, m: float, variance: float) -> float:
     """Probability that a function has no slope at a normal variable."""
-    z, weights, _, _ = _grid()
+    z, weights, _, _ = grid()
     deviation = math.sqrt(variance)
     slope = _slope(function, (m + deviation * z)[:, None], deviation)
     return float(weights @ (slope[:, 0] == 0))
 
 
-def _integrals(
-    function: Function, m: float, variance: float
-) -> tuple[float, float, float, float]:
+def _integrals(function: Function, m: float, variance: float) -> tuple[float, float, float, float]:
     """Of a normal variable, E[f], E[f^2], E[f'^2] and ``d E[f^2] / 2 d log q``, all precise."""
 
     def squared_slope(u: Array, half: Array) -> tuple[Array, Array | float]:
@@ -157,85 +153,6 @@ def _integrals(
         expectation(squared_slope, variance),
         growth / 2,
     )
-
-
-@dataclass(frozen=True)
-class _Units:
-    """Values that units take in the rows: a row for each unit, all of them alike or weighted.
-
-    Attributes
-    ----------
-    u : ndarray (units, values)
-    weights : ndarray (units,)
-    within : ndarray (units, values) or (1, values)
-        Of the values of each unit.
-    known : bool
-        Whether units are those of the layer, not some that are drawn.
-    alike : bool
-        Whether two rows' values of a unit have its mean in common, and not its opposite.
-    shares : ndarray
-        Of rows of each size, whose values are side by side.
-    """
-
-    u: Array
-    weights: Array
-    within: Array
-    known: bool
-    alike: bool
-    shares: Array
-
-    def sized(self, values: Array) -> Array:
-        """Means over the rows of each unit and size, (units, sizes)."""
-        parts = (values * self.within).reshape(len(values), len(self.shares), -1)
-        return np.asarray(parts.sum(axis=2) / self.shares)
-
-    def squared(self, values: Array) -> float:
-        """Mean over units of products of the values of two rows of one size."""
-        return float(self.weights @ np.square(self.sized(values)) @ self.shares)
-
-    def between(self, values: Array) -> float:
-        """Variance of the mean over units from size to size."""
-        means = self.weights @ self.sized(values)
-        return float(np.square(means - self.shares @ means) @ self.shares)
-
-    def inner(self, values: Array) -> Array:
-        """Means over the rows of each unit."""
-        return np.asarray((values * self.within).sum(axis=1))
-
-    def single(self, values: Array) -> float:
-        """Mean over units and rows."""
-        return float(self.weights @ self.inner(values))
-
-    def pair(self, values: Array, others: Array | None = None) -> float:
-        """Mean over units of products of two rows' values."""
-        given = self.inner(values)
-        other = given if others is None else self.inner(others)
-        return float(self.weights @ (given * (other if self.alike else other[::-1])))
-
-
-def _units(signal: Signal, variance: float) -> _Units:
-    if signal.centre is not None and signal.variances is not None:
-        n = signal.features
-        z = _line(_INNER)
-        # every unit on points of its own, so that errors at kinks average out
-        z = z + ((np.arange(n) + 0.5) / n - 0.5)[:, None] * (z[1] - z[0])
-        density = np.exp(-z * z / 2)
-        within = density / density.sum(axis=1, keepdims=True)
-        sizes, shares = signal.sizes
-        mean = float(shares @ sizes)
-        centre = signal.centre / mean
-        rest = np.maximum(signal.variances - np.square(centre) * (1 - mean * mean), 0.0)
-        u = centre[:, None] + np.sqrt(rest)[:, None] * z
-        u = (u[:, None] * sizes[:, None]).reshape(n, -1)
-        within = (within[:, None] * shares[:, None]).reshape(n, -1)
-        return _Units(u, np.full(n, 1 / n), within, True, True, shares)
-    apart = min(max(signal.apart, 0.0), 2 * variance)
-    common = variance - apart  # below 0 where rows are opposite, as behind a BatchNorm
-    rest = math.sqrt(variance - abs(common))
-    z, weights, inner, within = _grid()
-    u = signal.mean + math.sqrt(abs(common)) * z[:, None] + rest * inner
-    # the grid is symmetric
-    return _Units(u, weights, within[None], False, common >= 0, np.ones(1))
 
 
 def applied(signal: Signal, found: Moments) -> Signal:
@@ -290,7 +207,7 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
     with_own = (found.slope_signal - steered) / signal.features
     with_both = (found.slope_signal_pair - 1 - (steered - 1) * signal.alike) / signal.features
     twice, twice_same = (flow.pair + 2 * flow.overlap) / (n + 2), 3 * flow.same / (n + 2)
-    across = twice
+    crossed = twice
     if found.centre is not None:  # and with that the mean over units
         twice, twice_same = 2 * flow.overlap / (n + 2), 2 * flow.same / (n + 2)
     shift = drift(flow.steer, own, both) + flow.steer * (with_own - with_both)
@@ -311,7 +228,7 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
         kin=flow.kin * (1 - (1 - found.slope_pair) * flow.near),
         same=flow.same + (found.slope4 - 1) * twice_same,
         pair=flow.pair + (found.slope4_pair - 1) * twice,
-        overlap=coherent * flow.overlap + (found.slope4_pair - coherent) * across,
+        overlap=coherent * flow.overlap + (found.slope4_pair - coherent) * crossed,
         radial=min(along / kept, 1.0) if kept else 0.0,
         steer=found.growth * flow.steer + found.slope_growth,
         wander=flow.wander + wander,
@@ -338,23 +255,3 @@ def _slope(function: Function, u: Array, deviation: float) -> Array:
         return function.slope(u, np.zeros((len(u), 1)))[0]
     step = _STEP * deviation
     return (function.value(u + step) - function.value(u - step)) / (2 * step)
-
-
-@functools.cache
-def _grid() -> tuple[Array, Array, Array, Array]:
-    """Points and weights of two normal variables.
-
-    Even numbers of points, and different ones, so that no kink at 0 meets one, and the errors at
-    other kinks average out.
-    """
-
-    def rule(count: int) -> tuple[Array, Array]:
-        z = _line(count)
-        density = np.exp(-z * z / 2)
-        return z, density / density.sum()
-
-    return *rule(96), *rule(_INNER)
-
-
-def _line(count: int) -> Array:
-    return np.linspace(-_REACH, _REACH, count)

@@ -131,9 +131,7 @@ def predict(
     )
 
 
-def _birth(
-    model: Sequential, loss: Loss | None, outputs: Signal, x: Array | None, y: Any
-) -> Birth:
+def _birth(model: Sequential, loss: Loss | None, outputs: Signal, x: Array | None, y: Any) -> Birth:
     """The gradient at the outputs; x is what rows are known to be."""
     if y is None:
         return Birth(1.0, 0.0) if loss is None else expected_gradient(loss, outputs)

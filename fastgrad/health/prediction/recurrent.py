@@ -125,9 +125,7 @@ def _rnn(layer: RNN, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
     return Cell(signal, h, back)
 
 
-def _gated(
-    layer: Recurrent, name: str, end: str, signal: Signal, each: bool, walk: Walk
-) -> Cell:
+def _gated(layer: Recurrent, name: str, end: str, signal: Signal, each: bool, walk: Walk) -> Cell:
     steps, x = signal.steps, replace(signal, rows=signal.rows // signal.steps, steps=1)
     unit = Gates.of(layer, name, end, x, walk)
     states, backs = unit.forward(steps)

@@ -12,7 +12,6 @@ import numpy as np
 
 from fastgrad.arena import Array
 
-
 _SIZES = 9  # that rows are taken to have
 _QUANTILES = np.array([NormalDist().inv_cdf((k + 0.5) / _SIZES) for k in range(_SIZES)])
 _QUANTILES /= _QUANTILES.std()
@@ -202,7 +201,7 @@ class Flow:
         return max(own + others / signal.power, 0.0)
 
     def resized(self, factors: Array, shares: Array) -> Flow:
-        """Gradients of rows of each size times such factors, the mean of which is not 1 any more."""
+        """Gradients of rows of each size times such factors, whose mean need not be 1."""
         if len(factors) < len(self.sizes):  # of rows that are all of one size
             return replace(self, log_power=self.log_power + math.log(float(factors[0])))
         sizes = self.sizes * factors

@@ -50,7 +50,7 @@ def summed(unit: Gates, states: list[State], backs: list[Step], flow: Flow, each
     h, c, total = zeros, zeros, zeros
     # sums over later steps: of the gradient from above and of h's own, as the memory fades
     above = around = zeros
-    given, agreed = 0.0, 0.0  # at the step above: the gradient from above, and what of h's agrees
+    given = agreed = 0.0  # at the step above: the gradient from above, and what of h's agrees
     # products of the memory's gradient with those of all later steps, times what fades with them
     fading = 1.0, end.lasting, x.lasting
     later = {(i, k): zeros for i in range(len(fading)) for k in range(len(fading))}
@@ -70,17 +70,17 @@ def summed(unit: Gates, states: list[State], backs: list[Step], flow: Flow, each
         through = float(step.through.mean())
         of_h = [unit.gain(w, q) / w.square * q if w.square else 0.0 for w in unit.of_h]
         for k, gate in enumerate(gates):
-            square = float(gate.sum())
-            seen = square * (through if k == 2 else 1.0)
-            powers[t] += square * to_x[k]
-            inputs += square * of_x[k]
+            own = float(gate.sum())
+            seen = own * (through if k == 2 else 1.0)
+            powers[t] += own * to_x[k]
+            inputs += own * of_x[k]
             hidden += seen * of_h[k]
-            biases += square
+            biases += own
             biases_hh += seen
         agreed = 0.0
-        for k, square, own in step.lasting:
+        for k, square, fades in step.lasting:
             seen = through if k == 2 else 1.0
-            sums = [2 * float((square * later[own, i]).sum()) for i in range(len(fading))]
+            sums = [2 * float((square * later[fades, i]).sum()) for i in range(len(fading))]
             biases += sums[0]
             biases_hh += sums[0] * seen
             hidden += sums[1] * of_h[k] * end.steady * seen
@@ -89,7 +89,7 @@ def summed(unit: Gates, states: list[State], backs: list[Step], flow: Flow, each
             both = float((square * total).sum())
             agreed += both * unit.gain(unit.of_h[k], q) * seen / units
             coherent += both * to_x[k]
-            handed_on += both * to_x[k] * float(lasts.mean()) * fading[own]
+            handed_on += both * to_x[k] * float(lasts.mean()) * fading[fades]
     whole = float(powers.sum())
     return Sums(
         inputs,
@@ -104,6 +104,8 @@ def summed(unit: Gates, states: list[State], backs: list[Step], flow: Flow, each
 
 def _shares(flow: Flow, steps: int, each: bool) -> Array:
     """Of each step in the squared norm of the gradient from above."""
-    if not each:
-        return np.eye(steps)[-1]
-    return np.full(steps, 1 / steps) if flow.along is None else flow.along
+    if each:
+        return np.full(steps, 1 / steps) if flow.along is None else flow.along
+    shares = np.zeros(steps)
+    shares[-1] = 1.0
+    return shares

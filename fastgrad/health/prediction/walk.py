@@ -68,6 +68,8 @@ class Walk:
         Log of the mean squared norm of the gradient at a layer's output.
     normalized : bool
         Whether there is a normalization.
+    blocks : list of str
+        Residual blocks that add something.
     notes : list of str
         What had to be assumed.
     """
@@ -86,6 +88,7 @@ class Walk:
     weights: list[str] = field(default_factory=list)
     power: dict[str, float] = field(default_factory=dict)
     normalized: bool = False
+    blocks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -13,8 +13,8 @@ from fastgrad.arena import Array
 from fastgrad.health.measurements import Measurements
 from fastgrad.health.report.figures import Panel, panel_of, panels
 from fastgrad.health.report.kinds import (
-    FAR,
     FACTORS,
+    FAR,
     Budget,
     Comparison,
     Prediction,
