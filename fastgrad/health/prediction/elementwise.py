@@ -215,6 +215,8 @@ def through_slopes(flow: Flow, found: Moments, signal: Signal) -> Flow:
     if found.centre is not None:  # rows of each size for themselves, but there are not so many
         shift, wander = 0.0, flow.steer**2 * own / flow.rows
         if kept:
+            total = found.sizes + own
+            flow = flow.inherited(found.sizes / total if total else 1.0)
             flow = flow.resized(found.slopes_by_size, found.shares)
     coherent = found.slope_pair**2
     own_products = found.along + found.across

@@ -145,6 +145,8 @@ def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
     shift = drift(flow.steer, own, both)
     if below.centre is not None:
         shift, both = 0.0, max(both, own / below.rows)
+        own_part = own / above.spread if above.spread else 0.0
+        flow = flow.inherited(1 - own_part)
     return replace(
         flow,
         features=w.inputs,

@@ -73,7 +73,7 @@ class Signal:
     def sizes(self) -> tuple[Array, Array]:
         """Norms of rows whose squares are log-normal, relative to their mean square; their shares.
 
-        A few that stand for all. Rows keep their places: the longest ones are so in all layers.
+        A few that stand for all.
         """
         if self.spread < _ALIKE:
             return np.ones(1), np.ones(1)
@@ -199,6 +199,19 @@ class Flow:
         if len(sizes) < len(self.sizes):
             own = 1.0
         return max(own + others / signal.power, 0.0)
+
+    def inherited(self, share: float) -> Flow:
+        """Gradients of rows of each size below a layer from which so much of the variance comes.
+
+        The longest rows above it are the longest ones below only as far as that goes.
+        """
+        if len(self.sizes) == 1 or share >= 1:
+            return self
+        kept = math.sqrt(max(share, 0.0))
+        off = _QUANTILES - kept * _QUANTILES[:, None]
+        weights = np.exp(-np.square(off) / (2 * (1 - kept * kept)))
+        sizes = (weights @ self.sizes) / weights.sum(axis=1)
+        return replace(self, sizes=sizes / sizes.mean())
 
     def resized(self, factors: Array, shares: Array) -> Flow:
         """Gradients of rows of each size times such factors, whose mean need not be 1."""
