@@ -25,6 +25,7 @@ from fastgrad.health.prediction.walk import Walk, follow_all
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 
+_STEEP = 2.0  # powers of the inputs' size that outputs go with
 RULES = blocks, recurrent, rules  # imported for what they register with `walk.through`
 
 
@@ -39,18 +40,19 @@ def predict(
     steps: int | None = None,
     rows: int | None = None,
 ) -> Prediction:
-    """Predict the gradients of a model from the moments of its weights, without any pass.
+    """Predict the gradients of a model from its weights and moments of the data, without any pass.
 
-    Signal propagation, layer by layer: up, the power of the signal and of the difference of two
-    rows (Poole et al. 2016); down, the power of the gradient, also of its part along the signal,
-    and of products of rows (Schoenholz et al. 2017); and both ways the fluctuation that a finite
-    width leaves (Hanin & Nica 2018), by which medians lie below means.
+    Signal propagation, layer by layer: up, the mean of each unit over the rows, its variance, and
+    how rows differ in size (without a known mean, the recursions of Poole et al. 2016); down, the
+    power of the gradient, also of its part along the signal, and of products of rows (Schoenholz
+    et al. 2017); and both ways the fluctuation that a finite width leaves (Hanin & Nica 2018), by
+    which medians lie below means. No gradient is looked at.
 
     Parameters
     ----------
     model : Sequential
-        Its weights as they are: each counts by its mean square and the evenness of its singular
-        values, which tells orthogonal from independent ones.
+        Its weights as they are: on the way up for themselves, on the way down by their mean square
+        and the evenness of their singular values, which tells orthogonal from independent ones.
     x : array-like, optional
         A minibatch, as for `Sequential.forward`. Without one, rows of independent features of mean
         0 and variance 1; of indices, all alike.
@@ -111,6 +113,11 @@ def predict(
     depth, log_gain = walk.depth, walk.log_gain
     depth_scale = -(depth - 1) / log_gain if log_gain and depth > 1 else math.inf
     dead = 1 - math.prod(1 - p for p in walk.flat.values())
+    if up.degree > _STEEP:
+        walk.notes.append(
+            f"outputs go with power {up.degree:.2g} of the size of the inputs: small differences "
+            "between draws grow on the way up, by which predictions miss"
+        )
     _note_lost(walk, model)
     return Prediction(
         gradient_norms=norms,
