@@ -124,8 +124,8 @@ class Flow:
     """The gradient of a minibatch, at the output of one layer.
 
     `same`, `pair` and `overlap` are second moments over draws of the weights, relative to squares
-    of means; for a squared norm that is log-normal its median lies ``log(moment) / 2`` below the log of its mean
-    (Hanin & Nica 2018, arXiv:1812.05994).
+    of means; for a squared norm that is log-normal its median lies ``log(moment) / 2`` below the
+    log of its mean (Hanin & Nica 2018, arXiv:1812.05994).
 
     Attributes
     ----------
