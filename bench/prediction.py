@@ -5,6 +5,8 @@ float64. Each is given a minibatch of standard normal rows and, at its 10 output
 normal numbers with norm 1 over the whole minibatch; what is compared is the norm of the gradient of
 the first layer's weight with the one that `fastgrad.health.predict` gives from the same rows and
 weights, in decades: ``|log10(measured / predicted)|``, the median over the networks.
+
+With ``--layers`` it does the same for normalizations, dropout, residuals, and recurrent layers.
 """
 
 import argparse
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import fastgrad as fg
+from bench import prediction_layers
 
 WIDTH, OUTPUTS, BATCH = 128, 10, 64
 TARGET = 0.15  # decades
@@ -78,7 +81,11 @@ def main() -> None:
     parser.add_argument("--nets", type=int, default=20)
     parser.add_argument("--activation", choices=ACTIVATIONS)
     parser.add_argument("--without-data", action="store_true", help="predict from weights alone")
+    parser.add_argument("--layers", action="store_true", help="layers of all kinds")
     given = parser.parse_args()
+    if given.layers:
+        prediction_layers.report(given.nets, TARGET)
+        return
     print(f"{given.nets} nets each; decades off in the median, target {TARGET}")
     print(f"{'activation':11}{'initializer':12}{'depth':>5} {'log10 |g|':>10}", end="")
     print(f"{'error':>8}{'bias':>8}{'deviation':>11}{'expected':>10}")

@@ -119,8 +119,27 @@ def budget(layers=3):
 
 
 @dataclass
+class Comparison:
+    name: str
+    predicted: float
+    measured: float
+    z: float
+
+
+@dataclass
 class Prediction:
+    """Of which one deviation is a tenth of a decade."""
+
     gradient_norms: dict[str, float]
+    sentence: str = "Trainable <at its depth> & said so."
+
+    def compare(self, gradient_norms):
+        found = []
+        for name, norm in gradient_norms.items():
+            known = self.gradient_norms[name]
+            z = 10 * float(np.log10(norm / known)) if norm and known else np.inf * (norm - known)
+            found.append(Comparison(name, known, norm, 0.0 if norm == known else z))
+        return found
 
 
 def prediction(layers=3):

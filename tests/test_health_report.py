@@ -8,6 +8,7 @@ from measured import Budget, budget, measured, prediction, verdicts
 
 from fastgrad.health import Measurements, Verdict
 from fastgrad.health.report import marks, table, worst
+from fastgrad.health.report.kinds import compared
 
 NUMBERS = [
     (0.0, "0"),
@@ -139,6 +140,45 @@ def test_a_table_has_what_was_measured():
     above = np.log10(known.gradient_norms[0, 1] / prediction().gradient_norms["0.bias"])
     assert row[6] == f"{above:+.2f}"
     assert "no findings" in lines
+
+
+def test_predicted_norms_stand_beside_measured_ones():
+    run = measured()
+    run.delta_norms[0, -1] = 4.0
+    run.gradient_norms[0, 3] = 4 * prediction().gradient_norms["1.bias"] * 10**0.42
+    run.gradient_norms[0, 2] = 0.0
+    lines = table(run, prediction=prediction(), width=120, ascii_only=True).splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("log10 |gradient|"))
+    assert lines[place].split()[2:] == ["predicted", "measured", "z"]
+    rows = {line.split()[0]: line.split()[1:] for line in lines[place + 1 : place + 7]}
+    assert list(rows) == list(run.tensors)
+    expected = np.log10(prediction().gradient_norms["1.bias"])
+    assert rows["1.bias"] == [f"{expected:.2f}", f"{expected + 0.42:.2f}", "+4.2", "far", "above"]
+    assert rows["1.weight"][1:] == ["none", "-inf", "far", "below"]
+    off = np.log10(run.gradient_norms[0, 0] / 4 / prediction().gradient_norms["0.weight"])
+    assert rows["0.weight"][2] == f"{10 * off:+.1f}"
+    assert any(line.startswith("predicted before step 0: Trainable") for line in lines)
+
+
+def test_what_cancels_but_for_rounding_is_as_predicted():
+    run, known = measured(), prediction()
+    known.gradient_norms["0.bias"] = 0.0
+    run.gradient_norms[0, 1] = 1e-7
+    by_name = {each.name: each for each in compared(run, known)}
+    assert by_name["0.bias"].z == 0
+    run.gradient_norms[0, 1] = 1e-3
+    by_name = {each.name: each for each in compared(run, known)}
+    assert by_name["0.bias"].z == np.inf
+
+
+def test_nothing_is_compared_without_a_gradient_at_the_outputs():
+    run = measured()
+    run.delta_norms[0, -1] = np.nan
+    assert compared(run, prediction()) == []
+    assert "predicted before" not in table(run, prediction=prediction(), width=80)
+    known = prediction()
+    del known.gradient_norms["0.bias"]
+    assert "0.bias" not in [each.name for each in compared(measured(), known)]
 
 
 def test_a_budget_adds_up_below_it():

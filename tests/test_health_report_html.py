@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from measured import budget, measured, prediction, verdicts
 
@@ -94,6 +95,21 @@ def test_the_page_can_be_read_without_pictures(page):
     for verdict in verdicts():
         assert verdict.severity in page.text
         assert verdict.cause in page.text
+
+
+def test_predicted_and_measured_norms_are_a_table_of_their_own(page):
+    rows = [attrs["id"] for attrs in page.all("tr") if attrs.get("id", "").startswith("expected-")]
+    assert len(rows) == 6
+    assert prediction().sentence in page.text
+    run = measured(3, 60, recurrent=1, times=12)
+    scale = run.delta_norms[0, -1]
+    found = [10 * np.log10(n / scale / p) for n, p in zip(
+        run.gradient_norms[0], prediction().gradient_norms.values(), strict=True)]  # fmt: skip
+    far = sum(abs(z) > 3 for z in found)
+    assert f"{far} of 6 more than 3" in page.text
+    assert page.text.count("far above") + page.text.count("far below") == far
+    for z in found:
+        assert f"{z:+.1f}" in page.text
 
 
 def test_text_is_escaped(tmp_path):

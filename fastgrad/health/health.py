@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from fastgrad.health.prediction import Prediction
     from fastgrad.train import Trainer
 
+_TYPICAL = 512  # rows that stand for the data,
+_NUMBERS = 1 << 20  # unless they have more numbers
 _SHARE = 0.002  # of the time, at most, that looks on the way may take
 _GUESS = 2e-3  # seconds that the first of them takes
 
@@ -47,6 +49,8 @@ class Health:
         self._history = History(nothing)
         self._monitor: Monitor | None = None
         self._start: tuple[Array, Array, Samples | None] | None = None
+        self._typical: tuple[Samples, int] | None = None  # rows, and how many make a minibatch
+        self._prediction: Prediction | None = None
         self._box: tuple[Array, Array] | None = None  # of the inputs
         self._looked = time.perf_counter()
         self._took = _GUESS
@@ -67,7 +71,12 @@ class Health:
             given = samples.x, samples.target, samples.lengths
             if samples.x.ndim == 2 and trainer.model.indices is None:
                 self._box = samples.x.min(axis=0), samples.x.max(axis=0)
-            first = samples.some(np.arange(min(batch_size, len(samples.x))))
+            rows = len(samples.x)
+            first = samples.some(np.arange(min(batch_size, rows)))
+            # of all the data, which may be sorted
+            count = min(rows, max(batch_size, min(_TYPICAL, _NUMBERS // first.x[0].size)))
+            typical = samples.some(np.linspace(0, rows - 1, count).astype(int))
+            self._typical = typical, min(batch_size, rows)
         with np.errstate(all="ignore"):  # of data that nothing can be trained on
             facts = Facts.of(trainer, *given, batch_size=batch_size, all_rows=all_rows)
         self._monitor = Monitor(facts)
@@ -173,11 +182,25 @@ class Health:
 
         if self._start is None:
             raise RuntimeError("nothing is known of the model before the first step")
-        params, buffers, first = self._start
-        model = copy.deepcopy(self._trainer.model)
-        model.flat_params[...], model.flat_buffers[...] = params, buffers
-        x = None if first is None else first.x
-        return predict(model, x, optimizer=self._trainer.optimizer)
+        if self._prediction is None:
+            trainer = self._trainer
+            model = copy.deepcopy(trainer.model)
+            model.flat_params[...], model.flat_buffers[...] = self._start[:2]
+            if self._typical is None:
+                found = predict(model, optimizer=trainer.optimizer, loss=trainer.loss)
+            else:
+                given, rows = self._typical
+                found = predict(
+                    model,
+                    given.x,
+                    y=given.target,
+                    optimizer=trainer.optimizer,
+                    loss=given.loss,
+                    lengths=given.lengths,
+                    rows=rows,
+                )
+            self._prediction = found
+        return self._prediction
 
     def budget(self, x: Any = None, y: Any = None, lengths: Any = None) -> Budget:
         """What each layer makes of the gradient, with the present parameters.
@@ -201,7 +224,7 @@ class Health:
         """All of it as text, for a terminal."""
         from fastgrad.health.report import table
 
-        return table(self.measurements, self.verdicts, width=width)
+        return table(self.measurements, self.verdicts, self._expected(), width=width)
 
     def plot(self, figure: Figure | SubFigure | None = None) -> Sequence[Axes]:
         """Draw it; by default on a new figure of pyplot."""
@@ -218,7 +241,12 @@ class Health:
     def _extras(self) -> tuple[Prediction | None, Budget | None]:
         """Prediction and budget, where they can be had."""
         known = self._start is not None and self._start[2] is not None
-        return (self.prediction, self.budget()) if known else (None, None)
+        return self._expected(), self.budget() if known else None
+
+    def _expected(self) -> Prediction | None:
+        """What was predicted, where steps can be compared with it: each of one known minibatch."""
+        known = self._start is not None and self._start[2] is not None
+        return self.prediction if known and self._trainer.accumulate == 1 else None
 
     def __repr__(self) -> str:
         verdicts = self.verdicts

@@ -22,7 +22,8 @@ def sentence(walk: Walk, depth: int, log_gain: float, depth_scale: float, dead: 
     trainable = is_trainable(depth, depth_scale, dead, walk.memory)
     reach = LENGTHS * abs(depth_scale)
     told = "Trainable" if trainable else "Not trainable"
-    way = "vanishes" if log_gain < 0 else "explodes"
+    less, more = ("shrinks", "grows") if trainable else ("vanishes", "explodes")
+    way = less if log_gain < 0 else more
     decades = abs(log_gain) / 2 / math.log(10)
     size = f"the gradient {way} by {decades:.2g} decades" if decades >= 0.005 else "it keeps"
     layers = "layer" if depth == 1 else "layers"
@@ -33,7 +34,10 @@ def sentence(walk: Walk, depth: int, log_gain: float, depth_scale: float, dead: 
         if m.gain > 1.0005:
             text += f"; {name} explodes by {m.gain:.3g} a step"
         else:
-            text += f"; {name} remembers {m.horizon:.3g} steps (1e-3 after {m.far:.3g})"
+            steps = len(m.norms)
+            text += f"; {name} remembers {m.horizon:.3g} of {steps} steps (1e-3 after {m.far:.3g})"
+            if m.far < steps:
+                text += f", and next to nothing is learnt from earlier ones: {_longer(m, steps)}"
     if dead >= 0.01:
         text += f"; an input is dead at birth with probability {dead:.3g}"
     if trainable:
@@ -41,11 +45,20 @@ def sentence(walk: Walk, depth: int, log_gain: float, depth_scale: float, dead: 
     return f"{text}; {_change(walk, depth, log_gain, depth_scale, dead)}."
 
 
+def _longer(memory: Memory, steps: int) -> str:
+    if memory.forget is None:
+        return "take an LSTM whose forget gate is open, with bias_init fastgrad.initializers.chrono"
+    return f"open its forget gate, with bias_init fastgrad.initializers.chrono({steps})"
+
+
 def _change(walk: Walk, depth: int, log_gain: float, depth_scale: float, dead: float) -> str:
     if dead >= 0.5:
         return "make the layers wider, or take leaky_relu, whose units never die"
     if depth <= LENGTHS * abs(depth_scale):
         return "draw the recurrent weights orthogonal, clip the gradient norm, or take an LSTM"
+    if log_gain > 0 and walk.blocks:
+        scale = len(walk.blocks) ** -0.5
+        return f"give the {len(walk.blocks)} fastgrad.Residual blocks a scale of {scale:.2g}"
     if log_gain > 0 and walk.normalized:
         return "put the blocks between normalizations into fastgrad.Residual"
     # what the layer that is furthest from 1 asks for
@@ -59,7 +72,7 @@ def _change(walk: Walk, depth: int, log_gain: float, depth_scale: float, dead: f
         point = critical_point(phi.phi, phi.dphi)
     except ValueError:
         return (
-            f"{phi.name} has no critical weights: take tanh or relu, or fastgrad.LayerNorm before "
+            f"{phi.name} has no critical weights: take tanh or relu, or fastgrad.BatchNorm before "
             "each activation"
         )
     bias = f" and sigma_b {point.sigma_b:.3g}" if point.sigma_b else ""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastgrad.arena import Array
 from fastgrad.containers import Chain
 from fastgrad.health.prediction.elementwise import log
 from fastgrad.health.prediction.signal import Back, Flow, Signal
@@ -24,14 +25,19 @@ def _(layer: Chain, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Back
 
 @through.register
 def _(layer: Residual, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Back]:
-    """``y = x + scale f(x)`` with an f(x) that is independent of x, as behind a `Dense`.
+    """``y = x + scale f(x)`` with an f(x) that is independent of x but for their means.
 
-    Squares then add up: ``1 + scale^2 chi_f`` is the gain of the gradient's square.
+    Squares of gradients then add up, ``1 + scale^2 chi_f``, but for the part along y: it reaches x
+    both ways, and grows as the signal does.
     """
-    branch, back_of_branch = follow_all(layer.layers, f"{name}.", signal, walk)
+    branch, back_of_branch = follow_all(layer.layers, f"{name}.", replace(signal, degree=1.0), walk)
     learned = walk.array(name, "scale")
     scale = layer.scale if learned is None else float(learned[0])
     up = plus(signal, branch, scale)
+    ways = Ways.of(signal, branch, up, scale)
+    if scale:
+        walk.blocks.append(name)
+    up = replace(up, degree=signal.degree * ways.degree)
 
     def back(flow: Flow) -> Flow:
         power = branch.power * (1 + flow.cross) - flow.cross * branch.apart
@@ -43,10 +49,69 @@ def _(layer: Residual, name: str, signal: Signal, walk: Walk) -> tuple[Signal, B
         if not scale:
             back_of_branch(replace(flow, log_power=-math.inf))
             return flow
-        there = replace(flow, log_power=flow.log_power + 2 * math.log(abs(scale)))
-        return added([flow, back_of_branch(there)])
+        there = replace(
+            flow,
+            log_power=flow.log_power + 2 * math.log(abs(scale)),
+            radial=ways.seen(flow.radial, ways.y_f, flow.features),
+        )
+        below = back_of_branch(there)
+        return ways.joined(flow, below, added([flow, below]))
 
     return up, back
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Around and through a branch, for the part of a gradient along ``y = x + scale f``.
+
+    Attributes
+    ----------
+    x_y, y_f : float
+        Cosines of x and y, and of y and f, less than 0 where ``scale`` is.
+    through : float
+        What comes back along x of a gradient of norm 1 along f, times ``|scale|``.
+    branch, degree : float
+        Derivatives of the logs of the sizes of f and y by that of x.
+    """
+
+    x_y: float
+    y_f: float
+    through: float
+    branch: float
+    degree: float
+
+    @classmethod
+    def of(cls, x: Signal, f: Signal, y: Signal, scale: float) -> Ways:
+        both = in_common(x, f)
+        if not (x.power and y.power and f.power):
+            return cls(1.0, 0.0, 0.0, 0.0, 1.0)
+        x_y = (x.power + scale * both) / math.sqrt(x.power * y.power)
+        y_f = math.copysign(1.0, scale) * (scale * f.power + both) / math.sqrt(y.power * f.power)
+        through = abs(scale) * f.degree * math.sqrt(f.power / x.power)
+        along = x_y + y_f * through
+        return cls(x_y, y_f, through, f.degree, along * math.sqrt(x.power / y.power))
+
+    def seen(self, radial: float, cosine: float, features: int) -> float:
+        """Share of a gradient along one signal, of which so much is along another one."""
+        return radial * cosine**2 + (1 - radial) * (1 - cosine**2) / max(features - 1, 1)
+
+    def joined(self, flow: Flow, branch: Flow, total: Flow) -> Flow:
+        """The sum of both ways, what they share of the part along y included."""
+        gain = math.exp(min(total.log_power - flow.log_power, 700.0))
+        twice = 2 * flow.radial * self.x_y * self.y_f * self.through
+        # what points away from y does so along x as much as against the branch
+        aside = (1 - flow.radial) * (1 - self.x_y**2) / max(flow.features - 1, 1)
+        twice -= 2 * aside * self.branch
+        whole = max(gain + twice, 0.0)
+        if not whole:
+            return total
+        through = math.exp(min(branch.log_power - flow.log_power, 700.0)) * branch.radial
+        along = self.seen(flow.radial, self.x_y, flow.features) + through + twice
+        return replace(
+            total,
+            log_power=flow.log_power + log(whole),
+            radial=min(max(along / whole, 0.0), 1.0),
+        )
 
 
 @through.register
@@ -78,6 +143,8 @@ def _(layer: Parallel, name: str, signal: Signal, walk: Walk) -> tuple[Signal, B
             apart=mixed("apart"),
             mean=mixed("mean"),
             alike=mixed("alike"),
+            centre=_concatenated([each.centre for each in ups]),
+            variances=_concatenated([each.variances for each in ups]),
         )
 
     def down(flow: Flow) -> Flow:
@@ -90,20 +157,37 @@ def _(layer: Parallel, name: str, signal: Signal, walk: Walk) -> tuple[Signal, B
     return up, down
 
 
+def in_common(x: Signal, f: Signal) -> float:
+    """Mean product of the two, unit by unit."""
+    if x.centre is None or f.centre is None:
+        return x.mean * f.mean
+    return float((x.centre * f.centre).mean())
+
+
+def _concatenated(arrays: list[Array | None]) -> Array | None:
+    """Of what is known of all branches, or nothing."""
+    known = [each for each in arrays if each is not None]
+    return np.concatenate(known) if len(known) == len(arrays) else None
+
+
+def _sum(x: Array | None, f: Array | None, scale: float) -> Array | None:
+    return None if x is None or f is None else x + scale * f
+
+
 def plus(x: Signal, f: Signal, scale: float = 1.0) -> Signal:
     """``x + scale f`` of independent units, but for their means."""
-    both = 2 * scale * x.mean * f.mean
-    power = x.power + scale**2 * f.power + both
+    power = x.power + scale**2 * f.power + 2 * scale * in_common(x, f)
     apart = x.apart + scale**2 * f.apart
+    up = replace(x, power=power, apart=apart, mean=x.mean + scale * f.mean)
+    centre = _sum(x.centre, f.centre, scale)
+    up = replace(up, centre=centre, variances=_sum(x.variances, f.variances, scale**2))
     cosine = (power - apart) / power if power else 1.0
     share = x.power / power if power else 1.0
     return replace(
-        x,
-        power=power,
-        apart=apart,
-        mean=x.mean + scale * f.mean,
+        up,
         alike=max(cosine**2, 1 / x.features),
-        spread=share**2 * x.spread + (1 - share) ** 2 * f.spread,
+        # rows that are long are so in both
+        spread=(share * math.sqrt(x.spread) + (1 - share) * math.sqrt(f.spread)) ** 2,
         shared=share**2 * x.shared + (1 - share) ** 2 * f.shared,
     )
 
@@ -127,13 +211,15 @@ def added(flows: list[Flow]) -> Flow:
 
     # twice the product of two ways, squared
     beat = 2 * float(1 - (shares**2).sum()) / first.features
+    parts = [share * flow.sizes for share, flow in zip(shares, flows, strict=True)]
     return replace(
         first,
         log_power=top + math.log(total),
+        sizes=np.asarray(sum(parts[1:], parts[0])),
         cross=float(shares @ [flow.cross for flow in flows]),
         same=second("same") + beat,
         pair=second("pair") + beat / first.features,
         overlap=second("overlap"),
         radial=float(shares @ [flow.radial for flow in flows]),
-        aligned=1.0,
+        aligned=None,
     )

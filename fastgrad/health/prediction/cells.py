@@ -39,28 +39,35 @@ class Gates:
         whole = biases_of(layer, name, end, walk)
         if whole is None:
             whole = np.zeros(layer.blocks * layer.units)
+        if x.centre is not None and not (isinstance(layer, LSTM) and layer.layer_norm):
+            whole = whole + np.asarray(walk.weight(name, f"weight_ih{end}"), np.float64) @ x.centre
         lstm = isinstance(layer, LSTM)
         normed = isinstance(layer, LSTM) and layer.layer_norm
         biases = np.split(whole, layer.blocks)
         return cls(lstm, normed, layer.units, x, of_x, of_h, biases)
 
     def forward(self, steps: int) -> tuple[list[State], list[Step]]:
-        zeros = np.zeros(self.units)
-        states = [State(zeros, zeros, zeros)]
+        states = [State.first(self.units)]
         backs: list[Step] = []
         for _ in range(steps):
             if backs and _same(states[-1], states[-2]):
                 states.append(states[-1])
                 backs.append(backs[-1])
                 continue
-            q = float(states[-1].h2.mean())
-            x, h = self.shares(self.x.power, self.of_x), self.shares(q, self.of_h)
+            before = states[-1]
+            q = float(before.h2.mean())
+            rest = self.x.power * (1 - (0.0 if self.normed else self.x.common))
+            x, h = self.shares(rest, self.of_x), self.shares(q, self.of_h)
             variances = [a + b for a, b in zip(x, h, strict=True)]
+            lasting = [
+                (x[2] * self.x.steady, self.x.lasting),
+                (h[2] * before.steady, before.lasting),
+            ]
             if self.lstm:
-                state, back = lstm_step(self.biases, variances, states[-1], self.normed)
+                state, back = lstm_step(self.biases, variances, lasting, before, self.normed)
             else:
                 split = [*variances[:2], x[2], h[2]]
-                state, back = gru_step(self.biases, split, states[-1])
+                state, back = gru_step(self.biases, split, lasting, before)
             states.append(state)
             backs.append(back)
         return states, backs
@@ -87,49 +94,6 @@ class Gates:
             seen = power * step.through if not self.lstm and k == 2 else power
             down += float(seen.sum()) * self.gain(w, q)
         return gates, total, np.full(self.units, down / self.units), kept
-
-
-@dataclass(frozen=True)
-class Sums:
-    """Squared norms of sums over steps, of a gradient of norm 1: of each gate's own gradients, and
-    of their products with h and with 1."""
-
-    gates: Array
-    hidden: float
-    biases: float
-    biases_hh: float
-
-
-def summed(unit: Gates, states: list[State], backs: list[Step], each: bool) -> Sums:
-    steps, zeros = len(backs), np.zeros(unit.units)
-    given = np.full(unit.units, 1 / unit.units / (steps if each else 1))
-    h, c = given, zeros
-    of_gates = np.zeros(len(unit.of_h))
-    hidden = biases = biases_hh = 0.0
-    # products of the memory's gradient with those of all later steps, which `keep` makes smaller
-    lasting = [zeros, zeros, zeros]
-    for t in reversed(range(steps)):
-        step, q = backs[t], float(states[t].h2.mean())
-        gates, total, h, c = unit.before(step, h, c, q)
-        sums = np.array([float(g.sum()) for g in gates])
-        seen = sums.copy()
-        if not unit.lstm:
-            seen[2] = float((gates[2] * step.through).sum())
-        of_gates += sums
-        to_w = [unit.gain(w, q) / w.square * q if w.square else 0.0 for w in unit.of_h]
-        hidden += float(seen @ to_w)
-        biases += float(sums.sum())
-        biases_hh += float(seen.sum())
-        for k, square, often in step.lasting:
-            both = 2 * float((square * lasting[often]).sum())
-            biases += both
-            biases_hh += both * (float(step.through.mean()) if k == 2 else 1.0)
-            hidden += 2 * float((square * lasting[often + 1]).sum()) * to_w[k] * step.output
-        keep = backs[t - 1].keep if t else step.keep
-        lasting = [keep ** (often + 1) * (before + total) for often, before in enumerate(lasting)]
-        if each:
-            h = h + given
-    return Sums(of_gates, hidden, biases, biases_hh)
 
 
 def followed(unit: Gates, step: Step, q: float, steps: int) -> Memory:

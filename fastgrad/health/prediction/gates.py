@@ -22,11 +22,29 @@ _EPS = 1e-5  # of a layer norm
 
 @dataclass(frozen=True)
 class State:
-    """Squares at one step, each an array over units: of h, and mean and square of the memory."""
+    """Squares at one step, each an array over units: of h, and mean and square of the memory.
+
+    Attributes
+    ----------
+    h2, mean, square : ndarray
+    following : tuple of ndarray
+        Covariance of the memory with what is written to it next, by what that lasts from: the
+        inputs, and h.
+    steady, lasting : float
+        Of h, as for a `Signal`.
+    """
 
     h2: Array
     mean: Array
     square: Array
+    following: tuple[Array, ...]
+    steady: float = 0.0
+    lasting: float = 0.0
+
+    @classmethod
+    def first(cls, units: int) -> State:
+        zeros = np.zeros(units)
+        return cls(zeros, zeros, zeros, (zeros, zeros))
 
 
 @dataclass(frozen=True)
@@ -54,16 +72,17 @@ class Step:
         Mean square of what n sees its part of h through, in a GRU.
     lasting : tuple of (int, ndarray, int)
         Gates whose gradients at two steps point in one direction: which, the square of the mean of
-        what the memory's gradient is multiplied with, and how often `keep` is in that.
-    output : float
-        Squared mean over mean square of what h is multiplied with.
+        what the memory's gradient is multiplied with, and what that lasts as: 0, as long as the
+        gradient itself, 1, as h and the memory, and 2, as x.
+    into : ndarray
+        Squared mean of what the gradient of h is multiplied with on its way to the memory.
     """
 
     back: Callable[[Array, Array], tuple[list[Array], Array, Array]]
     keep: Array
     through: Array
     lasting: tuple[tuple[int, Array, int], ...]
-    output: float
+    into: Array
 
 
 def gate(bias: Array, variance: float, tanh: bool = False) -> Gate:
@@ -73,13 +92,21 @@ def gate(bias: Array, variance: float, tanh: bool = False) -> Gate:
 
 
 def lstm_step(
-    biases: list[Array], variances: list[float], before: State, normed: bool = False
+    biases: list[Array],
+    variances: list[float],
+    lasting: list[tuple[float, float]],
+    before: State,
+    normed: bool = False,
 ) -> tuple[State, Step]:
-    """The next state, and the way back, for gates i, f, g, o; `normed` is what h sees of c."""
+    """The next state, and the way back, for gates i, f, g, o; `normed` is what h sees of c.
+
+    `lasting` are the variances of g that inputs and h carry over to other steps, and by how much
+    each step lessens them.
+    """
     i, f, o = (gate(biases[k], variances[k]) for k in (0, 1, 3))
     g = gate(biases[2], variances[2], tanh=True)
     mean = f.mean * before.mean + i.mean * g.mean
-    both = 2 * f.mean * i.mean * before.mean * g.mean
+    both = 2 * f.mean * i.mean * (before.mean * g.mean + sum(before.following))
     square = f.square * before.square + i.square * g.square + both
     centre, scale = 0.0, 1.0
     if normed:
@@ -99,32 +126,71 @@ def lstm_step(
         ]
         return gates, c, c * f.square
 
-    lasting = (2, (i.mean * g.slope) ** 2, 0), (1, before.square * f.slope**2, 1)
-    output = float((o.mean**2).mean() / o.square.mean())
-    return State(o.square * seen.square, mean, square), Step(
-        back, f.mean, np.ones_like(mean), lasting, output
+    written = (i.slope * g.slope) ** 2
+    still = (
+        (2, (i.mean * g.slope) ** 2, 0),
+        (1, before.square * f.slope**2, 1),
+        *((0, written * variance, 2 - k) for k, (variance, _) in enumerate(lasting)),
     )
+    following = _following(f.mean, i.mean, g.slope, lasting, before)
+    h2, rest = o.square * seen.square, square - mean**2
+    last = _lasting(f.mean, i.mean, following, rest)
+    # tanh(c) and its slope at two steps, by the first terms of their series in the correlation
+    linear = (seen.slope * scale) ** 2 * rest
+    alike = linear + np.maximum(seen.square - seen.mean**2 - linear, 0) * last**2
+    into = (o.mean * scale) ** 2 * (seen.slope**2 + (seen.slope_square - seen.slope**2) * last**2)
+    steady = float((o.mean**2 * alike).mean() / h2.mean()) if h2.any() else 0.0
+    state = State(h2, mean, square, following, steady, last)
+    return state, Step(back, f.mean, np.ones_like(mean), still, into)
 
 
-def gru_step(biases: list[Array], variances: list[float], before: State) -> tuple[State, Step]:
+def gru_step(
+    biases: list[Array],
+    variances: list[float],
+    lasting: list[tuple[float, float]],
+    before: State,
+) -> tuple[State, Step]:
     """The same for gates r, z, n; the last of the four variances is of what n sees of h."""
     r, z = (gate(biases[k], variances[k]) for k in (0, 1))
     inner = variances[3]
     n = gate(biases[2], variances[2] + float(r.square.mean()) * inner, tanh=True)
     new = 1 - 2 * z.mean + z.square
     mean = z.mean * before.mean + (1 - z.mean) * n.mean
-    both = 2 * (z.mean - z.square) * before.mean * n.mean
+    both = 2 * (z.mean - z.square) * (before.mean * n.mean + sum(before.following))
     square = z.square * before.square + new * n.square + both
 
     def back(h: Array, c: Array) -> tuple[list[Array], Array, Array]:
         total = h + c
         of_n = total * new * n.slope_square
-        apart = before.square + n.square - 2 * before.mean * n.mean
+        apart = before.square + n.square
+        apart = apart - 2 * (before.mean * n.mean + sum(before.following))
         gates = [of_n * inner * r.slope_square, total * apart * z.slope_square, of_n]
         return gates, total, total * z.square
 
-    lasting = (2, ((1 - z.mean) * n.slope) ** 2, 0), (1, before.square * z.slope**2, 1)
-    return State(square, mean, square), Step(back, z.mean, r.square, lasting, 1.0)
+    still = (2, ((1 - z.mean) * n.slope) ** 2, 0), (1, before.square * z.slope**2, 1)
+    seen = float(np.square(r.mean).mean())  # of h by n
+    lasting = [lasting[0], (seen * lasting[1][0], lasting[1][1])]
+    following = _following(z.mean, 1 - z.mean, n.slope, lasting, before)
+    last = _lasting(z.mean, 1 - z.mean, following, square - mean**2)
+    state = State(square, mean, square, following, 1.0, last)
+    return state, Step(back, z.mean, r.square, still, np.ones_like(mean))
+
+
+def _following(
+    keep: Array, write: Array, slope: Array, lasting: list[tuple[float, float]], before: State
+) -> tuple[Array, ...]:
+    """Covariance of the memory with what is written next: what was written resembles it."""
+    return tuple(
+        last * (keep * old + write * slope**2 * variance)
+        for old, (variance, last) in zip(before.following, lasting, strict=True)
+    )
+
+
+def _lasting(keep: Array, write: Array, following: tuple[Array, ...], rest: Array) -> float:
+    """Correlation of the memory with that of the next step."""
+    total = float(rest.mean())
+    both = keep * rest + write * sum(following)
+    return min(float(both.mean()) / total, 0.999) if total > 0 else 0.0
 
 
 def _means(f: Array, tanh: bool) -> Gate:

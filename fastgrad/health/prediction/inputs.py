@@ -30,14 +30,34 @@ def signal_of(values: Array) -> Signal:
         apart,
         float(x.mean()),
         min(max(alike, 0.0), 1.0),
+        # as if it were log-normal, whatever a few rows do that are far larger than the others
+        spread=math.expm1(min(float(np.log(squares[squares > 0]).var()), 3.0)) if power else 0.0,
+        uneven=float((squares / squares.mean()).var()) if power else 0.0,
         steps=values.shape[1] if values.ndim == 3 else 1,
+        steady=1.0,
+        lasting=_lasting(values),
+        centre=x.mean(axis=0),
+        variances=x.var(axis=0),
     )
+
+
+def _lasting(values: Array) -> float:
+    """Correlation of one step with the next, of what differs from the mean of all rows."""
+    if values.ndim < 3 or values.shape[1] < 2:
+        return 0.0
+    rest = np.asarray(values, np.float64)
+    rest = rest - rest.mean(axis=(0, 1))
+    squares = float(np.square(rest).mean())
+    both = float((rest[:, 1:] * rest[:, :-1]).mean())
+    return min(max(both / squares, 0.0), 0.999) if squares else 0.0
 
 
 def standardized(features: int, rows: int, steps: int = 1) -> Signal:
     """Independent features of mean 0 and variance 1."""
-    apart = 1.0 if rows > 1 else 0.0
-    return Signal(features, rows, 1.0, apart, 0.0, 1 / features, steps=steps)
+    found = Signal(features, rows, 1.0, 0.0, 0.0, 1 / features, steps=steps)
+    if rows == 1:  # of which nothing is known
+        return found
+    return found.of_units(np.zeros(features), np.ones(features))
 
 
 def looked_up(table: Array, rows: int, steps: int) -> Signal:
@@ -47,7 +67,8 @@ def looked_up(table: Array, rows: int, steps: int) -> Signal:
     product = float(np.square(w.mean(axis=0)).mean())
     features = w.shape[1]
     alike = max(1 / features, 1 / len(w), (product / power) ** 2 if power else 1.0)
-    return Signal(features, rows, power, power - product, float(w.mean()), alike, steps=steps)
+    found = Signal(features, rows, power, power - product, float(w.mean()), alike, steps=steps)
+    return found.of_units(w.mean(axis=0), w.var(axis=0))
 
 
 def rescaled(

@@ -25,6 +25,7 @@ class Matrix:
         ``1 / inputs + 1 / outputs`` of independent weights.
     lopsided : float
         Mean of the weights, in deviations of that mean of independent weights around 0.
+    weight : ndarray
     """
 
     outputs: int
@@ -32,6 +33,7 @@ class Matrix:
     square: float
     evenness: float
     lopsided: float
+    weight: Array
 
     def stretch(self, features: int) -> tuple[float, float, float, float]:
         """Second moments of what comes out, for vectors of so many features that point anywhere.
@@ -54,7 +56,7 @@ def matrix(weight: Array) -> Matrix:
     outputs, inputs = w.shape
     top = float(np.abs(w).max(initial=0.0))
     if not top or not np.isfinite(top):
-        return Matrix(outputs, inputs, top, 1.0, 0.0)
+        return Matrix(outputs, inputs, top, 1.0, 0.0, weight)
     w = w / top
     squares = float(np.square(w).sum())
     gram = w @ w.T if outputs <= inputs else w.T @ w
@@ -64,38 +66,64 @@ def matrix(weight: Array) -> Matrix:
         squares / outputs * top * top,
         float(np.square(gram).sum()) / squares**2,
         abs(float(w.sum())) / squares**0.5,
+        weight,
     )
 
 
-def multiplied(signal: Signal, w: Matrix, biases: Array | None) -> Signal:
-    """Pre-activations of weights with no preferred direction.
+def multiplied(
+    signal: Signal, w: Matrix, biases: Array | None, deviations: Array | None = None
+) -> Signal:
+    """Pre-activations: of the mean row for itself, and of what rows differ by in the mean.
 
-    Power and apart follow the recursions of Poole et al. 2016, eq. 3 and 5.
+    Without a mean row power and apart follow the recursions of Poole et al. 2016, eq. 3 and 5,
+    which are for weights with no preferred direction. `deviations` are those of all rows from the
+    mean one, where they are known.
     """
-    power, apart = w.square * signal.power, w.square * signal.apart
-    bias = mean_square(biases)
+    fed = _carried(signal, w, deviations)
+    up = fed
+    if biases is not None and fed.centre is not None and fed.variances is not None:
+        up = fed.of_units(fed.centre + biases, fed.variances)
+    elif biases is not None:
+        up = replace(fed, power=fed.power + mean_square(biases))
     _, _, across, along = w.stretch(w.inputs)
-    kept = power / (power + bias) if power + bias else 1.0
+    kept = min(fed.power / up.power, 1.0) if up.power else 1.0
     own, both = _noise(signal, w, kept)
-    product = power - apart
-    cosine = (product + bias) / (power + bias) if power + bias else 1.0
+    cosine = up.product / up.power if up.power else 1.0
     return replace(
-        signal,
-        features=w.outputs,
-        power=power + bias,
-        apart=apart,
+        up,
         mean=0.0 if biases is None else float(biases.mean(dtype=np.float64)),
         alike=min(1.0, max(cosine**2, kept**2 * (across + along * signal.alike))),
-        spread=own,
-        shared=both,
+        spread=own if deviations is None else own - both,
+        shared=both if deviations is None else 0.0,
+        uneven=signal.uneven * kept**2,
+        degree=signal.degree * kept,
     )
+
+
+def _carried(signal: Signal, w: Matrix, deviations: Array | None = None) -> Signal:
+    """Mean squares behind the weights, without biases."""
+    if signal.centre is None or signal.variances is None:
+        power, apart = w.square * signal.power, w.square * signal.apart
+        return replace(signal, features=w.outputs, power=power, apart=apart, mean=0.0)
+    weight = np.asarray(w.weight, np.float64)
+    if deviations is None:
+        variances = np.square(weight) @ signal.variances
+    else:
+        variances = np.square(deviations @ weight.T).mean(axis=0)
+    return signal.of_units(weight @ signal.centre, variances)
 
 
 def _noise(signal: Signal, w: Matrix, kept: float) -> tuple[float, float]:
-    """Relative variance of a row's squared norm behind the weights, and covariance of two rows'."""
-    x, y, _, _ = w.stretch(w.inputs)
-    own = (x + y) * (1 + signal.spread) - 1
-    both = x * (1 + signal.shared) + y * signal.alike - 1
+    """Relative variance of a row's squared norm behind the weights, and covariance of two rows'.
+
+    What the rows have in common counts only where it is not known.
+    """
+    x, y, across, _ = w.stretch(w.inputs)
+    common = signal.common
+    aside = 1 - common
+    own = aside**2 * (x + y - 1) + 4 * common * aside * across + (x + y) * signal.spread
+    alike = max(signal.alike - common**2, 0.0)
+    both = max(aside**2 * (x - 1) + y * alike, 0.0) + x * signal.shared
     return kept**2 * own, kept**2 * both
 
 
@@ -105,7 +133,8 @@ def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
     But for the part along the signal, which comes back as the signal went up.
     """
     x, y, across, along = w.stretch(w.outputs)
-    kept = w.square * below.power / above.power if above.power else 0.0  # the rest is bias
+    fed = _carried(below, w).power
+    kept = min(fed / above.power, 1.0) if above.power else 0.0  # the rest is bias
     radial = kept * (kept * flow.radial + (1 - kept) * (1 - flow.radial) / w.outputs)
     radial *= above.features * above.power / (below.features * below.power) if below.power else 0
     # of singular values that differ as those of independent weights do, or not at all
@@ -113,6 +142,11 @@ def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
     rest = uneven * (1 - 1 / w.inputs) + (1 - uneven) * (1 - kept * flow.radial)
     gain = w.square * rest + radial
     own, both = _noise(replace(below, spread=0.0, shared=0.0), w, kept)
+    shift = drift(flow.steer, own, both)
+    if below.centre is not None:
+        shift, both = 0.0, max(both, own / below.rows)
+        own_part = own / above.spread if above.spread else 0.0
+        flow = flow.inherited(1 - own_part)
     return replace(
         flow,
         features=w.inputs,
@@ -123,8 +157,8 @@ def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
         radial=min(radial / gain, 1.0) if gain else 0.0,
         steer=kept * flow.steer,
         wander=flow.wander + flow.steer**2 * both,
-        shift=flow.shift + drift(flow.steer, own, both),
-        aligned=1.0,
+        shift=flow.shift + shift,
+        aligned=None,
     )
 
 

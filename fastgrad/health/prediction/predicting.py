@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from fastgrad import checks, losses, optimizers
 from fastgrad.arena import Array
@@ -11,11 +14,18 @@ from fastgrad.health.prediction import blocks, recurrent, rules
 from fastgrad.health.prediction.advice import is_trainable, sentence
 from fastgrad.health.prediction.inputs import signal_of, standardized
 from fastgrad.health.prediction.result import Prediction
-from fastgrad.health.prediction.signal import Signal, random_flow
-from fastgrad.health.prediction.steps import loss_gradient, update_ratios
+from fastgrad.health.prediction.signal import Signal
+from fastgrad.health.prediction.steps import (
+    Birth,
+    expected_gradient,
+    known_gradient,
+    update_ratios,
+)
 from fastgrad.health.prediction.walk import Walk, follow_all
+from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 
+_STEEP = 2.0  # powers of the inputs' size that outputs go with
 RULES = blocks, recurrent, rules  # imported for what they register with `walk.through`
 
 
@@ -23,39 +33,45 @@ def predict(
     model: Sequential,
     x: Any = None,
     *,
+    y: Any = None,
     optimizer: Any = None,
     loss: Any = None,
     lengths: Any = None,
     steps: int | None = None,
-    rows: int = 64,
+    rows: int | None = None,
 ) -> Prediction:
-    """Predict the gradients of a model from the moments of its weights, without any pass.
+    """Predict the gradients of a model from its weights and moments of the data, without any pass.
 
-    Signal propagation, layer by layer: up, the power of the signal and of the difference of two
-    rows (Poole et al. 2016); down, the power of the gradient, also of its part along the signal,
-    and of products of rows (Schoenholz et al. 2017); and both ways the fluctuation that a finite
-    width leaves (Hanin & Nica 2018), by which medians lie below means.
+    Signal propagation, layer by layer: up, the mean of each unit over the rows, its variance, and
+    how rows differ in size (without a known mean, the recursions of Poole et al. 2016); down, the
+    power of the gradient, also of its part along the signal, and of products of rows (Schoenholz
+    et al. 2017); and both ways the fluctuation that a finite width leaves (Hanin & Nica 2018), by
+    which medians lie below means. No gradient is looked at.
 
     Parameters
     ----------
     model : Sequential
-        Its weights as they are: each counts by its mean square and the evenness of its singular
-        values, which tells orthogonal from independent ones.
+        Its weights as they are: on the way up for themselves, on the way down by their mean square
+        and the evenness of their singular values, which tells orthogonal from independent ones.
     x : array-like, optional
         A minibatch, as for `Sequential.forward`. Without one, rows of independent features of mean
         0 and variance 1; of indices, all alike.
+    y : array-like, optional
+        Targets of x, as the loss takes them: rows that they have in common add up.
     optimizer : str or Optimizer, optional
         For the ratios of the first update to the weights.
     loss : str or Loss, optional
-        Says how the gradient at the outputs is spread over rows, and its norm for the ratios, with
-        targets that are independent of the inputs, of variance 1 or in equally frequent classes.
+        Says how the gradient at the outputs is spread over rows, and its norm for the ratios,
+        without y for targets that are independent of the inputs, of variance 1 or in equally
+        frequent classes.
         Without one each row's points in a random direction of its own, and the norm is 1.
     lengths : array-like (N,), optional
         Of the sequences in x; they count by their mean.
     steps : int, optional
         Length of sequences where there is no x; 32.
-    rows : int
-        Size of the minibatch where there is no x.
+    rows : int, optional
+        Size of the minibatch, if x is not one but the data that it is drawn from; 64 where there is
+        no x.
 
     Returns
     -------
@@ -87,8 +103,9 @@ def predict(
     arrays = {**model.params, **model.buffers}
     walk = Walk(arrays, given, notes=notes)
     up, back = follow_all(model.layers, "", signal, walk)
-    scale, cross = (1.0, 0.0) if of_loss is None else loss_gradient(of_loss, up)
-    back(random_flow(up.features, up.rows, cross))
+    birth = _birth(model, of_loss, up, given, y)
+    scale = birth.norm
+    back(birth.flow(up))
     norms = {name: _exp(walk.norms.get(name, math.nan)) for name in model.params}
     ratios = {}
     if chosen is not None:
@@ -96,6 +113,11 @@ def predict(
     depth, log_gain = walk.depth, walk.log_gain
     depth_scale = -(depth - 1) / log_gain if log_gain and depth > 1 else math.inf
     dead = 1 - math.prod(1 - p for p in walk.flat.values())
+    if up.degree > _STEEP:
+        walk.notes.append(
+            f"outputs go with power {up.degree:.2g} of the size of the inputs: small differences "
+            "between draws grow on the way up, by which predictions miss"
+        )
     _note_lost(walk, model)
     return Prediction(
         gradient_norms=norms,
@@ -116,14 +138,29 @@ def predict(
     )
 
 
+def _birth(model: Sequential, loss: Loss | None, outputs: Signal, x: Array | None, y: Any) -> Birth:
+    """The gradient at the outputs; x is what rows are known to be."""
+    if y is None:
+        return Birth(1.0, 0.0) if loss is None else expected_gradient(loss, outputs)
+    if loss is None or x is None:
+        raise ValueError("y needs x and a loss: it says what gradients rows have in common")
+    target = np.asarray(y)
+    if len(target) != len(x):
+        raise ValueError(f"y has {len(target)} rows, x has {len(x)}")
+    if len(model.output_shape(x.shape)) > 2:
+        target = target[:, : x.shape[1]].reshape(-1, *target.shape[2:])
+        x = x.reshape(len(target), -1)
+    return known_gradient(loss, outputs, target, None if x is None or x.dtype.kind == "i" else x)
+
+
 def _input(
-    model: Sequential, x: Any, lengths: Any, steps: int | None, rows: int
+    model: Sequential, x: Any, lengths: Any, steps: int | None, rows: int | None
 ) -> tuple[Array | None, Signal, list[str]]:
     """The minibatch, its moments, and what was assumed of it."""
     if x is None:
         if lengths is not None:
             raise ValueError("lengths are those of sequences in x, which is not given")
-        size = checks.count("rows", rows)
+        size = 64 if rows is None else checks.count("rows", rows)
         length = 32 if steps is None else checks.count("steps", steps)
         sequences = _reads_sequences(model)
         if steps is not None and not sequences:
@@ -148,6 +185,8 @@ def _input(
         own = model.checked_lengths("lengths", lengths, found.shape)
         found, signal = _cut(model, found, max(1, round(float(own.mean()))))
         notes = [f"sequences of different lengths: taken to have the mean, {signal.steps} steps"]
+    if rows is not None:
+        signal = replace(signal, rows=checks.count("rows", rows) * signal.rows // len(found))
     return found, signal, notes
 
 
@@ -175,8 +214,6 @@ def _exp(log_norm: float) -> float:
 
 def _note_lost(walk: Walk, model: Sequential) -> None:
     """Say where a norm is no normal number of the model's type."""
-    import numpy as np
-
     info = np.finfo(model.dtype)
     low, high = math.log(info.tiny), math.log(info.max)
     lost = [name for name, norm in walk.norms.items() if norm < low or norm > high]

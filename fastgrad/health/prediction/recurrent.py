@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastgrad.health.prediction.blocks import added
-from fastgrad.health.prediction.cells import STILL, Gates, biases_of, followed, summed
+from fastgrad.health.prediction.blocks import added, plus
+from fastgrad.health.prediction.cells import STILL, Gates, biases_of, followed
 from fastgrad.health.prediction.elementwise import Moments, applied, log, moments, through_slopes
 from fastgrad.health.prediction.matrices import matrix, multiplied, turned
 from fastgrad.health.prediction.signal import Back, Flow, Signal
+from fastgrad.health.prediction.sums import summed
 from fastgrad.health.prediction.walk import Memory, Walk, sum_moment, through
 from fastgrad.initializers.functions import of_layer
 from fastgrad.layers import ACTIVATIONS, Activation
@@ -46,18 +47,25 @@ def _(layer: Recurrent, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
     levels: list[list[Cell]] = []
     up = signal
     for level in range(layer.num_layers):
+        sequences = layer.return_sequences or level < layer.num_layers - 1
         cells = []
         for reverse in layer.directions:
             end = layer.suffix(level, reverse)
             if isinstance(layer, RNN):
                 cells.append(_rnn(layer, name, end, up, walk))
             else:
-                cells.append(_gated(layer, name, end, up, walk))
+                cells.append(_gated(layer, name, end, up, sequences, walk))
         levels.append(cells)
-        sequences = layer.return_sequences or level < layer.num_layers - 1
         h = cells[0].h
         steps = signal.steps if sequences else 1
-        up = replace(h, features=h.features * len(cells), rows=h.rows * steps, steps=steps)
+        up = replace(
+            h,
+            features=h.features * len(cells),
+            rows=h.rows * steps,
+            steps=steps,
+            centre=None,
+            variances=None,
+        )
 
     def back(flow: Flow) -> Flow:
         for level in reversed(range(layer.num_layers)):
@@ -66,6 +74,8 @@ def _(layer: Recurrent, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
             part = flow.log_power - math.log(len(cells))
             given = replace(flow, features=layer.units, log_power=part)
             flow = added([cell.back(given, each) for cell in cells])
+            if len(cells) > 1:  # whose times run against each other
+                flow = replace(flow, along=None)
         return flow
 
     return up, back
@@ -77,13 +87,15 @@ def _rnn(layer: RNN, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
     steps, x = signal.steps, replace(signal, rows=signal.rows // signal.steps, steps=1)
     bias = biases_of(layer, name, end, walk)
     driven = multiplied(x, w_ih, bias)
-    h = replace(driven, power=0.0, apart=0.0, mean=0.0)
+    h = replace(driven, power=0.0, apart=0.0, mean=0.0, steady=0.0)
+    if driven.centre is not None:
+        h = h.of_units(np.zeros(h.features), np.zeros(h.features))
     hs = [h]
     pres: list[Signal] = []
     found: list[Moments] = []
     for _ in range(steps):
         fed = multiplied(h, w_hh, None)
-        pre = replace(driven, power=driven.power + fed.power, apart=driven.apart + fed.apart)
+        pre = plus(driven, fed)
         still = pres and abs(pre.power - pres[-1].power) <= STILL * pre.power
         found.append(found[-1] if still else moments(phi, pre))
         h = applied(pre, found[-1])
@@ -108,48 +120,66 @@ def _rnn(layer: RNN, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
             _note(walk, f"{name}.{bias_name}{end}", below, None)
         walk.sums(f"{name}.initial_h{end}", total)
         all_steps = added([turned(b, w_ih, x, driven) for b in below])
-        return replace(all_steps, rows=signal.rows)
+        return replace(all_steps, rows=signal.rows, steady=0.0, along=None)
 
     return Cell(signal, h, back)
 
 
-def _gated(layer: Recurrent, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
+def _gated(layer: Recurrent, name: str, end: str, signal: Signal, each: bool, walk: Walk) -> Cell:
     steps, x = signal.steps, replace(signal, rows=signal.rows // signal.steps, steps=1)
     unit = Gates.of(layer, name, end, x, walk)
     states, backs = unit.forward(steps)
     power = float(states[-1].h2.mean())
-    walk.q[name] = power
     walk.memory[f"{name}.{end[1:]}"] = followed(unit, backs[-1], power, steps)
+    if each:
+        power = float(np.mean([state.h2.mean() for state in states[1:]]))
+    walk.q[name] = power
     product = x.product / x.power if x.power else 1.0
-    up = replace(x, features=layer.units, power=power, apart=power * (1 - product**2), mean=0.0)
+    up = replace(
+        x,
+        features=layer.units,
+        power=power,
+        apart=power * (1 - product**2),
+        mean=0.0,
+        steady=states[-1].steady,
+        lasting=states[-1].lasting,
+        degree=0.0,
+        centre=None,
+        variances=None,
+        spread=0.0,
+        shared=0.0,
+        uneven=0.0,
+    )
     for parameter in layer.cell_parameters(x.features):
         if not parameter.startswith(("weight_ih", "weight_hh", "bias_")):
             walk.parameter(f"{name}.{parameter}{end}", math.nan, math.nan)
             walk.notes.append(f"{name}.{parameter}{end}: no gradient is predicted for it")
 
     def back(flow: Flow, each: bool) -> Flow:
-        sums = summed(unit, states, backs, each)
-        variance = sum_moment(replace(flow, rows=x.rows, features=layer.units), x.alike)
-        pairs = list(zip(sums.gates, unit.of_x, strict=True))
-        to_x = sum(float(p) * unit.gain(w, x.power) for p, w in pairs)
-        # of the products themselves, which a layer norm divides by their deviation
-        to_w = sum(float(p) * unit.gain(w, x.power) / w.square for p, w in pairs if w.square)
-        rows = 1 + flow.cross
+        sums = summed(unit, states, backs, flow, each)
+        own = replace(flow, rows=x.rows, features=layer.units)
+        rows, whole = 1 + flow.cross, float(sums.x.sum())
         found = {
-            "weight_ih": to_w * x.features * x.power,
-            "weight_hh": sums.hidden * layer.units,
+            "weight_ih": sums.inputs * x.features * x.power * flow.summed(x),
+            "weight_hh": sums.hidden * layer.units * flow.summed(up),
             "bias_ih": sums.biases * rows,
             "bias_hh": sums.biases_hh * rows,
         }
         for parameter, quantity in found.items():
+            alike = {"weight_ih": x.alike, "weight_hh": up.alike}.get(parameter, 1.0)
+            variance = sum_moment(own, alike)
             log_square = flow.log_power + log(float(quantity))
             walk.parameter(f"{name}.{parameter}{end}", log_square, variance)
         return replace(
             flow,
             features=x.features,
             rows=signal.rows,
-            log_power=flow.log_power + log(to_x),
+            log_power=flow.log_power + log(whole),
             radial=1 / x.features,
+            sizes=np.ones(1),
+            steady=sums.steady,
+            lasting=sums.lasting,
+            along=sums.x / whole if whole else None,
         )
 
     return Cell(signal, up, back)
@@ -166,13 +196,11 @@ def _note(walk: Walk, name: str, flows: list[Flow], signals: list[Signal] | None
         return
     terms = []
     for i, flow in enumerate(flows):
-        rows = 1 + flow.cross
         if signals is None:
-            terms.append(flow.log_power + log(rows))
+            terms.append(flow.log_power + log(1 + flow.cross))
         else:
             s = signals[i]
-            power = s.features * (s.power * rows - flow.cross * s.apart)
-            terms.append(flow.log_power + log(power))
+            terms.append(flow.log_power + log(s.features * s.power * flow.summed(s)))
     top = max(terms)
     most = int(np.argmax(terms))
     total = top + math.log(sum(math.exp(t - top) for t in terms)) if top > -math.inf else top

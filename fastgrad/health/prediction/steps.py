@@ -4,47 +4,116 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fastgrad import backends
 from fastgrad.arena import Array, aligned
-from fastgrad.health.prediction.signal import Signal
+from fastgrad.health.prediction.signal import Flow, Signal, random_flow
 from fastgrad.losses import Loss
 from fastgrad.model import Sequential
 from fastgrad.optimizers import LBFGS, Optimizer
 from fastgrad.program import Tape, Workspace
 
-_ROWS = 256  # of outputs drawn at random
+_ROWS = 2048  # of outputs drawn at random; of pairs of rows, those of so many at most
 _SEED = 0
 
 
-def loss_gradient(loss: Loss, outputs: Signal) -> tuple[float, float]:
-    """Norm of the gradient at the outputs, and the sum of its rows' products over its square.
+@dataclass(frozen=True)
+class Birth:
+    """The loss's gradient at the outputs before the first step.
 
-    Outputs are drawn as the signal says, targets independently of them: classes that are equally
-    frequent, or normal numbers of variance 1.
+    Attributes
+    ----------
+    norm : float
+    cross, kin, near : float
+        See `Flow`.
+    overlap : float or None
+        Mean squared cosine between rows, where they are known.
+    """
+
+    norm: float
+    cross: float
+    kin: float = 0.0
+    near: float = 1.0
+    overlap: float | None = None
+
+    def flow(self, outputs: Signal) -> Flow:
+        """It, but of norm 1."""
+        flow = random_flow(outputs.features, outputs.rows, self.cross)
+        overlap = flow.overlap if self.overlap is None else self.overlap
+        return replace(flow, kin=self.kin, near=self.near, overlap=overlap)
+
+
+def expected_gradient(loss: Loss, outputs: Signal) -> Birth:
+    """Of outputs as the signal says, and targets that have nothing to do with them.
+
+    Those are classes that are equally frequent, or normal numbers of variance 1.
     """
     rng = np.random.default_rng(_SEED)
-    n, features = min(max(outputs.rows, 2), _ROWS), outputs.features
-    common = math.sqrt(max(outputs.product, 0.0)) * rng.standard_normal(features)
-    z = common + math.sqrt(max(outputs.apart, 0.0)) * rng.standard_normal((n, features))
+    n, features = _ROWS, outputs.features
     target = (
-        np.resize(rng.permutation(max(features, 2)), n)
+        rng.integers(max(features, 2), size=n)
         if loss.labels
         else _real_targets(loss, rng, n, features)
     )
+    return _born(_gradient(loss, outputs, rng, target, n), outputs)
+
+
+def known_gradient(loss: Loss, outputs: Signal, target: Array, x: Array | None) -> Birth:
+    """Of outputs as the signal says, and targets such as these of rows such as x.
+
+    What the outputs will be is not looked at. Rows whose targets agree resemble each other.
+    """
+    rng = np.random.default_rng(_SEED)
+    birth = _born(_gradient(loss, outputs, rng, target, len(target)), outputs)
+    n = min(len(target), _ROWS)
+    if x is None or n < 3 or not birth.norm:
+        return birth
+    every = np.linspace(0, len(target) - 1, n).astype(int)
+    rows = np.asarray(x[every], np.float64).reshape(n, -1)
+    dz = _gradient(loss, outputs, rng, target[every], n)
+    pairs = ~np.eye(n, dtype=bool)
+    agree, alike = (dz @ dz.T), rows @ rows.T
+    sizes = np.diag(agree)
+    cosines = agree[pairs] ** 2 / np.maximum(np.outer(sizes, sizes)[pairs], 1e-300)
+    apart = np.diag(alike)[:, None] / 2 + np.diag(alike) / 2 - alike
+    usual = float(apart[pairs].mean())
+    if not usual:
+        return birth
+    more = agree[pairs] - agree[pairs].mean()
+    # of so many pairs as the minibatch has
+    scale = (outputs.rows - 1) / (n - 1) / float(sizes.sum())
+    kin = -float((more * apart[pairs]).sum()) * scale / usual
+    near = float(apart[pairs][more > 0].mean()) / usual if (more > 0).any() else 1.0
+    return replace(birth, kin=kin, near=min(near, 1.0), overlap=float(cosines.mean()))
+
+
+def _born(dz: Array, outputs: Signal) -> Birth:
+    """Of a minibatch of another size, from means over rows and pairs of rows."""
+    n, square = len(dz), float(np.square(dz).sum())
+    if not square:
+        return Birth(0.0, 0.0)
+    cosine = (float(np.square(dz.sum(axis=0)).sum()) / square - 1) / (n - 1) if n > 1 else 0.0
+    return Birth(math.sqrt(square * n / outputs.rows), cosine * (outputs.rows - 1))
+
+
+def _gradient(
+    loss: Loss, outputs: Signal, rng: np.random.Generator, target: Array, n: int
+) -> Array:
+    features = outputs.features
+    if outputs.centre is not None and outputs.variances is not None:
+        common, rest = outputs.centre, np.sqrt(outputs.variances)
+    else:
+        common = math.sqrt(max(outputs.product, 0.0)) * rng.standard_normal(features)
+        rest = np.full(features, math.sqrt(max(outputs.apart, 0.0)))
+    z = common + rest * rng.standard_normal((n, features))
     tape, status = _tape()
     target = loss.targets(target, z.shape, z.dtype)
-    value = np.zeros(1, np.float64)
-    dz = loss.record(tape, z, target, None, value)
+    dz = loss.record(tape, z, target, None, np.zeros(1, np.float64))
     _run(tape, status)
-    square = float(np.square(dz).sum())
-    cross = float(np.square(dz.sum(axis=0)).sum()) / square - 1 if square else 0.0
-    # of a minibatch of another size: a mean over its rows
-    cosine = cross / (n - 1)
-    return math.sqrt(square * n / outputs.rows), cosine * (outputs.rows - 1)
+    return dz
 
 
 def update_ratios(

@@ -68,6 +68,8 @@ class Walk:
         Log of the mean squared norm of the gradient at a layer's output.
     normalized : bool
         Whether there is a normalization.
+    blocks : list of str
+        Residual blocks that add something.
     notes : list of str
         What had to be assumed.
     """
@@ -86,6 +88,7 @@ class Walk:
     weights: list[str] = field(default_factory=list)
     power: dict[str, float] = field(default_factory=dict)
     normalized: bool = False
+    blocks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -120,7 +123,7 @@ class Walk:
 
     def products(self, name: str, flow: Flow, signal: Signal) -> None:
         """Note the gradient of a weight: ``sum(delta a')`` over all rows."""
-        power = signal.features * (signal.power * (1 + flow.cross) - flow.cross * signal.apart)
+        power = signal.features * signal.power * flow.summed(signal)
         self.parameter(
             name,
             flow.log_power + flow.shift + log(power),
@@ -198,7 +201,8 @@ def through(layer: Layer, name: str, signal: Signal, walk: Walk) -> tuple[Signal
             f"({why}): taken to keep the size of signal and gradient"
         )
         features = layer.output_features(signal.features) or signal.features
-        return replace(signal, features=features), _unknown(layer, name, signal, walk)
+        up = replace(signal, features=features, centre=None, variances=None)
+        return up, _unknown(layer, name, signal, walk)
     return _elementwise(found, layer, name, signal, walk)
 
 
@@ -216,7 +220,10 @@ def _(layer: Dense, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Back
             "takes weights to have none"
         )
     bias = walk.array(name, "bias")
-    up = multiplied(signal, w, bias)
+    deviations = None
+    if walk.x is not None and signal.centre is not None:
+        deviations = walk.x.reshape(-1, walk.x.shape[-1]) - signal.centre
+    up = multiplied(signal, w, bias, deviations)
     walk.q[name], pre = up.power, up
     walk.weights.append(name)
     found = None

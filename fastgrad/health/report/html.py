@@ -12,8 +12,17 @@ import numpy as np
 from fastgrad.arena import Array
 from fastgrad.health.measurements import Measurements
 from fastgrad.health.report.figures import Panel, panel_of, panels
-from fastgrad.health.report.kinds import FACTORS, Budget, Prediction, blamed
-from fastgrad.health.report.marks import number, percent, sparkline
+from fastgrad.health.report.kinds import (
+    FACTORS,
+    FAR,
+    Budget,
+    Comparison,
+    Prediction,
+    blamed,
+    compared,
+    distance,
+)
+from fastgrad.health.report.marks import decade, number, percent, sparkline
 from fastgrad.health.report.pictures import picture
 from fastgrad.health.report.terminal import ranked
 from fastgrad.health.verdicts import SEVERITIES, Verdict
@@ -41,7 +50,8 @@ def write(
     measurements : Measurements
     verdicts : sequence of Verdict
     prediction : Prediction, optional
-        Adds predicted gradient norms as a line under those of the first step.
+        Adds predicted gradient norms as a line under those of the first step, and a table of both
+        with how many deviations lie between them.
     budget : Budget, optional
         Adds what each layer makes of the gradient.
     title : str, optional
@@ -78,6 +88,12 @@ def page(
             sections.append(("tensors", "Tensors", _tensors(measurements)))
         if measurements.layers:
             sections.append(("layers", "Layers", _layers(measurements)))
+        beside = [] if prediction is None else compared(measurements, prediction)
+        if prediction is not None and beside:
+            first = int(measurements.steps[0])
+            sections.append(
+                ("predicted", "Predicted and measured", _prediction(prediction, beside, first))
+            )
     if budget is not None and budget.rows:
         sections.append(("budget", "Gradient budget", _budget(budget)))
     links = "".join(f'<li><a href="#{name}">{text}</a></li>' for name, text, _ in sections)
@@ -196,6 +212,22 @@ def _layers(measurements: Measurements) -> str:
     return _table("layer", measurements.layers, columns, measurements.delta_norms.T)
 
 
+def _prediction(prediction: Prediction, beside: Sequence[Comparison], step: int) -> str:
+    far = [each for each in beside if distance(each.z)]
+    columns: list[tuple[str, Array, Callable[[float], str]]] = [
+        ("log10 predicted", np.array([each.predicted for each in beside]), decade),
+        ("log10 measured", np.array([each.measured for each in beside]), decade),
+        ("z", np.array([each.z for each in beside]), lambda z: f"{z:+.1f} {distance(z)}".strip()),
+    ]
+    return (
+        f"<p>Said before step {step}: {escape(prediction.sentence)}</p>"
+        f"<p>Norms of the gradients of step {step} over that of the gradient at the outputs, and "
+        "how many deviations they are off: "
+        f"{len(far)} of {len(beside)} more than {FAR:g}.</p>"
+        + _table("expected", [each.name for each in beside], columns)
+    )
+
+
 def _budget(budget: Budget) -> str:
     columns: list[tuple[str, Array, Callable[[float], str]]] = [
         (name, np.array([getattr(row, name) for row in budget.rows]), "{:+.2f}".format)
@@ -228,7 +260,7 @@ def _table(
         if lines:
             cells += f'<td class="over-time text" aria-hidden="true">{escape(lines[i])}</td>'
         rows.append(f'<tr id="{kind}-{i}"><th scope="row">{escape(name)}</th>{cells}</tr>')
-    what = "layer" if kind == "share" else kind
+    what = {"share": "layer", "expected": "tensor"}.get(kind, kind)
     return (
         '<div class="scroll"><table class="sortable"><thead><tr>'
         f'<th scope="col" class="text">{what}</th>{heads}</tr></thead>'

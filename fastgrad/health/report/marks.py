@@ -44,6 +44,11 @@ def decades(values: Array) -> Array:
     return np.log10(values, out=np.full(np.shape(values), np.nan), where=good)
 
 
+def decade(value: float) -> str:
+    """log10 of a norm; "none" for 0."""
+    return f"{math.log10(value):.2f}" if value > 0 else "none"
+
+
 def span(values: Array) -> tuple[float, float]:
     """Whole decades that hold all positive, finite values, at least one of them."""
     logs = decades(np.asarray(values, np.float64))

@@ -13,7 +13,15 @@ import numpy as np
 from fastgrad.arena import Array
 from fastgrad.health.measurements import Measurements
 from fastgrad.health.report import marks
-from fastgrad.health.report.kinds import FACTORS, Budget, Prediction, predicted_norms
+from fastgrad.health.report.kinds import (
+    FACTORS,
+    Budget,
+    Comparison,
+    Prediction,
+    compared,
+    distance,
+    predicted_norms,
+)
 from fastgrad.health.verdicts import Verdict
 
 _MIN_WIDTH = 40
@@ -54,7 +62,7 @@ def table(
     verdicts : sequence of Verdict
     prediction : Prediction, optional
         Adds by how many decades the gradient norms of the first step were above the predicted
-        ones.
+        ones, and both side by side with how many deviations lie between them.
     budget : Budget, optional
         Adds what each layer makes of the gradient, in decades.
     width : int, optional
@@ -82,6 +90,13 @@ def table(
             _of_layers(measurements, ascii_only),
         ]
         pieces += [_laid_out(columns, width, ascii_only) for columns in tables if columns]
+        beside = [] if prediction is None else compared(measurements, prediction)
+        if prediction is not None and beside:
+            first = measurements.steps[0]
+            told = f"predicted before step {first}: {prediction.sentence}"
+            about = f"gradients of step {first}, over that at the outputs:"
+            pieces.append("\n".join(textwrap.wrap(told, width) + textwrap.wrap(about, width)))
+            pieces.append(_laid_out(_of_prediction(beside), width, ascii_only))
     else:
         pieces.append("no step has been measured")
     if budget is not None and budget.rows:
@@ -189,6 +204,16 @@ def _of_layers(measurements: Measurements, ascii_only: bool) -> list[_Column]:
         _Column("saturated", [*map(marks.percent, measurements.saturated[-1])]),
         _Column("dead", [*map(marks.percent, measurements.dead[-1])]),
         _Column("std over time", growing=[*measurements.output_stds.T], least_span=0.3),
+    ]
+
+
+def _of_prediction(beside: Sequence[Comparison]) -> list[_Column]:
+    return [
+        _Column("log10 |gradient|", [each.name for each in beside], left=True),
+        _Column("predicted", [marks.decade(each.predicted) for each in beside]),
+        _Column("measured", [marks.decade(each.measured) for each in beside]),
+        _Column("z", [f"{each.z:+.1f}" for each in beside]),
+        _Column("", [distance(each.z) for each in beside], left=True),
     ]
 
 
