@@ -223,9 +223,9 @@ def test_of_those_that_help_alike_the_least_is_kept(trials, kept):
 
 
 def test_cures_come_in_the_order_of_the_verdicts():
-    first = Verdict("a", "dead", "critical", "why", ("bias that", "initializer: so"))
-    second = Verdict("b", "loss", "warning", "why", ("optimizer x", "initializer y"))
-    note = Verdict("c", "init", "info", "why", ("residual z",))
+    first = Verdict("a", "dead", "critical", "why", ("bias: that", "initializer: so"))
+    second = Verdict("b", "loss", "warning", "why", ("optimizer: x", "initializer: y"))
+    note = Verdict("c", "init", "info", "why", ("residual: z",))
     setup = Setup(network(), fg.SGD(0.1))
     found = cures.chosen(Findings(None, made(1.0, 0, [first, second, note], setup)), 4, False)
     assert [cure.name for cure in found] == ["bias", "initializer", "optimizer", "normalize_inputs"]

@@ -32,7 +32,7 @@ def test_labels_are_names():
 
 
 def test_counts():
-    verdict = Verdict("symmetry", "init", "critical", "", ("initializer that suits",))
+    verdict = Verdict("symmetry", "init", "critical", "", ("initializer: one that suits",))
     remark = replace(verdict, severity="info")
     names = [case.name for case in CASES.values() if case.half == "A" and case.healthy][:2]
     faulty = [c.name for c in CASES.values() if c.half == "A" and c.families == ("init",)][:2]

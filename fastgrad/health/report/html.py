@@ -146,7 +146,7 @@ def _verdicts(order: list[Verdict], found: list[Panel], measurements: Measuremen
             f'<li class="verdict {verdict.severity}" id="verdict-{place}">'
             f'<h3>{place}. <span class="severity">{verdict.severity}</span> '
             f"{verdict.family.replace('_', ' ')}{f' in {escape(where)}' if where else ''}</h3>"
-            f"<p>{escape(verdict.cause)} Seen first at step {verdict.first_step}{along}.</p>"
+            f"<p>{escape(verdict.cause)}. Seen first at step {verdict.first_step}{along}.</p>"
             + (f"<dl>{evidence}</dl>" if evidence else "")
             + (f"<p>What helps, the most promising first:</p><ol>{cures}</ol>" if cures else "")
             + _links(verdict, found, measurements)

@@ -70,5 +70,5 @@ def prescribed(findings: Findings) -> list[str]:
     found: dict[str, None] = {}
     for verdict in findings.trial.symptoms:
         for cure in verdict.cures:
-            found.setdefault(name_of(cure).rstrip(":"))
+            found.setdefault(name_of(cure))
     return list(found)
