@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 import fastgrad as fg
@@ -147,3 +148,10 @@ def recurrent(
         kind(inputs, units, *args, **options),
         fg.Dense(units, outputs, weight_init=last),
     ]
+
+
+def update_bias(bias: float, units: int = 48) -> Array:
+    """Biases of a GRU whose update gate keeps sigmoid(bias) of the state at each step."""
+    found = np.zeros(3 * units)
+    found[units : 2 * units] = bias
+    return found

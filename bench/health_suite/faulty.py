@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import fastgrad as fg
-from bench.health_suite.case import Case, mlp, recurrent, residual, wide
+from bench.health_suite.case import Case, mlp, recurrent, residual, update_bias, wide
 from bench.health_suite.healthy import HEALTHY, INIT, LETTERS, text_mlp
 
 OF = {case.name: case for case in HEALTHY}
@@ -15,13 +15,6 @@ RATE = "smaller_learning_rate clipping"
 
 def _normal(std: float) -> object:
     return INIT.normal(std)
-
-
-def _update_bias(bias: float, units: int = 48) -> object:
-    """Biases of a GRU whose update gate keeps sigmoid(bias) of the state at each step."""
-    found = np.zeros(3 * units)
-    found[units : 2 * units] = bias
-    return found
 
 
 def _scaled(scale: float) -> object:
@@ -85,7 +78,7 @@ _FAULTY = [
         layers=recurrent(fg.LSTM, 12, 48, 9, forget_bias=0.0)),
     OF["remembered-gru"].but(
         "forgets", "vanishing", "forget_bias",
-        layers=recurrent(fg.GRU, 12, 48, 9, bias_init=_update_bias(-2.0))),
+        layers=recurrent(fg.GRU, 12, 48, 9, bias_init=update_bias(-2.0))),
     OF["remembered-gru"].but(
         "rnn-sigmoid", "vanishing", "lstm activation initializer",
         layers=recurrent(fg.RNN, 12, 48, 9, "sigmoid")),
@@ -373,10 +366,10 @@ _MORE = [
         "raw", "inputs", "normalize_inputs", x=lambda x: 440 * x + np.float32(520)),
     OF["remembered-gru"].but(
         "forgets-more", "vanishing", "forget_bias",
-        layers=recurrent(fg.GRU, 12, 48, 9, bias_init=_update_bias(-1.0))),
+        layers=recurrent(fg.GRU, 12, 48, 9, bias_init=update_bias(-1.0))),
     OF["remembered-lstm"].but(
         "gru-forgets", "vanishing", "forget_bias",
-        layers=recurrent(fg.GRU, 12, 48, 9, bias_init=_update_bias(-1.5))),
+        layers=recurrent(fg.GRU, 12, 48, 9, bias_init=update_bias(-1.5))),
     OF["remembered-gru"].but(
         "lstm-forgets", "vanishing", "forget_bias",
         layers=recurrent(fg.LSTM, 12, 48, 9, forget_bias=0.5)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import fastgrad as fg
-from bench.health_suite.case import Case, mlp, recurrent, residual, wide
+from bench.health_suite.case import Case, mlp, recurrent, residual, update_bias, wide
 from bench.health_suite.tasks import letters
 
 LETTERS = letters()
@@ -120,7 +120,7 @@ HEALTHY = [
          recurrent(fg.LSTM, 12, 48, 9, bias_init=INIT.chrono(67)), fg.Adam(1e-2), 0.6,
          batch_size=32, epochs=20, clip=fg.ClipNorm(1.0)),
     Case("remembered-gru", "vowels_remembered",
-         recurrent(fg.GRU, 12, 48, 9, bias_init=INIT.forget_bias(3.0)), fg.Adam(1e-2), 0.6,
+         recurrent(fg.GRU, 12, 48, 9, bias_init=update_bias(3.0)), fg.Adam(1e-2), 0.6,
          batch_size=32, epochs=20, clip=fg.ClipNorm(1.0)),
     Case("text-relu-2x128", "shakespeare_next", text_mlp(128, 2, "relu"), fg.Adam(2e-3), 0.2,
          epochs=3),
