@@ -89,7 +89,10 @@ def remade(layer: Layer, **changes: Any) -> Any:
     """The same layer with other arguments, and the initializers that it has unless others are
     given."""
     own = {name: getattr(layer, name) for name in _INITIALIZERS if hasattr(layer, name)}
-    return type(layer)(**{**layer.config(), **own, **changes})
+    given = {**layer.config(), **own, **changes}
+    if given.get("bias_init") is not None:
+        given.pop("forget_bias", None)  # which is in it
+    return type(layer)(**given)
 
 
 def _changed(
