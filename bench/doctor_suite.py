@@ -25,13 +25,11 @@ import numpy as np
 
 import fastgrad as fg
 from bench.health_suite.case import Case
-from bench.health_suite.faulty import FAULTY
-from bench.health_suite.healthy import HEALTHY
 from bench.health_suite.running import score
+from bench.health_suite.suite import CASES
 from bench.health_suite.tasks import TASKS, Task
 from fastgrad.health.rules import Facts
 
-CASES = {case.name: case for case in (*FAULTY, *HEALTHY)}
 SEEDS = 3
 POINTS = 0.02  # of accuracy
 PART = 0.1  # of a loss
