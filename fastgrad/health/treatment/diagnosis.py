@@ -68,8 +68,9 @@ class Diagnosis:
         What was tried and did not help, or less.
     before, after : Trial
         Runs of the setup as it was given and as it is handed back.
-    steps, trials : int
-        Steps of each trial, and how many there were, those of fewer steps included.
+    steps, trials, shorter : int
+        Steps of each trial, how many there were, and how many of them had fewer steps, with which
+        nothing helped.
     """
 
     changes: tuple[Change, ...]
@@ -78,6 +79,7 @@ class Diagnosis:
     after: Trial
     steps: int
     trials: int
+    shorter: int = 0
 
     @property
     def model(self) -> Sequential:
@@ -121,8 +123,7 @@ class Diagnosis:
 
     def report(self) -> str:
         """What was wrong, what was done about it, and what came of it, as text."""
-        trials, steps = _count(self.trials, "trial"), _count(self.steps, "step")
-        lines = [f"{trials} of {steps}{' each' * (self.trials > 1)}, judged by rows held out"]
+        lines = [f"{self._trials()}, judged by rows held out"]
         lines += ["", "before: " + _state(self.before)]
         lines += [f"  {verdict}" for verdict in self.before.symptoms]
         if not self.changes:
@@ -138,6 +139,12 @@ class Diagnosis:
             lines += ["", "tried, and not taken:"]
             lines += [f"  {change}" for change in self.rejected]
         return "\n".join(lines)
+
+    def _trials(self) -> str:
+        longest = self.trials - self.shorter
+        each = " each" * (longest > 1)
+        told = f"{_count(longest, 'trial')} of {_count(self.steps, 'step')}{each}"
+        return told if not self.shorter else f"{told} after {self.shorter} shorter ones"
 
     def _nothing(self) -> str:
         if self.before.ok:

@@ -42,8 +42,8 @@ class Practice:
         from tqdm import tqdm
 
         self.material = material
-        self.trials = 0
-        self.bar = tqdm(unit="trial", disable=not shown)
+        self.trials = self.shorter = 0
+        self.bar = tqdm(unit=" trials", disable=not shown)
         self.changes: tuple[Change, ...] = ()
         self.rejected: list[Change] = []
         self.again: dict[int, tuple[Trial, Trial]] = {}
@@ -66,14 +66,14 @@ class Practice:
         now = self._rounds(first, cures, rounds)
         most = min(self.material.most_steps, _LENGTHENED * self.material.steps)
         if rounds and not first.ok and not self.changes and most > self.material.steps:
-            self.material = replace(self.material, steps=most)
+            self.material, self.shorter = replace(self.material, steps=most), self.trials
             first = self._run(setup, "as it is, for longer")
             now = self._rounds(first, cures, rounds)
         better = self._overtaking(now)
         if better is not None:
             now = self._rounds(better, cures, 1)
-        rejected = tuple(self.rejected)
-        return Diagnosis(self.changes, rejected, first, now, self.material.steps, self.trials)
+        counts = self.material.steps, self.trials, self.shorter
+        return Diagnosis(self.changes, tuple(self.rejected), first, now, *counts)
 
     def _rounds(self, now: Trial, cures: int, rounds: int) -> Trial:
         for _ in range(rounds):
