@@ -4,9 +4,10 @@
 compares its score on test rows with that of the healthy twin: an accuracy may be 2 points lower, a
 loss a tenth higher. Scores are means over three orders of the rows. Cures are mended by looking at
 cases of half A alone, so what counts is half B; both are printed, and how often each cure came
-first. `--seed N` draws other first weights and other orders of the rows than those that the suite
-has by itself; `--only TEXT` takes the cases whose names have the text in them, `--every N` each
-Nth one.
+first. Scores scatter, so it is also told how many twins equal themselves: with other first weights,
+one draw of them for all orders, as what the doctor hands back has. `--seed N` draws other first
+weights and other orders of the rows than those that the suite has by itself; `--only TEXT` takes
+the cases whose names have the text in them, `--every N` each Nth one.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ PART = 0.1  # of a loss
 class Treated:
     """A case, with scores of its twin, of itself as it is, and after treatment.
 
-    `lack` is how much less it may score.
+    `lack` is how much less it may score; `redrawn` is the twin's score with other first weights,
+    the same for all orders.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Treated:
     changes: tuple[tuple[str, str], ...]
     first: str
     left: str
+    redrawn: float = 0.0
 
     @property
     def good(self) -> bool:
@@ -121,6 +124,13 @@ def _twin(name: str, seed: int) -> float:
     return trained(_seeded(name, seed))
 
 
+@functools.cache
+def _redrawn(name: str, seed: int) -> float:
+    """The score of one draw of a twin's first weights, which `_twin` has not seen."""
+    case = _seeded(name, seed)
+    return trained(case, fg.Sequential(*case.layers(), rng=case.seed + SEEDS))
+
+
 def treated(name: str, seed: int = 0) -> Treated:
     """A case before and after treatment."""
     case = _seeded(name, seed)
@@ -158,6 +168,7 @@ def treated(name: str, seed: int = 0) -> Treated:
         tuple((change.cure, change.what) for change in found.changes),
         ", ".join(v.rule for v in found.before.warnings) or "-",
         ", ".join(v.rule for v in found.after.warnings) or "-",
+        _redrawn(case.twin or name, seed),
     )
 
 
@@ -171,6 +182,11 @@ def summary(results: Sequence[Treated]) -> list[str]:
             if some:
                 good = sum(one.good for one in some)
                 lines.append(f"{what}, half {half}: {good} of {len(some)}, {good / len(some):.1%}")
+        if own and not kind:
+            good = sum(one.redrawn >= one.twin - one.lack for one in own)
+            lines.append(
+                f"twins that equal themselves: {good} of {len(own)}, {good / len(own):.1%}"
+            )
         came = Counter(one.changes[0][0] if one.changes else "unchanged" for one in own)
         if came:
             told = ", ".join(f"{cure} {count}" for cure, count in came.most_common())

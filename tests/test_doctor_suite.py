@@ -12,7 +12,7 @@ from bench.health_suite.suite import CASES
 
 SICK = Treated(
     "a/b", "A", False, 0.02, 0.90, 0.10, 0.89, 20, (("initializer", "draw"), ("optimizer", "Adam")),
-    "spike", "-",
+    "spike", "-", 0.87,
 )  # fmt: skip
 WELL = Treated("a", "B", True, 0.02, 0.90, 0.90, 0.90, 1, (), "-", "-")
 
@@ -26,9 +26,10 @@ def test_the_twin_is_the_measure_of_a_repair_and_the_run_itself_that_of_harm():
 
 def test_halves_are_counted_by_themselves_and_what_came_first():
     short = replace(SICK, after=0.5, half="B", changes=())
-    assert summary([SICK, short, replace(SICK, half="B"), WELL]) == [
+    assert summary([SICK, short, replace(SICK, half="B", redrawn=0.89), WELL]) == [
         "repaired, half A: 1 of 1, 100.0%",
         "repaired, half B: 1 of 2, 50.0%",
+        "twins that equal themselves: 1 of 3, 33.3%",
         "first cure of those to be repaired: initializer 2, unchanged 1",
         "not harmed, half B: 1 of 1, 100.0%",
         "first cure of those to be not harmed: unchanged 1",
@@ -52,6 +53,7 @@ def test_a_run_of_it(capsys):
     assert first.startswith("good  A digits-relu-1x32/died")
     assert rest == [
         "repaired, half A: 1 of 1, 100.0%",
+        "twins that equal themselves: 1 of 1, 100.0%",
         "first cure of those to be repaired: smaller_learning_rate 1",
     ]
 

@@ -61,7 +61,10 @@ def confirmed(
 
 
 def overtakes(
-    trials: tuple[Trial, Trial], kept: tuple[Trial, Trial], on_edge: bool = False
+    trials: tuple[Trial, Trial],
+    kept: tuple[Trial, Trial],
+    on_edge: bool = False,
+    least: float = LEAST,
 ) -> bool:
     """Whether a treated setup is better than another one, of which neither was there before.
 
@@ -72,13 +75,15 @@ def overtakes(
     on_edge : bool
         Whether the one that is kept so far would diverge with somewhat larger steps. Then what is
         no worse is better.
+    least : float
+        Part of the loss by which it must be lower.
     """
     pair, pair_kept = (one.together(other) for one, other in (trials, kept))
     gain, error = pair.gain(pair_kept)
     if on_edge:
         return gain > 0
     lower = all(one.loss < other.loss for one, other in zip(trials, kept, strict=True))
-    return lower and gain > max(_ERRORS_ALIKE * error, LEAST * pair_kept.loss)
+    return lower and gain > max(_ERRORS_ALIKE * error, least * pair_kept.loss)
 
 
 def alike(trials: Sequence[tuple[int, Trial]], before: Trial, material: Material) -> int:

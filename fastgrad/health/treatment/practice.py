@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from fastgrad.health.treatment.setup import Setup
 from fastgrad.health.treatment.trial import Material, Trial, run
 
 _LENGTHENED = 5  # times the steps, where nothing helps
+_LARGER = "larger_learning_rate"
 _CONFIRMATIONS = 3  # of what looked best, in a round
 _SETTLED = "the learning rate was for the setup as it was before"
 
@@ -33,6 +34,20 @@ class Tried:
     def known(self) -> Trial:
         """All that is known of it."""
         return self.trial if self.again is None else self.trial.together(self.again)
+
+
+def _beyond(trial: Trial, tried: Iterable[Tried]) -> Trial | None:
+    """That of the next larger learning rate, from twice as much on."""
+    larger = [one.trial for one in tried if one.cure.name == _LARGER]
+    twice = 2 * trial.setup.optimizer.lr
+    some = [one for one in larger if one.setup.optimizer.lr >= twice]
+    return min(some, key=lambda one: one.setup.optimizer.lr, default=None)
+
+
+def _is_safe(one: Tried, tried: Iterable[Tried]) -> bool:
+    """Whether a rate that is larger than before has nothing wrong beyond it, either."""
+    beyond = _beyond(one.trial, tried)
+    return one.cure.name != _LARGER or (beyond is not None and beyond.ok)
 
 
 class Practice:
@@ -98,6 +113,8 @@ class Practice:
             tried += self._combine(tried, now)
         # what leaves warnings where there are none is no cure
         free = [one for one in tried if one.trial.ok or not now.ok]
+        if settling:
+            free = [one for one in free if _is_safe(one, tried)]
         edge = settling and self._is_on_edge(now, tried)
         good = [one for one in free if promises(one.trial, now, 0.0 if edge else least)]
 
@@ -119,14 +136,9 @@ class Practice:
         return kept.trial
 
     def _is_on_edge(self, now: Trial, tried: list[Tried]) -> bool:
-        """Whether three times the learning rate diverge: then curved directions swing with it."""
-        most = 3.1 * now.setup.optimizer.lr
-        return any(
-            one.cure.name == "larger_learning_rate"
-            and one.trial.setup.optimizer.lr < most
-            and not one.trial.loss < self.material.constant_loss
-            for one in tried
-        )
+        """Whether somewhat longer steps diverge: then curved directions swing with these."""
+        beyond = _beyond(now, tried)
+        return beyond is not None and not beyond.loss < self.material.constant_loss
 
     def _kept(self, good: list[Tried], now: Trial, is_better: _IsBetter) -> Tried | None:
         """The best of those that help in another order, too."""
@@ -151,7 +163,8 @@ class Practice:
         if (now.ok and not one.trial.ok) or not promises(one.trial, now):
             return None
         pair = one.trial, self._again(one.trial, one.change.what)
-        if not overtakes(pair, (now, self._again(now, "as it is now, once more"))):
+        pair_now = now, self._again(now, "as it is now, once more")
+        if not overtakes(pair, pair_now, least=MUCH if now.ok else LEAST):
             return None
         self.rejected += [change for change in self.changes if change not in earlier]
         self.rejected.remove(one.change)
