@@ -164,7 +164,7 @@ def test_the_budget_is_kept(monkeypatch):
     monkeypatch.setattr("fastgrad.health.treatment.practice.run", counted)
     found = treat(network(), optimizer=fg.Adam(1.0), steps=40, cures=2, rounds=2)
     assert set(calls) == {40}
-    assert len(calls) == found.trials <= 1 + 4 * (4 * 2 + 15)
+    assert len(calls) == found.trials <= 1 + 4 * (4 * 2 + 16)
     assert f"{len(calls)} trials of 40 steps each" in found.report()
 
 

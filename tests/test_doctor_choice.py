@@ -122,7 +122,8 @@ def test_rates_of_which_three_times_as_much_diverge_are_on_the_edge():
     for safe, tries in (
         ([True, False], [tried(0.28, 0.9), tried(1.0, 0.8)]),  # nobody knows what 3 does
         ([False, False], [tried(0.3, 0.9), tried(1.0, math.inf)]),
-        ([True, True], [tried(0.03, 0.9, "smaller_learning_rate"), tried(0.1, 9.0, "optimizer")]),
+        ([True, False], [tried(0.3, 0.9, "optimizer"), tried(1.0, 0.8, "optimizer")]),
+        ([True, False], [tried(0.03, 0.9, "smaller_learning_rate"), tried(0.01, 9.0)]),
     ):
         assert [_is_safe(one, tries) for one in tries] == safe
 

@@ -64,7 +64,7 @@ def doctor(
     cures, rounds : int
         How many cures are tried, in up to four variants each, before one is kept, and how many are
         kept. With the first run, combinations with other steps, and confirmations there are at most
-        ``1 + (rounds + 2) * (4 * cures + 15)`` trials, and most often a quarter of that; cures of
+        ``1 + (rounds + 2) * (4 * cures + 16)`` trials, and most often a quarter of that; cures of
         the learning rate start with a range test of 100 steps.
     progress : bool, optional
         Whether a progress bar is shown; by default where standard error is a terminal.

@@ -36,18 +36,20 @@ class Tried:
         return self.trial if self.again is None else self.trial.together(self.again)
 
 
-def _beyond(trial: Trial, tried: Iterable[Tried]) -> Trial | None:
+def _beyond(trial: Trial, tried: Iterable[Tried], cure: str = _LARGER) -> Trial | None:
     """That of the next larger learning rate, from twice as much on."""
-    larger = [one.trial for one in tried if one.cure.name == _LARGER]
+    of_cure = [one.trial for one in tried if one.cure.name == cure]
     twice = 2 * trial.setup.optimizer.lr
-    some = [one for one in larger if one.setup.optimizer.lr >= twice]
-    return min(some, key=lambda one: one.setup.optimizer.lr, default=None)
+    larger = [one for one in of_cure if one.setup.optimizer.lr >= twice]
+    return min(larger, key=lambda one: one.setup.optimizer.lr, default=None)
 
 
 def _is_safe(one: Tried, tried: Iterable[Tried]) -> bool:
-    """Whether a rate that is larger than before has nothing wrong beyond it, either."""
-    beyond = _beyond(one.trial, tried)
-    return one.cure.name != _LARGER or (beyond is not None and beyond.ok)
+    """Whether steps that may be longer than before have nothing wrong beyond them, either."""
+    if one.cure.name not in (_LARGER, "optimizer"):
+        return True
+    beyond = _beyond(one.trial, tried, one.cure.name)
+    return beyond is not None and beyond.ok
 
 
 class Practice:

@@ -73,7 +73,7 @@ def _adam(findings: Findings) -> Iterator[tuple[str, Setup]]:
     setup = findings.setup
     if isinstance(setup.optimizer, Adam):
         return
-    for lr in (1e-3, 3e-3, 1e-2):
+    for lr in (1e-3, 3e-3, 1e-2, 3e-2):
         given = f"{type(setup.optimizer).__name__}({setup.optimizer.lr:.3g})"
         what = f"Adam({lr:g}) instead of {given}"
         yield what, replace(setup, optimizer=Adam(lr))
