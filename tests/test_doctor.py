@@ -10,7 +10,6 @@ import pytest
 
 import fastgrad as fg
 from fastgrad.health.treatment import Cure, Findings, Setup, Trial, cures, doctor, trial
-from fastgrad.health.treatment.choice import MUCH, alike, helps
 from fastgrad.health.treatment.trial import Material, Rows
 from fastgrad.health.verdicts import Verdict
 
@@ -121,14 +120,23 @@ class Halve(fg.Layer):
         return dy / 2
 
 
-def test_beside_layers_of_ones_own_none_are_changed():
+def test_beside_layers_of_ones_own_no_others_are_put():
     model = network(fg.Dense(8, 32, "relu"), Halve(), fg.Dense(32, 3))
     found = treat(model, optimizer=fg.Adam(1.0), epochs=5)
-    assert {change.cure for change in (*found.changes, *found.rejected)} <= {
-        cure.name for cure in cures.steps.CURES
-    }
-    assert found.changes
+    tried = {change.cure.partition(" ")[0] for change in (*found.changes, *found.rejected)}
+    assert tried <= {cure.name for cure in (*cures.steps.CURES, *cures.starts.CURES)}
+    assert [change.cure for change in found.changes] == ["smaller_learning_rate"]
     np.testing.assert_array_equal(found.model.flat_params, model.flat_params)
+
+
+def test_beside_layers_of_ones_own_inputs_are_standardized_but_not_in_front_of_them():
+    X = 500 * data()[0] + 1000
+    found = treat(network(fg.Dense(8, 32, "relu"), Halve(), fg.Dense(32, 3)), X=X)
+    assert found.changes[0].cure == "normalize_inputs"
+    kinds = [type(layer) for layer in found.model.layers]
+    assert kinds == [fg.Standardize, fg.Dense, Halve, fg.Dense]
+    found = treat(network(Halve(), fg.Dense(8, 32, "relu"), fg.Dense(32, 3)), X=X)
+    assert type(found.model.layers[0]) is Halve
 
 
 def test_sequences_with_lengths():
@@ -156,7 +164,7 @@ def test_the_budget_is_kept(monkeypatch):
     monkeypatch.setattr("fastgrad.health.treatment.practice.run", counted)
     found = treat(network(), optimizer=fg.Adam(1.0), steps=40, cures=2, rounds=2)
     assert set(calls) == {40}
-    assert len(calls) == found.trials <= 1 + 2 * (4 * 2 + 14)
+    assert len(calls) == found.trials <= 1 + 4 * (4 * 2 + 16)
     assert f"{len(calls)} trials of 40 steps each" in found.report()
 
 
@@ -175,51 +183,22 @@ def test_rows_that_judge_are_not_trained_on(monkeypatch):
     assert not rows & held
 
 
-def made(loss, scatter=0.0, verdicts=(), setup=None):
-    """A trial whose parts' losses scatter in the same way."""
-    losses = loss + scatter * np.linspace(-1, 1, 10)
-    return Trial(setup, losses, tuple(verdicts), np.zeros(0))
+def test_where_nothing_helps_trials_are_longer_if_the_run_is():
+    X = data()[0]
+    y = np.random.default_rng(1).integers(0, 3, ROWS)
+    given = {"optimizer": fg.Adam(1e-7), "batch_size": 120, "cures": 1, "rounds": 1}
+    found = treat(network(), X, y, epochs=60, **given)
+    assert not found.changes
+    assert found.steps == 60 * 4
+    assert len({change.before for change in found.rejected}) == 2  # two first runs
+    again = found.trials - found.shorter
+    assert f"{again} trials of 240 steps each after {found.shorter} shorter ones" in found.report()
+    found = treat(network(), X, y, epochs=60, steps=30, **given)
+    assert found.steps == 30
 
 
-WARNING = Verdict("spike", "exploding", "warning", "it jumps")
-
-
-@pytest.mark.parametrize(
-    ("after", "before", "expected"),
-    [
-        (made(0.5), made(1.0), True),
-        (made(0.99), made(1.0), False),  # by less than anybody would notice
-        (made(0.9, 0.5), made(1.0, -0.5), False),  # by less than chance
-        (made(0.9, 0.5), made(1.0, 0.5), True),  # the same parts are hard for both
-        (made(math.inf), made(1.0), False),
-        (made(1.0), made(math.inf), True),
-        (made(2.99), made(math.inf), False),  # no better than constant outputs
-        (made(2.99), made(50.0), False),
-        (made(2.0), made(50.0), True),
-    ],
-)
-def test_what_helps_is_beyond_chance(after, before, expected):
-    assert helps(after, before, constant=3.0) is expected
-
-
-def test_without_warnings_more_is_asked_for():
-    assert not helps(made(0.85), made(1.0), 3.0, MUCH)
-    assert helps(made(0.75), made(1.0), 3.0, MUCH)
-
-
-@pytest.mark.parametrize(
-    ("trials", "kept"),
-    [
-        ([(4, made(0.50)), (1, made(0.55))], 1),  # as good, and less of a change
-        ([(4, made(0.50)), (1, made(0.90))], 0),
-        ([(1, made(0.50)), (1, made(0.49))], 1),
-        ([(1, made(0.50, verdicts=[WARNING])), (4, made(0.52))], 1),  # which cures the symptom
-        ([(4, made(0.50, 0.3)), (1, made(0.70, -0.3))], 1),  # cannot be told apart
-    ],
-)
-def test_of_those_that_help_alike_the_least_is_kept(trials, kept):
-    material = Material(fg.MSE(), None, None, 1, 1, 3.0, 0)
-    assert alike(trials, made(2.0), material) == kept
+def tried(verdicts, setup):
+    return Trial(setup, np.ones(10), tuple(verdicts), np.zeros(0))
 
 
 def test_cures_come_in_the_order_of_the_verdicts():
@@ -227,11 +206,11 @@ def test_cures_come_in_the_order_of_the_verdicts():
     second = Verdict("b", "loss", "warning", "why", ("optimizer: x", "initializer: y"))
     note = Verdict("c", "init", "info", "why", ("residual: z",))
     setup = Setup(network(), fg.SGD(0.1))
-    found = cures.chosen(Findings(None, made(1.0, 0, [first, second, note], setup)), 4, False)
+    found = cures.chosen(Findings(None, tried([first, second, note], setup)), 4, False)
     assert [cure.name for cure in found] == ["bias", "initializer", "optimizer", "normalize_inputs"]
-    noted = cures.chosen(Findings(None, made(1.0, 0, [note], setup)), 4, False)
+    noted = cures.chosen(Findings(None, tried([note], setup)), 4, False)
     assert [cure.name for cure in noted] == ["residual"]
-    treated = cures.chosen(Findings(None, made(1.0, 0, [note], setup)), 4, True)
+    treated = cures.chosen(Findings(None, tried([note], setup)), 4, True)
     assert treated[0].name == "larger_learning_rate"
     assert all(isinstance(cure, Cure) for cure in cures.CURES)
     assert len({cure.name for cure in cures.CURES}) == len(cures.CURES)
@@ -263,11 +242,36 @@ def test_trials_of_a_setup_that_breaks_end_there():
         ({"regularizers": fg.L2(0.1, per_layer={"9": 1.0})}, ValueError, "9"),
         ({"X": np.ones((4, 7))}, ValueError, "X"),
         ({"y": np.ones(3, int)}, ValueError, "y"),
+        ({"X": np.full((ROWS, 8), np.nan)}, ValueError, "not finite"),
+        ({"X": np.ones((0, 8)), "y": np.ones(0, int)}, ValueError, "no axis of length 0"),
+        ({"X": np.ones((5, 8)), "y": np.ones(5, int)}, ValueError, "X has 5 rows, needs 20"),
+        ({"validation": (np.ones((9, 8)), np.ones(9, int))}, ValueError, "9 rows, needs 10"),
+        ({"validation": (np.ones((9, 8)),)}, ValueError, "validation must be a fraction"),
+        ({"progress": "yes"}, TypeError, "progress"),
     ],
 )
 def test_bad_arguments(options, error, message):
     with pytest.raises(error, match=message):
         treat(network(), **options)
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(TypeError, match="model: expected a Sequential, got str"):
+        treat("model")
+
+
+def test_twenty_rows_are_enough():
+    X, y = data()
+    found = treat(network(), X[:20], y[:20], optimizer=fg.Adam(1e-7), epochs=30, cures=2)
+    assert len(found.before.losses) == 10
+    assert np.isfinite(found.before.losses).all()
+
+
+def test_without_rounds_there_is_a_diagnosis_and_no_cure():
+    found = treat(network(), optimizer=fg.Adam(1e-7), rounds=0)
+    assert found.trials == 1
+    assert "1 trial of 150 steps, judged" in found.report()
+    assert "nothing is changed: no cure was tried" in found.report()
 
 
 def test_stateful_layers_are_refused():

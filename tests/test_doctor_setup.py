@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -91,6 +93,19 @@ def test_layers_are_remade_with_their_initializers():
     assert (again.num_layers, again.peepholes, again.bias_init) == (1, True, layer.bias_init)
     a, b = (fg.Sequential(one, rng=3).flat_params for one in (layer, remade(layer)))
     np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("forget_bias", [0.0, -2.0, 1.0])
+def test_gates_with_a_forget_bias_are_remade_with_it_and_with_others(forget_bias):
+    layer = fg.LSTM(6, 4, forget_bias=forget_bias)
+    a, b = (fg.Sequential(one, rng=3).flat_params for one in (layer, remade(layer)))
+    np.testing.assert_array_equal(a, b)
+    known = findings(layer, fg.Dense(4, 6), times=12)
+    for name in ("initializer", "forget_bias"):
+        (_, first), (_, second) = variants(name, known)
+        assert kinds(first) == kinds(second) == ["LSTM", "Dense"]
+    chrono = first.model.params["0.bias_ih_l0"].reshape(4, 4)[1]
+    assert (chrono >= 0).all()
 
 
 def everything():
@@ -227,6 +242,31 @@ def test_gates_remember_as_long_as_sequences_are():
 def test_clips_are_percentiles_of_what_was_measured():
     found = [setup.clip for _, setup in variants("clipping", findings(*dense()))]
     assert [clip[0].max_norm for clip in found] == [71.0, 1.3]
+
+
+@pytest.mark.parametrize(("warned", "factors"), [(True, {10, 100}), (False, {3, 10})])
+def test_rates_are_close_to_that_of_a_setup_with_nothing_wrong(warned, factors):
+    known = findings(*dense(), optimizer=fg.SGD(1e-2))
+    known = Findings(known.material, replace(known.trial, verdicts=(vanishing(),) * warned))
+    for name, sign in (("larger_learning_rate", 1), ("smaller_learning_rate", -1)):
+        rates = {setup.optimizer.lr for _, setup in variants(name, known)}
+        assert {round(factor**sign * 1e-2, 9) for factor in factors} <= {
+            round(rate, 9) for rate in rates
+        }
+        assert all(sign * rate > sign * 1e-2 for rate in rates)
+
+
+def test_layers_of_ones_own_are_never_made_anew():
+    class Own(fg.Dense):
+        """What it takes to be made again, nobody knows."""
+
+        def __init__(self):
+            super().__init__(6, 6, "relu")
+
+    own = Own()
+    for name in ("initializer", "activation", "residual"):
+        for _, setup in variants(name, findings(own, *dense())):
+            assert setup.model.layers[0] is own
 
 
 def test_penalties_shrink_to_nothing():

@@ -24,14 +24,14 @@ _USUAL = (
 )
 # once something else has been changed, the learning rate may no longer be the right one
 SETTLING = ("larger_learning_rate", "smaller_learning_rate", "optimizer")
-_STRUCTURAL = tuple(cure.name for cure in (*structure.CURES, *starts.CURES))
+_STRUCTURAL = tuple(cure.name for cure in structure.CURES)
 
 
 def chosen(findings: Findings, count: int, treated: bool) -> list[Cure]:
     """The cures to try: what verdicts prescribe, in their order, and with warnings usual ones.
 
     For a setup that has been treated with success, they are those of the length of steps. Beside
-    layers of a user's own no others are changed.
+    layers of a user's own no others are put in the place of any.
     """
     known = {cure.name: cure for cure in CURES}
     names = dict.fromkeys(prescribed(findings))

@@ -47,7 +47,7 @@ class Change:
     left: tuple[Verdict, ...] = ()
 
     def __str__(self) -> str:
-        left = "" if not self.left else f", {len(self.left)} warnings left"
+        left = "" if not self.left else f", {_count(len(self.left), 'warning')} left"
         return f"{self.cure}: {self.what}: {_told(self.before)} -> {_told(self.after)}{left}"
 
 
@@ -68,8 +68,9 @@ class Diagnosis:
         What was tried and did not help, or less.
     before, after : Trial
         Runs of the setup as it was given and as it is handed back.
-    steps, trials : int
-        Steps of each trial, and how many there were.
+    steps, trials, shorter : int
+        Steps of each trial, how many there were, and how many of them had fewer steps, with which
+        nothing helped.
     """
 
     changes: tuple[Change, ...]
@@ -78,6 +79,7 @@ class Diagnosis:
     after: Trial
     steps: int
     trials: int
+    shorter: int = 0
 
     @property
     def model(self) -> Sequential:
@@ -121,17 +123,15 @@ class Diagnosis:
 
     def report(self) -> str:
         """What was wrong, what was done about it, and what came of it, as text."""
-        lines = [f"{self.trials} trials of {self.steps} steps each, judged by rows held out"]
+        lines = [f"{self._trials()}, judged by rows held out"]
         lines += ["", "before: " + _state(self.before)]
         lines += [f"  {verdict}" for verdict in self.before.symptoms]
         if not self.changes:
-            why = "nothing is wrong" if self.before.ok else "no cure helped by more than chance"
-            lines += ["", f"nothing is changed: {why}"]
+            lines += ["", f"nothing is changed: {self._nothing()}"]
         for i, change in enumerate(self.changes):
             lines += ["", f"{i + 1}. {change.cure}: {change.what}"]
             lines += [f"   because {change.why}"]
-            fell = f"loss {_told(change.before)} -> {_told(change.after)}"
-            lines += [f"   {fell} (standard error of the difference {change.error:.2g})"]
+            lines += [f"   loss {_told(change.before)} -> {_told(change.after)}{_error(change)}"]
         if self.changes:
             lines += ["", "after: " + _state(self.after)]
             lines += [f"  {verdict}" for verdict in self.after.warnings]
@@ -140,14 +140,36 @@ class Diagnosis:
             lines += [f"  {change}" for change in self.rejected]
         return "\n".join(lines)
 
+    def _trials(self) -> str:
+        longest = self.trials - self.shorter
+        each = " each" * (longest > 1)
+        told = f"{_count(longest, 'trial')} of {_count(self.steps, 'step')}{each}"
+        return told if not self.shorter else f"{told} after {self.shorter} shorter ones"
+
+    def _nothing(self) -> str:
+        if self.before.ok:
+            return "nothing is wrong"
+        return "no cure helped by more than chance" if self.rejected else "no cure was tried"
+
     def __repr__(self) -> str:
         done = "; ".join(change.what for change in self.changes) or "nothing is changed"
         return f"<Diagnosis: loss {_told(self.before.loss)} -> {_told(self.after.loss)}: {done}>"
 
 
 def _state(trial: Trial) -> str:
-    found = f"{len(trial.warnings)} warnings" if trial.warnings else "nothing is wrong"
+    found = _count(len(trial.warnings), "warning") if trial.warnings else "nothing is wrong"
     return f"loss {_told(trial.loss)}, {found}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _error(change: Change) -> str:
+    """Nothing beside a run that broke off: its loss has no scatter."""
+    if not math.isfinite(change.before):
+        return ""
+    return f" (standard error of the difference {change.error:.2g})"
 
 
 def _told(loss: float) -> str:

@@ -1,140 +1,98 @@
-"""`doctor`: finds out what is wrong with a training setup, and changes what measurably helps."""
+"""`Practice`: rounds of trials, each of which keeps the cure that measurably helps."""
 
 from __future__ import annotations
 
-import copy
-import sys
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-import numpy as np
-
-from fastgrad import checks, clipping, optimizers, penalties
-from fastgrad.health.rules.data import expected_losses
-from fastgrad.health.treatment.choice import LEAST, MUCH, alike, helps
+from fastgrad.health.treatment.choice import LEAST, MUCH, alike, confirmed, overtakes, promises
 from fastgrad.health.treatment.cure import Cure, Findings
 from fastgrad.health.treatment.cures import chosen, combined, of_steps
 from fastgrad.health.treatment.diagnosis import Change, Diagnosis
 from fastgrad.health.treatment.setup import Setup
-from fastgrad.health.treatment.trial import Material, Rows, Trial, run
-from fastgrad.model import Sequential
-from fastgrad.recurrent.models import stateful_layer
+from fastgrad.health.treatment.trial import Material, Trial, run
 
-_MOST_HELD_OUT = 2000
+_LENGTHENED = 5  # times the steps, where nothing helps
+_LARGER = "larger_learning_rate"
 _CONFIRMATIONS = 3  # of what looked best, in a round
 _SETTLED = "the learning rate was for the setup as it was before"
 
-
-def doctor(
-    model: Sequential,
-    X: Any,
-    y: Any,
-    *,
-    loss: Any,
-    optimizer: Any = "adam",
-    clip: Any = None,
-    regularizers: Any = None,
-    epochs: int = 10,
-    batch_size: int = 64,
-    validation: Any = 0.2,
-    lengths: Any = None,
-    steps: int | None = None,
-    cures: int = 5,
-    rounds: int = 4,
-    progress: bool | None = None,
-    rng: Any = None,
-) -> Diagnosis:
-    """Try cures for what is wrong with a training setup, and keep what measurably helps.
-
-    The setup trains for some steps with health measured at each. While there are warnings, the
-    cures that they prescribe are tried, each from the same first weights (but for those that it
-    draws anew), on the same minibatches. Of those that lower the loss of rows held out by more than
-    chance, the one with the least warnings left and, among those that help alike, the one that
-    changes least is tried once more on minibatches in another order; if it helps there, too, it is
-    kept, and what is left to cure is looked for again; at last a learning rate that suits what has
-    been changed. Without warnings only cures of what is noted as information are tried, and kept if
-    they lower the loss by a fifth; with nothing to note the setup comes back as it is.
-
-    Parameters
-    ----------
-    model : Sequential
-        It is left as it is; parameters that it has are where each trial starts from.
-    X, y, lengths : array-like
-        As for `fit`.
-    loss, optimizer, clip, regularizers
-        As for `fit`; `LBFGS` has no minibatches to look at.
-    epochs, batch_size : int
-        Of the run that this is about.
-    validation : float, (X, y) or (X, y, lengths)
-        A fraction of the rows, 2000 of them at most, or a set of its own, to judge by.
-    steps : int, optional
-        Steps of each trial; by default those of the run, 200 at most.
-    cures, rounds : int
-        How many cures are tried, in up to four variants each, before one is kept, and how many are
-        kept. With the first run, combinations with other steps, and confirmations there are at most
-        ``1 + rounds * (4 * cures + 14)`` trials, and most often a quarter of that; cures of the
-        learning rate start with a range test of 100 steps.
-    progress : bool, optional
-        Whether a progress bar is shown; by default where standard error is a terminal.
-    rng : int or numpy.random.Generator
-        Seed of the rows held out, of their order, and of weights that are drawn anew.
-
-    Returns
-    -------
-    Diagnosis
-
-    Raises
-    ------
-    ValueError, TypeError
-        For arguments that do not fit.
-
-    Examples
-    --------
-    >>> import fastgrad as fg
-    >>> from fastgrad.datasets import load_digits
-    >>> X, y = load_digits()
-    >>> model = fg.Sequential(fg.Dense(64, 32, "relu"), fg.Dense(32, 10), rng=0)
-    >>> found = fg.health.doctor(model, X / 16, y, loss="cross_entropy", epochs=4, rng=0)
-    >>> found.changes
-    ()
-    """
-    clips = clipping.get(copy.deepcopy(clip))
-    setup = Setup(
-        copy.deepcopy(model),
-        copy.deepcopy(optimizers.get(optimizer)),
-        clips,
-        penalties.get(copy.deepcopy(regularizers), model),
-    )
-    checks.count("cures", cures)
-    checks.count("rounds", rounds, minimum=0)
-    material = _material(
-        setup, X, y, lengths, loss, validation, epochs, batch_size, steps, checks.generator(rng)
-    )
-    shown = sys.stderr.isatty() if progress is None else progress
-    with _Practice(material, shown) as practice:
-        return practice.treat(setup, cures, rounds)
+_IsBetter: TypeAlias = "Callable[[tuple[Trial, Trial], tuple[Trial, Trial]], bool]"
 
 
-class _Practice:
+@dataclass(frozen=True)
+class Tried:
+    """A variant of a cure, in both orders of the minibatches once it has been confirmed."""
+
+    cure: Cure
+    change: Change
+    trial: Trial
+    again: Trial | None = None
+
+    @property
+    def known(self) -> Trial:
+        """All that is known of it."""
+        return self.trial if self.again is None else self.trial.together(self.again)
+
+
+def _beyond(trial: Trial, tried: Iterable[Tried], cure: str = _LARGER) -> Trial | None:
+    """That of the next larger learning rate, from twice as much on."""
+    of_cure = [one.trial for one in tried if one.cure.name == cure]
+    twice = 2 * trial.setup.optimizer.lr
+    larger = [one for one in of_cure if one.setup.optimizer.lr >= twice]
+    return min(larger, key=lambda one: one.setup.optimizer.lr, default=None)
+
+
+def _is_safe(one: Tried, tried: Iterable[Tried]) -> bool:
+    """Whether steps that may be longer than before have nothing wrong beyond them, either."""
+    if one.cure.name not in (_LARGER, "optimizer"):
+        return True
+    beyond = _beyond(one.trial, tried, one.cure.name)
+    return beyond is not None and beyond.ok
+
+
+class Practice:
     """The trials of one call, counted and shown."""
 
     def __init__(self, material: Material, shown: bool) -> None:
         from tqdm import tqdm
 
         self.material = material
-        self.trials = 0
-        self.bar = tqdm(unit="trial", disable=not shown)
-        self.changes: list[Change] = []
+        self.trials = self.shorter = 0
+        self.bar = tqdm(unit=" trials", disable=not shown)
+        self.changes: tuple[Change, ...] = ()
         self.rejected: list[Change] = []
+        self.again: dict[int, tuple[Trial, Trial]] = {}
+        # what lowered the loss most of all that were not kept, and the changes before it
+        self.rival: tuple[Tried, tuple[Change, ...]] | None = None
 
-    def __enter__(self) -> _Practice:
+    def __enter__(self) -> Practice:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.bar.close()
 
     def treat(self, setup: Setup, cures: int, rounds: int) -> Diagnosis:
-        """Rounds of trials, until nothing is wrong or nothing helps."""
-        first = now = self._run(setup, "as it is")
+        """Rounds of trials, until nothing is wrong or nothing helps.
+
+        What nothing helps gets longer trials, if the run is longer: what has to be remembered for
+        many time steps, for one, is learned late, and then all at once.
+        """
+        first = self._run(setup, "as it is")
+        now = self._rounds(first, cures, rounds)
+        most = min(self.material.most_steps, _LENGTHENED * self.material.steps)
+        if rounds and not first.ok and not self.changes and most > self.material.steps:
+            self.material, self.shorter = replace(self.material, steps=most), self.trials
+            first = self._run(setup, "as it is, for longer")
+            now = self._rounds(first, cures, rounds)
+        better = self._overtaking(now)
+        if better is not None:
+            now = self._rounds(better, cures, 1)
+        counts = self.material.steps, self.trials, self.shorter
+        return Diagnosis(self.changes, tuple(self.rejected), first, now, *counts)
+
+    def _rounds(self, now: Trial, cures: int, rounds: int) -> Trial:
         for _ in range(rounds):
             settling = now.ok
             better = self._round(now, cures)
@@ -143,57 +101,108 @@ class _Practice:
             now = better
             if settling and now.ok:
                 break
-        changes, rejected = tuple(self.changes), tuple(self.rejected)
-        return Diagnosis(changes, rejected, first, now, self.material.steps, self.trials)
+        return now
 
     def _round(self, now: Trial, count: int) -> Trial | None:
         """The best of some cures, if it helps on other minibatches, too."""
         findings = Findings(self.material, now)
-        constant = self.material.constant_loss
-        least = MUCH if now.ok and not self.changes else LEAST
-        tried: list[tuple[Cure, Change, Trial]] = []
+        settling = now.ok and bool(self.changes)
+        least = MUCH if now.ok and not settling else LEAST
+        tried: list[Tried] = []
         for cure in chosen(findings, count, bool(self.changes)):
             tried += self._try(cure, findings, now)
-        if not now.ok and not any(trial.ok for cure, _, trial in tried if cure is tried[0][0]):
+        if not now.ok and not any(one.trial.ok for one in tried if one.cure is tried[0].cure):
             tried += self._combine(tried, now)
-        good = [one for one in tried if helps(one[2], now, constant, least)]
-        kept = None
-        again: Trial | None = None
-        for _ in range(min(len(good), _CONFIRMATIONS)):
-            best = alike([(cure.extent, trial) for cure, _, trial in good], now, self.material)
-            candidate = good.pop(best)
-            again = again or self._run(now.setup, "as it was, once more", order=1)
-            confirmed = self._run(candidate[2].setup, candidate[1].what, order=1)
-            if helps(confirmed, again, constant, least):
-                kept = candidate
-                break
-        self.rejected += [one[1] for one in tried if one is not kept]
+        # what leaves warnings where there are none is no cure
+        free = [one for one in tried if one.trial.ok or not now.ok]
+        if settling:
+            free = [one for one in free if _is_safe(one, tried)]
+        edge = settling and self._is_on_edge(now, tried)
+        good = [one for one in free if promises(one.trial, now, 0.0 if edge else least)]
+
+        def is_better(trials: tuple[Trial, Trial], before: tuple[Trial, Trial]) -> bool:
+            if settling:
+                return overtakes(trials, before, edge)
+            return confirmed(trials, before, self.material.constant_loss, least)
+
+        kept = self._kept(good, now, is_better)
+        self.rejected += [
+            one.change for one in tried if kept is None or one.trial is not kept.trial
+        ]
         if kept is None:
             return None
-        self.changes.append(kept[1])
-        return kept[2]
+        best = min(good, key=lambda one: one.trial.loss)
+        if self.rival is None or best.trial.loss < self.rival[0].trial.loss:
+            self.rival = best, self.changes
+        self.changes += (kept.change,)
+        return kept.trial
 
-    def _combine(
-        self, tried: list[tuple[Cure, Change, Trial]], now: Trial
-    ) -> list[tuple[Cure, Change, Trial]]:
+    def _is_on_edge(self, now: Trial, tried: list[Tried]) -> bool:
+        """Whether somewhat longer steps diverge: then curved directions swing with these."""
+        beyond = _beyond(now, tried)
+        return beyond is not None and not beyond.loss < self.material.constant_loss
+
+    def _kept(self, good: list[Tried], now: Trial, is_better: _IsBetter) -> Tried | None:
+        """The best of those that help in another order, too."""
+        rest, found = list(good), []
+        for _ in range(min(len(good), _CONFIRMATIONS)):
+            one = rest.pop(self._best(rest, now))
+            before = self._again(now, "as it was, once more")
+            again = self._again(one.trial, one.change.what)
+            if is_better((one.trial, again), (now, before)):
+                found.append(replace(one, again=again))
+        return found[self._best(found, now)] if found else None
+
+    def _best(self, some: Sequence[Tried], now: Trial) -> int:
+        return alike([(one.cure.extent, one.known) for one in some], now, self.material)
+
+    def _overtaking(self, now: Trial) -> Trial | None:
+        """What would have been better than all that was kept: of cures that seemed to help alike
+        the least was taken, in the hope that a learning rate would make up for the difference."""
+        if self.rival is None or self.rival[0].trial is now:
+            return None
+        one, earlier = self.rival
+        if (now.ok and not one.trial.ok) or not promises(one.trial, now):
+            return None
+        pair = one.trial, self._again(one.trial, one.change.what)
+        pair_now = now, self._again(now, "as it is now, once more")
+        if not overtakes(pair, pair_now, least=MUCH if now.ok else LEAST):
+            return None
+        self.rejected += [change for change in self.changes if change not in earlier]
+        self.rejected.remove(one.change)
+        self.changes = *earlier, one.change
+        return one.trial
+
+    def _combine(self, tried: list[Tried], now: Trial) -> list[Tried]:
         """The first cure that is not of steps with others that are: it may wait for them."""
-        found: list[tuple[Cure, Change, Trial]] = []
-        first = next((one for one in tried if not of_steps(one[0])), None)
-        if first is not None and not first[2].ok:
-            beyond = Findings(self.material, first[2])
-            for cure in combined(first[0]):
-                found += self._try(cure, beyond, now, f"{first[1].what}, ")
+        found: list[Tried] = []
+        first = next((one for one in tried if not of_steps(one.cure)), None)
+        if first is not None and not first.trial.ok:
+            beyond = Findings(self.material, first.trial)
+            for cure in combined(first.cure):
+                found += self._try(cure, beyond, now, f"{first.change.what}, ")
         return found
 
-    def _try(
-        self, cure: Cure, findings: Findings, now: Trial, with_what: str = ""
-    ) -> list[tuple[Cure, Change, Trial]]:
+    def _try(self, cure: Cure, findings: Findings, now: Trial, with_what: str = "") -> list[Tried]:
         """All variants of a cure."""
         found = []
         for what, setup in cure.apply(findings):
             trial = self._run(setup, with_what + what)
-            found.append((cure, _change(cure, with_what + what, now, trial), trial))
+            change = self._change(cure, with_what + what, now, trial)
+            found.append(Tried(cure, change, trial))
         return found
+
+    def _change(self, cure: Cure, what: str, before: Trial, after: Trial) -> Change:
+        _, error = after.gain(before)
+        settling = before.ok and self.changes
+        why = _SETTLED if settling or not before.symptoms else before.symptoms[0].cause
+        return Change(cure.name, what, why, before.loss, after.loss, error, after.warnings)
+
+    def _again(self, trial: Trial, what: str) -> Trial:
+        """The same on minibatches in another order."""
+        if id(trial) not in self.again:
+            self.again[id(trial)] = trial, self._run(trial.setup, what, order=1)
+        return self.again[id(trial)][1]
 
     def _run(self, setup: Setup, what: str, order: int = 0) -> Trial:
         self.bar.set_postfix_str(what, refresh=False)
@@ -201,55 +210,3 @@ class _Practice:
         self.trials += 1
         self.bar.update(1)
         return found
-
-
-def _change(cure: Cure, what: str, before: Trial, after: Trial) -> Change:
-    _, error = after.gain(before)
-    why = before.symptoms[0].cause if before.symptoms else _SETTLED
-    return Change(cure.name, what, why, before.loss, after.loss, error, after.warnings)
-
-
-def _material(
-    setup: Setup,
-    X: Any,
-    y: Any,
-    lengths: Any,
-    loss: Any,
-    validation: Any,
-    epochs: int,
-    batch_size: int,
-    steps: int | None,
-    rng: np.random.Generator,
-) -> Material:
-    from fastgrad.train import Trainer  # which knows of health itself
-
-    model = copy.deepcopy(setup.model)
-    name = stateful_layer(model.layers)
-    if name is not None:
-        raise ValueError(f"layer {name} is stateful: rows drawn at random do not go on from others")
-    trainer = Trainer(
-        model,
-        loss,
-        setup.optimizer,
-        setup.clip,
-        regularizers=setup.regularizers,
-        health=True,
-    )
-
-    def checked(name: str, X: Any, y: Any, lengths: Any = None) -> Rows:
-        found = trainer.samples(model.checked(name, X, lengths=lengths), y, lengths=lengths)
-        return Rows(found.x, found.target, found.lengths)
-
-    rows = checked("X", X, y, lengths)
-    if isinstance(validation, (tuple, list)):
-        held_out = checked("validation X", *validation)
-    else:
-        part = checks.number("validation", validation, 0, 1, open_low=True, open_high=True)
-        order = rng.permutation(len(rows))
-        count = min(max(round(part * len(rows)), 1), len(rows) - 1, _MOST_HELD_OUT)
-        rows, held_out = rows.some(order[count:]), rows.some(order[:count])
-    size = min(checks.count("batch_size", batch_size), len(rows))
-    of_run = checks.count("epochs", epochs) * -(-len(rows) // size)
-    length = min(of_run, 200) if steps is None else checks.count("steps", steps)
-    constant, _, _ = expected_losses(trainer, held_out.X, held_out.y, held_out.lengths)
-    return Material(trainer.loss, rows, held_out, size, length, constant, checks.seed_of(rng))

@@ -82,14 +82,22 @@ class Setup:
     @property
     def foreign(self) -> bool:
         """Whether some layer is the user's own, so that nobody knows what may stand beside it."""
-        return any(not type(one).__module__.startswith("fastgrad.") for one in self.named.values())
+        return any(is_foreign(one) for one in self.named.values())
+
+
+def is_foreign(layer: Layer) -> bool:
+    """Whether a layer is the user's own."""
+    return not type(layer).__module__.startswith("fastgrad.")
 
 
 def remade(layer: Layer, **changes: Any) -> Any:
     """The same layer with other arguments, and the initializers that it has unless others are
     given."""
     own = {name: getattr(layer, name) for name in _INITIALIZERS if hasattr(layer, name)}
-    return type(layer)(**{**layer.config(), **own, **changes})
+    given = {**layer.config(), **own, **changes}
+    if given.get("bias_init") is not None:
+        given.pop("forget_bias", None)  # which is in it
+    return type(layer)(**given)
 
 
 def _changed(
@@ -100,7 +108,7 @@ def _changed(
     origins: dict[str, str] = {}
     for i, layer in enumerate(layers):
         name, place = f"{old}{i}", f"{new}{len(made)}"
-        parts = change(name, layer)
+        parts = None if is_foreign(layer) else change(name, layer)
         if parts is None and isinstance(layer, (Residual, Chain)):
             inner, known = _changed(layer.layers, change, f"{name}.", f"{place}.")
             options = {key: value for key, value in layer.config().items() if key != "layers"}

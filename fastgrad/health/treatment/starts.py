@@ -10,7 +10,7 @@ import numpy as np
 from fastgrad import initializers
 from fastgrad.health.rules.data import InputFacts
 from fastgrad.health.treatment.cure import Cure, Findings
-from fastgrad.health.treatment.setup import Parts, Setup, remade
+from fastgrad.health.treatment.setup import Parts, Setup, is_foreign, remade
 from fastgrad.layers import Dense, Layer
 from fastgrad.losses import MAE, MSE, Huber
 from fastgrad.optimizers import (
@@ -73,7 +73,7 @@ def _weights(findings: Findings) -> Iterator[tuple[str, Setup]]:
             return [(fresh(layer, orthogonal), False)] if weighted else None
 
         law = "orthogonal first weights" if orthogonal else "first weights"
-        what = f"draw {law} of the size that suits each activation, and biases of 0"
+        what = f"draw {law} of the size that suits each activation, dense biases of 0"
         yield what, findings.setup.with_layers(change, findings.seed)
 
 
@@ -118,6 +118,8 @@ def _inputs(findings: Findings) -> Iterator[tuple[str, Setup]]:
     first = setup.model.layers[0]
     if setup.model.indices is not None or isinstance(first, Standardize) or first.first_only:
         return
+    if is_foreign(first):
+        return  # which may be made for the inputs as they are
     known = InputFacts.of(rows.X, rows.lengths)
     if "inputs" not in findings.families and 0.5 < known.size < 2 and known.rms.max() < 4:
         return  # they are well enough

@@ -41,39 +41,41 @@ def suggested(findings: Findings, setup: Setup) -> float | None:
     return found.suggestion
 
 
-def _rates(findings: Findings, others: tuple[float, ...]) -> Iterator[tuple[str, Setup]]:
-    """What a range test suggests and a third of that, and fixed multiples.
+def _rates(findings: Findings, larger: bool) -> Iterator[tuple[str, Setup]]:
+    """What a range test suggests and a third of that, and fixed multiples: small ones where nothing
+    is wrong, and the rate only has to suit what has been changed.
 
     Not more than it suggests: what lies close to divergence does well for some orders of rows only.
     """
     setup = findings.setup
     now = setup.optimizer.lr
     middle = suggested(findings, setup)
-    smaller = others[0] < 1
     rates = [] if middle is None else [middle, middle / 3]
-    rates += [factor * now for factor in others]
+    for factor in (3.0, 10.0) if findings.trial.ok else (10.0, 100.0):
+        rates.append(now * factor if larger else now / factor)
     seen: list[float] = []
     for lr in rates:
         apart = all(abs(np.log(lr / other)) > 0.5 for other in (now, *seen))
-        if apart and (lr < now) == smaller:
+        if apart and (lr > now) == larger:
             seen.append(lr)
             yield f"a learning rate of {lr:.2g} instead of {now:.2g}", setup.with_optimizer(lr=lr)
 
 
 def _slower(findings: Findings) -> Iterator[tuple[str, Setup]]:
-    yield from _rates(findings, (0.1, 0.01))
+    yield from _rates(findings, larger=False)
 
 
 def _faster(findings: Findings) -> Iterator[tuple[str, Setup]]:
-    yield from _rates(findings, (10.0, 100.0))
+    yield from _rates(findings, larger=True)
 
 
 def _adam(findings: Findings) -> Iterator[tuple[str, Setup]]:
     setup = findings.setup
     if isinstance(setup.optimizer, Adam):
         return
-    for lr in (1e-3, 1e-2):
-        what = f"Adam({lr:g}) instead of {type(setup.optimizer).__name__}({setup.optimizer.lr:g})"
+    for lr in (1e-3, 3e-3, 1e-2, 3e-2):
+        given = f"{type(setup.optimizer).__name__}({setup.optimizer.lr:.3g})"
+        what = f"Adam({lr:g}) instead of {given}"
         yield what, replace(setup, optimizer=Adam(lr))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _LOOKS = 8  # at the rows held out, at even distances
 _LAST = 3  # of the looks, whose mean is the loss of a trial: single ones jump
-_PARTS = 10  # of the rows held out, whose scatter tells how certain a difference is
+PARTS = 10  # of the rows held out, whose scatter tells how certain a difference is
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Material:
         That of outputs which are the same for all rows.
     seed : int
         Of the order of rows, of dropout, and of what cures draw.
+    most_steps : int
+        Those of the run, or what the user has said.
     """
 
     loss: Loss
@@ -70,6 +72,7 @@ class Material:
     steps: int
     constant_loss: float
     seed: int
+    most_steps: int = 0
 
     def batches(self, number: int) -> Iterator[Rows]:
         """The steps' rows in `_LOOKS` parts; each number is another order."""
@@ -122,6 +125,10 @@ class Trial:
         """Whether there are no warnings."""
         return not self.warnings
 
+    def together(self, other: Trial) -> Trial:
+        """This one with the mean losses of both: the same setup on minibatches in two orders."""
+        return replace(self, losses=(self.losses + other.losses) / 2)
+
     def gain(self, other: Trial) -> tuple[float, float]:
         """How much lower the loss is than that of another one, and the standard error of that.
 
@@ -134,7 +141,7 @@ class Trial:
             return math.inf, 0.0
         middle = np.maximum((other.losses + self.losses) / 2, np.finfo(np.float64).tiny)
         relative = (other.losses - self.losses) / middle
-        error = relative.std(ddof=1) / math.sqrt(_PARTS) * middle.mean()
+        error = relative.std(ddof=1) / math.sqrt(PARTS) * middle.mean()
         return other.loss - self.loss, float(error)
 
 
@@ -160,7 +167,7 @@ def run(setup: Setup, material: Material, order: int = 0) -> Trial:
         try:
             trainer.epoch(rows.X, rows.y, material.batch_size, False, lengths=rows.lengths)
         except GradientError:
-            found = [np.full(_PARTS, np.inf)]
+            found = [np.full(PARTS, np.inf)]
             break
         health.epoch()
         found.append(_held_out(trainer, material.held_out))
@@ -173,7 +180,7 @@ def _held_out(trainer: Trainer, rows: Rows) -> Array:
     """(10,): losses of the parts; inf where outputs are not finite."""
     found = []
     z = trainer.model.predict(rows.X, lengths=rows.lengths)
-    for part in np.array_split(np.arange(len(rows)), _PARTS):
+    for part in np.array_split(np.arange(len(rows)), PARTS):
         own = rows.some(part)
         loss = trainer.loss_of(z[part], own.y, lengths=own.lengths)
         found.append(loss if math.isfinite(loss) else math.inf)
