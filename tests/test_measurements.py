@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def same(a, b):
 @pytest.mark.parametrize("cuts", [[15], [1, 2, 29], [20], [22, 25]])
 def test_parts_make_the_whole(run, cuts):
     edges = [0, *cuts, STEPS]
-    parts = [run[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [run[a:b] for a, b in itertools.pairwise(edges)]
     whole = parts[0].then(*parts[1:])
     same(whole, run)
     assert all(np.shares_memory(part.losses, run.losses) for part in parts)
