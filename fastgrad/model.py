@@ -349,3 +349,10 @@ class Sequential(Parameters):
         """The recording for inputs of that shape; one of the four used last, or a new one."""
         key = (shape, train, lengths, start, backends.active().name)
         return self._passes.get(key, lambda: record_pass(self, shape, train, lengths, start))
+
+
+def checked_model(model: Any) -> Sequential:
+    """Whether it is one at all."""
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model: expected a Sequential, got {type(model).__name__}")
+    return model

@@ -227,7 +227,13 @@ class Health:
         return table(self.measurements, self.verdicts, self._expected(), width=width)
 
     def plot(self, figure: Figure | SubFigure | None = None) -> Sequence[Axes]:
-        """Draw it; by default on a new figure of pyplot."""
+        """Draw it; by default on a new figure of pyplot.
+
+        Returns
+        -------
+        list of Axes
+            One of each figure; ``axes[0].get_figure(root=True)`` has all of them, to be saved.
+        """
         from fastgrad.health.report import draw
 
         return draw(self.measurements, self.verdicts, *self._extras(), figure=figure)

@@ -23,7 +23,7 @@ OF_TENSORS = (
 OF_LAYERS = ("output_means", "output_stds", "saturated", "dead", "delta_norms")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Measurements:
     """Statistics of K steps, S parameter tensors and L layers, all sums of them in float64.
 
@@ -101,6 +101,13 @@ class Measurements:
             **of_tensors,
             **of_layers,
         )
+
+    def __repr__(self) -> str:
+        steps = f"{len(self)} steps"
+        if len(self):
+            steps += f" ({self.steps[0]} to {self.steps[-1]})"
+        counts = f"{len(self.tensors)} tensors and {len(self.layers)} layers"
+        return f"<Measurements of {steps}, {counts}>"
 
     def __len__(self) -> int:
         return len(self.steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +13,10 @@ from fastgrad.arena import Array
 from fastgrad.containers import named_layers
 from fastgrad.health.walk import Walk, walk
 from fastgrad.layers import Dense
-
-if TYPE_CHECKING:
-    from fastgrad.model import Sequential
+from fastgrad.model import Sequential, checked_model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PerSample:
     """Gradients of the samples of a minibatch, for the parameters of its `Dense` layers together.
 
@@ -46,6 +44,12 @@ class PerSample:
     inner_test: float
     ortho_test: float
 
+    def __repr__(self) -> str:
+        least, most = self.norms.min(), self.norms.max()
+        of_samples = f"{len(self.norms)} samples, norms from {least:.3g} to {most:.3g}"
+        scale = f"noise scale {self.noise_scale:.3g}"
+        return f"<PerSample: {of_samples}; of their mean {self.norm:.3g}; {scale}>"
+
 
 def per_sample(
     model: Sequential, x: Any, y: Any, loss: Any, sample_weight: Any = None
@@ -59,7 +63,8 @@ def per_sample(
     Parameters
     ----------
     model : Sequential
-        Its layers with parameters must be `Dense`, on rows that are not sequences.
+        Its layers with parameters must be `Dense`, on rows that are not sequences. Layers written
+        in Python pass these rows, so that a backward pass for others must not follow.
     x : array-like, (B, inputs)
         At least two rows.
     y, loss, sample_weight
@@ -70,6 +75,7 @@ def per_sample(
     ValueError, TypeError
         For a model with other parameters, or arguments that do not fit.
     """
+    checked_model(model)
     dense = {n: layer for n, layer in named_layers(model.layers).items() if layer.parameters()}
     dense = {n: layer for n, layer in dense.items() if not hasattr(layer, "layers")}
     for name, layer in dense.items():

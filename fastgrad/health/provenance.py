@@ -18,7 +18,7 @@ from fastgrad.health.measurements import Measurements
 from fastgrad.health.provenance_reading import Reader
 from fastgrad.health.provenance_trace import Trace
 from fastgrad.health.ranges import Range
-from fastgrad.model import Sequential
+from fastgrad.model import Sequential, checked_model
 from fastgrad.snapshot import KEPT, Snapshot, states_of
 
 
@@ -161,6 +161,7 @@ def provenance(
     >>> found.operation, found.layer, found.sample, found.passed_on
     ('product', '0', 1, ('1',))
     """
+    checked_model(model)
     if (y is None) != (loss is None) or (sample_weight is not None and loss is None):
         raise ValueError("y, sample_weight and loss belong together")
     if dy is not None and loss is not None:

@@ -23,7 +23,7 @@ from fastgrad.health.prediction.steps import (
 )
 from fastgrad.health.prediction.walk import Walk, follow_all
 from fastgrad.losses import Loss
-from fastgrad.model import Sequential
+from fastgrad.model import Sequential, checked_model
 
 _STEEP = 2.0  # powers of the inputs' size that outputs go with
 RULES = blocks, recurrent, rules  # imported for what they register with `walk.through`
@@ -95,8 +95,7 @@ def predict(
     >>> fg.health.predict(he).trainable
     True
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model: expected a Sequential, got {type(model).__name__}")
+    checked_model(model)
     chosen = None if optimizer is None else optimizers.get(optimizer)
     of_loss = None if loss is None else losses.get(loss)
     given, signal, notes = _input(model, x, lengths, steps, rows)

@@ -20,7 +20,6 @@ from fastgrad.health.report.kinds import (
     Prediction,
     compared,
     distance,
-    predicted_norms,
 )
 from fastgrad.health.verdicts import Verdict
 
@@ -86,7 +85,7 @@ def table(
     if len(measurements):
         pieces.append(_state(measurements, width))
         tables = [
-            _of_tensors(measurements, prediction, ascii_only),
+            _of_tensors(measurements, ascii_only),
             _of_layers(measurements, ascii_only),
         ]
         pieces += [_laid_out(columns, width, ascii_only) for columns in tables if columns]
@@ -107,7 +106,7 @@ def table(
 
 def _findings(verdicts: Sequence[Verdict], width: int) -> str:
     if not verdicts:
-        return "no findings"
+        return "nothing is wrong"
     lines = []
     for verdict in ranked(verdicts):
         lines += textwrap.wrap(
@@ -157,9 +156,7 @@ class _Column:
     least_span: float = 1.0
 
 
-def _of_tensors(
-    measurements: Measurements, prediction: Prediction | None, ascii_only: bool
-) -> list[_Column]:
+def _of_tensors(measurements: Measurements, ascii_only: bool) -> list[_Column]:
     if not measurements.tensors:
         return []
     norms = measurements.gradient_norms[-1]
@@ -177,11 +174,6 @@ def _of_tensors(
         _Column("update/w", [*map(marks.number, measurements.update_ratios[-1])]),
         _Column("zeros", [*map(marks.percent, zeros)]),
     ]
-    if prediction is not None:
-        predicted = marks.decades(predicted_norms(measurements, prediction))
-        above = marks.decades(measurements.gradient_norms[0]) - predicted
-        cells = [f"{value:+.2f}" if np.isfinite(value) else "-" for value in above]
-        columns.append(_Column("vs. pred.", cells))
     columns.append(_Column("over time", growing=[*measurements.gradient_norms.T]))
     return columns
 

@@ -11,7 +11,7 @@ from fastgrad.health.treatment.diagnosis import Diagnosis
 from fastgrad.health.treatment.material import prepared
 from fastgrad.health.treatment.practice import Practice
 from fastgrad.health.treatment.setup import Setup
-from fastgrad.model import Sequential
+from fastgrad.model import Sequential, checked_model
 
 
 def doctor(
@@ -90,8 +90,7 @@ def doctor(
     >>> found.changes
     ()
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model: expected a Sequential, got {type(model).__name__}")
+    checked_model(model)
     clips = clipping.get(copy.deepcopy(clip))
     setup = Setup(
         copy.deepcopy(model),
