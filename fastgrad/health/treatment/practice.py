@@ -98,8 +98,10 @@ class Practice:
             better = self._round(now, cures)
             if better is None:
                 break
+            grown = better.setup.optimizer.lr > now.setup.optimizer.lr
             now = better
-            if settling and now.ok:
+            # a larger rate is taken only where a still larger one is fine, which may be better yet
+            if settling and now.ok and not grown:
                 break
         return now
 
