@@ -93,6 +93,14 @@ def test_a_sick_setup_is_repaired_by_the_cure_of_its_cause(name):
         assert text in report
 
 
+def test_a_rate_that_is_much_too_small_is_raised_step_by_step():
+    found = treat(network(), optimizer=fg.Adam(1e-7))
+    assert {change.cure for change in found.changes} == {"larger_learning_rate"}
+    assert len(found.changes) >= 3
+    assert found.optimizer.lr > 1e-3
+    assert found.after.ok
+
+
 def test_targets_far_from_zero_are_learned_in_their_units():
     X, _ = data()
     y = 3000 + 500 * np.tanh(X[:, :1])
