@@ -237,6 +237,8 @@ class Stepper:
         steps = int(recorder.step[0])
         error = find_not_finite(self.model, batch, recorder.loss[0], steps)
         recorder.failed(batch, rows, recent)
+        if self.health is not None:
+            self.health.look()  # at steps that may be undone
         factor = self.guard.met(self.arrays)
         if factor is None:
             if self.guard.in_a_row > 1:

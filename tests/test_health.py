@@ -190,6 +190,49 @@ def test_no_step_is_lost_where_rings_are_short():
     assert found[0].gradient_norms.tobytes() == found[1].gradient_norms.tobytes()
 
 
+def test_no_gradient_through_time_is_lost_where_its_rings_are_short(monkeypatch):
+    monkeypatch.setattr(fg.health.probe, "_FLOW", 1)  # of eight steps
+    X = np.random.default_rng(0).standard_normal((100, 6, 3))
+    model = fg.Sequential(fg.RNN(3, 4), fg.Dense(4, 2), rng=0)
+    trainer = fg.Trainer(model, "mse", rng=0, health=True)
+    trainer.health._took = np.inf
+    trainer.epoch(X, X[:, 0, :2], 1)
+    assert trainer.health.room == 4
+    norms = trainer.health.time_gradient_norms["0.l0"]
+    assert norms.shape == (100, 6)
+    assert np.isfinite(norms).all()
+
+
+def test_long_sequences_are_kept_of_the_last_steps(monkeypatch):
+    monkeypatch.setattr(fg.health.history, "_FLOW", 6 * 3 * 10)
+    X = np.random.default_rng(0).standard_normal((100, 6, 3))
+    model = fg.Sequential(fg.RNN(3, 4), fg.Dense(4, 2), rng=0)
+    trainer = fg.Trainer(model, "mse", rng=0, health=True)
+    for start in range(0, 100, 20):
+        trainer.epoch(X[start : start + 20], X[start : start + 20, 0, :2], 1)
+        trainer.health.look()
+    assert trainer.health.time_gradient_norms["0.l0"].shape == (10, 6)
+    assert len(trainer.health.measurements) == 100
+
+
+@pytest.mark.parametrize("eager", [True, False])
+def test_undone_steps_are_judged_and_not_kept(eager):
+    X, y = data(200)
+    X[150] = 1e30
+    model = fg.Sequential(fg.Dense(5, 8, "relu"), fg.Dense(8, 3), rng=0)
+    model.params["1.weight"][...] *= 1e10
+    trainer = fg.Trainer(
+        model, "cross_entropy", fg.SGD(0.1), rng=0, health=True,
+        on_nonfinite=fg.RollBack(every=7),
+    )  # fmt: skip
+    trainer.health._took = 0.0 if eager else np.inf
+    for _ in range(3):
+        trainer.epoch(X, y, 8)
+    found = trainer.health.measurements
+    assert found.steps.tolist() == list(range(trainer.steps))
+    assert "nonfinite" in {verdict.family for verdict in trainer.health.verdicts}
+
+
 def test_minibatches_of_several_make_one_step():
     X, y = data()
     trainer = fg.Trainer(net(), "cross_entropy", rng=0, health=True, accumulate=2)

@@ -187,6 +187,30 @@ def test_parts_do_not_matter():
     assert whole.verdicts == parts.verdicts
 
 
+@pytest.mark.parametrize("size", [1, 100, 700])
+def test_parts_of_a_long_run_do_not_matter(size):
+    known = facts()
+    losses = known.constant_loss * np.where(np.arange(6000) < 3000, 0.1, 3.0)
+    run = measured(6000, known, losses=losses)
+    whole, parts = Monitor(known), Monitor(known)
+    whole.observe(run)
+    for i in range(0, 6000, size):
+        parts.observe(run[i : i + size])
+    assert "loss_diverging" in {verdict.rule for verdict in whole.verdicts}
+    assert whole.verdicts == parts.verdicts
+    assert whole._looks == parts._looks
+
+
+def test_steps_of_sequences_of_other_lengths_say_nothing():
+    known = facts()
+    flow = through_time(0.9)
+    for name, array in flow.items():
+        flow[name] = np.where(np.arange(len(array))[:, None, None] % 3 > 0, np.nan, array)
+    assert "vanishing_time" not in verdicts(known, through_time=flow, losses=STILL)
+    unknown = {name: np.full_like(array, np.nan) for name, array in flow.items()}
+    assert "vanishing_time" not in verdicts(known, through_time=unknown, losses=STILL)
+
+
 @pytest.mark.parametrize("length", [1, 3, 10, 50])
 def test_when_the_steps_of_an_epoch_are_shown_does_not_matter(length):
     known = facts()

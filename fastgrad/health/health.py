@@ -129,7 +129,9 @@ class Health:
         """Take in all steps that have been made."""
         started = time.perf_counter()
         steps = self._trainer.steps
-        self._read = min(self._read, steps)  # fewer after a roll back
+        if steps < self._read:  # some have been undone
+            self._history.back_to(steps)
+            self._read = steps
         if steps > self._read:
             found = self._probe.read(self._read, steps)
             self._read = steps

@@ -53,8 +53,6 @@ class Probe:
     ----------
     tensors, layers : tuple of str
         Names of the parameters, and of the layers whose outputs are looked at.
-    capacity : int
-        Steps whose statistics are held; those before them are overwritten.
     lived : dict of str to ndarray, (units,)
         By layer, 1 for each unit that has been alive since this was set to 0.
     """
@@ -76,10 +74,10 @@ class Probe:
         kinds = named_layers(model.layers)
         self.layers = tuple(name for name, layer in kinds.items() if not isinstance(layer, Chain))
         numbers = 7 * len(parts) + 5 * len(self.layers) + 2
-        self.capacity = min(max(_BYTES // (8 * numbers), _LEAST), _MOST)
-        self._of_tensors = np.full((self.capacity, len(parts), 7), np.nan)
-        self._of_layers = np.full((self.capacity, len(self.layers), 5), np.nan)
-        self._of_steps = np.full((self.capacity, 2), np.nan)
+        rows = min(max(_BYTES // (8 * numbers), _LEAST), _MOST)
+        self._of_tensors = np.full((rows, len(parts), 7), np.nan)
+        self._of_layers = np.full((rows, len(self.layers), 5), np.nan)
+        self._of_steps = np.full((rows, 2), np.nan)
         self.lived: dict[str, Array] = {}
         self._units: dict[str, tuple[int, int]] = {}  # where those of each layer lie
         widest = max((size for part in parts for size in part.shape), default=1)
@@ -88,6 +86,12 @@ class Probe:
         self._looks: dict[str, _Look] = {}  # of the recording under way
         self._parts, self._sums = np.zeros((0, 3)), np.zeros(0)
         self._flows: dict[str, dict[int, tuple[Array, Array]]] = {}  # by name and steps
+
+    @property
+    def capacity(self) -> int:
+        """Steps of which all is held; what was before them is overwritten."""
+        flows = (len(ring) for rings in self._flows.values() for ring, _ in rings.values())
+        return min([len(self._of_steps), *flows])
 
     # what a recording of a minibatch tells
 
@@ -168,7 +172,7 @@ class Probe:
             rings = self._flows.setdefault(name, {})
             steps = len(flow)
             if steps not in rings:
-                rows = min(max(_FLOW // (3 * max(steps, 1)), 8), self.capacity)
+                rows = min(max(_FLOW // (3 * max(steps, 1)), 8), len(self._of_steps))
                 rings[steps] = np.full((rows, steps, 3), np.nan), np.full(rows, -1)
             tape.call("note_flow", flow, self.step, *rings[steps])
 
@@ -230,7 +234,7 @@ class Probe:
 
         Where they can be, arrays are views of the rings.
         """
-        first = max(first, last - self.capacity)
+        first = max(first, last - len(self._of_steps))
         steps = np.arange(first, last)
         of_tensors, of_layers, of_steps = (
             _unrolled(ring, first, last)

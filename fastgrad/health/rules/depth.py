@@ -137,13 +137,14 @@ def _spike(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     middle, peak = median(norms), float(norms.max())
     if not peak > limits.spike * middle > 0:
         return None
-    step = int(window.recent.steps[int(window.recent.total_gradient_norm.argmax())])
+    step = int(window.recent.steps[int((window.recent.total_gradient_norm == peak).argmax())])
     return Finding(
         "warning" if window.gain < limits.learning else "info",
         f"at step {step} the gradient is {peak / middle:.0f} times as large as usual, because of a "
         "few rows or a cliff of the loss",
         cures("clipping", "smaller_learning_rate"),
         {"norm": peak, "median": middle, "ratio": peak / middle},
+        step=step,
     )
 
 

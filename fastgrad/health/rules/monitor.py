@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -81,7 +81,8 @@ class Monitor:
         self.rules = tuple(rules)
         self.limits = limits or Limits()
         self._beliefs = {rule.name: _Belief(deque(maxlen=rule.votes[1])) for rule in rules}
-        self._pending: Measurements | None = None
+        self._pending: Measurements | None = None  # the last steps since a look
+        self._waiting = 0  # all of them
         self._first: Measurements | None = None
         self._losses = Losses()
         self._rising = 0.0
@@ -100,17 +101,16 @@ class Monitor:
         """Take the measurements of further steps, which may change afterwards."""
         done = 0
         while done < len(measurements):
-            waiting = 0 if self._pending is None else len(self._pending)
             due = max(_SHORTEST, self._looked // 10)
-            part = measurements[done : done + max(1, due - waiting)]
+            part = measurements[done : done + max(1, due - self._waiting)]
             if not self._looks and self._epochs:  # of a few steps, perhaps
                 part = part[: max(1, self._epochs[0].steps - self._seen)]
             done += len(part)
             self._add(part)
             self._seen = int(part.steps[-1]) + 1
-            waiting += len(part)
+            self._waiting += len(part)
             self._pass_epochs(self._seen - 1)
-            if waiting >= due or not _is_finite(part):
+            if self._waiting >= due or not _is_finite(part):
                 self._look()
             self._pass_epochs(self._seen)
 
@@ -188,7 +188,8 @@ class Monitor:
             self._weights = np.array([n in known and n not in frozen for n in part.tensors], bool)
         if self._first is None or len(self._first) < _FIRST:
             start = part[: _FIRST - (0 if self._first is None else len(self._first))]
-            self._first = start.copy() if self._first is None else self._first.then(start)
+            first = start.copy() if self._first is None else self._first.then(start)
+            self._first = _with_known_flows(first)
         penalty = self.facts.penalty(part.tensors, part.sizes, part.weight_norms)
         self._losses.add(part.losses - penalty)
         recent = part[-_LONGEST:]
@@ -201,7 +202,8 @@ class Monitor:
         recent = self._pending
         if recent is None:
             recent = self._nothing()
-        self._pending = None
+        recent = _with_known_flows(recent)
+        self._pending, self._waiting = None, 0
         self._looks += 1
         if len(recent):
             self._looked = int(recent.steps[-1]) + 1
@@ -249,7 +251,7 @@ class Monitor:
         belief.votes.append(finding is not None)
         if finding is not None:
             if belief.finding is None:
-                belief.first_step = window.start
+                belief.first_step = window.start if finding.step is None else finding.step
             belief.last_step = window.steps
             # what has done harm is not made good by a little progress
             if learned or belief.finding is None or _rank(finding) >= _rank(belief.finding):
@@ -266,6 +268,15 @@ class Monitor:
 
 def _rank(finding: Finding) -> int:
     return SEVERITIES.index(finding.severity)
+
+
+def _with_known_flows(measurements: Measurements) -> Measurements:
+    """Without the rows of steps whose sequences had another length, which say nothing."""
+    known = {}
+    for name, array in measurements.through_time.items():
+        rows = ~np.isnan(array).all(axis=(1, 2))
+        known[name] = array if rows.all() else array[rows]
+    return replace(measurements, through_time=known)
 
 
 def _is_finite(part: Measurements) -> bool:

@@ -48,6 +48,7 @@ def _nonfinite(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         layer,
         tensor,
         time_step,
+        step,
     )
 
 

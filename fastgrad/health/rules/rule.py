@@ -26,6 +26,8 @@ class Finding:
     evidence : dict of str to float
     layer, tensor, time_step
         As those of `Verdict`.
+    step : int, optional
+        At which it happened, where that is one step of the window.
     """
 
     severity: str
@@ -35,6 +37,7 @@ class Finding:
     layer: str | None = None
     tensor: str | None = None
     time_step: int | None = None
+    step: int | None = None
 
 
 Check: TypeAlias = "Callable[[Window, Facts, Limits], Finding | None]"
