@@ -222,6 +222,31 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
             }                                                                                     \
         return living;                                                                            \
     }                                                                                             \
+    /* part: sum and sum of squares in float64. */                                                \
+    static __attribute__((noinline, unused)) void fg_sum_exactly##SUFFIX(                         \
+        const REAL *y, ptrdiff_t n, double *part)                                                 \
+    {                                                                                             \
+        const fg_mode mode = fg_keep_denormals();                                                 \
+        fg_eight sum = {0}, square = {0}, v;                                                      \
+        double total = 0, squares = 0;                                                            \
+        ptrdiff_t i = 0;                                                                          \
+        for (; n - i >= 8; i += 8) {                                                              \
+            fg_load_eight##SUFFIX(y + i, &v);                                                     \
+            sum += v;                                                                             \
+            square += v * v;                                                                      \
+        }                                                                                         \
+        for (; i < n; i++) {                                                                      \
+            total += (double)y[i];                                                                \
+            squares += (double)y[i] * y[i];                                                       \
+        }                                                                                         \
+        for (int k = 0; k < 8; k++) {                                                             \
+            total += sum[k];                                                                      \
+            squares += square[k];                                                                 \
+        }                                                                                         \
+        part[0] = total;                                                                          \
+        part[1] = squares;                                                                        \
+        fg_mode_set(mode);                                                                        \
+    }                                                                                             \
     FG_INLINE void fg_see_part##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,          \
                                        ptrdiff_t columns, int kind, REAL low, REAL middle,        \
                                        double *part, REAL *alive)                                 \
@@ -246,9 +271,14 @@ FG_INLINE double fg_of_bits_f64(int64_t b)
             sum[j] += sum[j + 2];                                                                 \
             square[j] += square[j + 2];                                                           \
         }                                                                                         \
+        const double n = (double)(rows * columns);                                                \
         part[0] = (double)fg_add_all##SUFFIX(sum[0] + sum[1]);                                    \
         part[1] = (double)fg_add_all##SUFFIX(square[0] + square[1]);                              \
         part[2] = living;                                                                         \
+        /* what is left of the squares beside the mean is lost where it is a small part of them */\
+        const double rest = n * part[1] - part[0] * part[0];                                      \
+        if (!(FG_WITHIN(part[1], LOW, HIGH) && rest > 1e-4 * n * part[1]))                        \
+            fg_sum_exactly##SUFFIX(y, rows * columns, part);                                      \
     }                                                                                             \
     FG_INLINE void fg_see_rows_as##SUFFIX(const REAL *y, const REAL *slope, ptrdiff_t rows,       \
                                           ptrdiff_t columns, int kind, REAL low, REAL middle,     \

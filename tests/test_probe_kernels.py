@@ -129,6 +129,19 @@ def test_outputs(run, rng, dtype, rows, columns, kind):
     assert out.alive.tolist() == living.any(axis=0).tolist()
 
 
+@pytest.mark.parametrize(("middle", "scale"), [(1e4, 0.2), (1, 1e-4), (0, 1e-22), (0, 1e19)])
+@pytest.mark.parametrize("kind", ["above", "plain"])
+def test_outputs_beside_a_large_mean_and_out_of_range(run, rng, dtype, middle, scale, kind):
+    y = (middle + scale * rng.standard_normal((20, 33))).astype(dtype)
+    alive = None if kind == "plain" else np.zeros(33, dtype)
+    out = run("see_output", y=y, low=0.0, high=math.inf, alive=alive, parts=np.zeros((3, 3)))
+    exact = y.astype(np.longdouble)
+    for i, true in enumerate((exact, exact**2)):
+        size = np.add.reduceat(np.abs(true).sum(axis=1), np.arange(0, 20, 8)).astype(float)
+        total = np.add.reduceat(true.sum(axis=1), np.arange(0, 20, 8)).astype(float)
+        assert_within(out.parts[:, i], total, rounding(size, np.float64, 8 * 33), str(i))
+
+
 def test_alive_is_only_ever_raised(run, dtype):
     alive = np.array([1, 0, 0], dtype)
     y = np.array([[-1, -1, 1]], dtype)
