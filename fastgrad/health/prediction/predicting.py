@@ -11,8 +11,9 @@ import numpy as np
 from fastgrad import checks, losses, optimizers
 from fastgrad.arena import Array
 from fastgrad.health.prediction import blocks, recurrent, rules
-from fastgrad.health.prediction.advice import is_trainable, sentence
+from fastgrad.health.prediction.advice import Outlook, sentence
 from fastgrad.health.prediction.inputs import signal_of, standardized
+from fastgrad.health.prediction.obstacles import obstacle, passing
 from fastgrad.health.prediction.result import Prediction
 from fastgrad.health.prediction.signal import Signal
 from fastgrad.health.prediction.steps import (
@@ -119,6 +120,18 @@ def predict(
             "between draws grow on the way up, by which predictions miss"
         )
     _note_lost(walk, model)
+    sizes = [n for name, n in norms.items() if "weight" in name.rpartition(".")[2] and n == n]
+    outlook = Outlook(
+        walk=walk,
+        depth=depth,
+        log_gain=log_gain,
+        depth_scale=depth_scale,
+        dead=dead,
+        outputs=up.power,
+        between=(min(sizes, default=0.0), max(sizes, default=0.0)),
+        obstacle=obstacle(model, given, norms),
+        passing=passing(model, log_gain),
+    )
     return Prediction(
         gradient_norms=norms,
         spread={name: walk.spread.get(name, math.nan) for name in model.params},
@@ -132,8 +145,8 @@ def predict(
         memory=walk.memory,
         update_ratios=ratios,
         loss_gradient=scale,
-        trainable=is_trainable(depth, depth_scale, dead, walk.memory),
-        sentence=sentence(walk, depth, log_gain, depth_scale, dead),
+        trainable=outlook.trainable,
+        sentence=sentence(outlook),
         notes=tuple(dict.fromkeys(walk.notes)),
     )
 
@@ -216,6 +229,7 @@ def _note_lost(walk: Walk, model: Sequential) -> None:
     """Say where a norm is no normal number of the model's type."""
     info = np.finfo(model.dtype)
     low, high = math.log(info.tiny), math.log(info.max)
-    lost = [name for name, norm in walk.norms.items() if norm < low or norm > high]
+    # what is exactly 0, as for biases in front of a BatchNorm, is held well
+    lost = [name for name, norm in walk.norms.items() if -math.inf < norm < low or norm > high]
     if lost:
         walk.notes.append(f"{model.dtype} cannot hold the gradient of {', '.join(lost)}")

@@ -70,7 +70,9 @@ class Prediction:
         Norm of the loss's gradient at the outputs, 1 without a loss.
     trainable : bool
         Whether the depth is at most six times the depth scale (Schoenholz et al. 2017), inputs live
-        and nothing explodes along time.
+        and nothing explodes along time; and something can be learnt at all: weights have gradients,
+        units of a layer are not all alike, and inputs are not all 0. For plain gradient descent:
+        where gradients of weights differ by less than six decades, Adam may do better.
     sentence : str
         The same, with the numbers that say so, and what would change it.
     notes : tuple of str
