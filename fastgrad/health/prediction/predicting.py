@@ -10,6 +10,7 @@ import numpy as np
 
 from fastgrad import checks, losses, optimizers
 from fastgrad.arena import Array
+from fastgrad.containers import named_layers
 from fastgrad.health.prediction import blocks, recurrent, rules
 from fastgrad.health.prediction.advice import Outlook, sentence
 from fastgrad.health.prediction.inputs import signal_of, standardized
@@ -82,7 +83,7 @@ def predict(
     ------
     TypeError, ValueError
         If x, the optimizer or the loss do not suit the model; if `steps` or `lengths` are given
-        that nothing uses.
+        that nothing uses; if parameters are not finite.
 
     Notes
     -----
@@ -102,6 +103,9 @@ def predict(
     of_loss = None if loss is None else losses.get(loss)
     given, signal, notes = _input(model, x, lengths, steps, rows)
     arrays = {**model.params, **model.buffers}
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}: expected finite values, got {_first_odd(values)}")
     walk = Walk(arrays, given, notes=notes)
     up, back = follow_all(model.layers, "", signal, walk)
     birth = _birth(model, of_loss, up, given, y)
@@ -148,7 +152,19 @@ def predict(
         trainable=outlook.trainable,
         sentence=sentence(outlook),
         notes=tuple(dict.fromkeys(walk.notes)),
+        kinds=_kinds(model),
     )
+
+
+def _first_odd(values: Array) -> str:
+    where = np.argwhere(~np.isfinite(values))[0].tolist()
+    return f"{values[tuple(where)]} at {where}"
+
+
+def _kinds(model: Sequential) -> dict[str, str]:
+    """Kind of the layer of each parameter."""
+    layers = {name: type(layer).__name__ for name, layer in named_layers(model.layers).items()}
+    return {name: layers.get(name.rpartition(".")[0], "") for name in model.params}
 
 
 def _birth(model: Sequential, loss: Loss | None, outputs: Signal, x: Array | None, y: Any) -> Birth:
@@ -188,6 +204,7 @@ def _input(
     if steps is not None:
         raise ValueError("steps: x says how many there are")
     found = model.checked("x", x)
+    model.output_shape(found.shape)  # says where layers need sequences
     if model.indices is not None:
         length = found.shape[1] if found.ndim > 1 else 1
         signal = standardized(1, found.size, length)
@@ -212,7 +229,6 @@ def _cut(model: Sequential, x: Array, length: int) -> tuple[Array, Signal]:
 
 def _reads_sequences(model: Sequential) -> bool:
     """Whether some layer takes (N, T, F) and not (N, F)."""
-    from fastgrad.containers import named_layers
     from fastgrad.embedding import Flatten
     from fastgrad.recurrent import Recurrent
 
