@@ -132,6 +132,7 @@ class Prediction:
 
     gradient_norms: dict[str, float]
     sentence: str = "Trainable <at its depth> & said so."
+    notes: tuple[str, ...] = ("assumed: <much> & more",)
 
     def compare(self, gradient_norms):
         found = []

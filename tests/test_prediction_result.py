@@ -200,3 +200,63 @@ def test_bad_input(model, how, error, told):
 def test_only_models(x):
     with pytest.raises(TypeError, match="expected a Sequential"):
         predict(fg.Dense(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "told"),
+    [
+        (None, TypeError, "expected norms by names of parameters, got NoneType"),
+        ("a", TypeError, "expected norms by names of parameters, got str"),
+        ({"0.weight": "a"}, TypeError, r"\['0.weight'\]: expected a number, got str"),
+        ({"0.weight": True}, TypeError, "expected a number, got bool"),
+    ],
+)
+def test_measurements_that_are_none(model, given, error, told):
+    prediction = predict(model)
+    with pytest.raises(error, match=told):
+        prediction.compare(given)
+    if given is not None:
+        with pytest.raises(error, match=told):
+            prediction.plot(given)
+
+
+def test_parameters_that_are_not_finite(model):
+    model.params["2.weight"][1, 3] = np.nan
+    with pytest.raises(ValueError, match=r"2.weight: expected finite values, got nan at \[1, 3\]"):
+        predict(model)
+
+
+def test_rows_given_to_layers_that_need_sequences():
+    model = fg.Sequential(fg.LSTM(3, 8), fg.Dense(8, 2), rng=0)
+    with pytest.raises(ValueError, match="needs sequences"):
+        predict(model, np.zeros((4, 3)))
+
+
+def test_updates_of_parameters_that_are_0_have_no_ratio():
+    model = fg.Sequential(fg.Dense(8, 16, "relu"), fg.Dense(16, 2), rng=0)
+    prediction = predict(model, optimizer="adam")
+    assert prediction.update_ratios["0.bias"] == math.inf
+    row = next(line for line in prediction.table().splitlines() if line.startswith("0.bias"))
+    assert row.split()[-1] == "-"
+    assert "inf" not in prediction.table()
+
+
+def test_plot_joins_weights_of_one_kind():
+    from matplotlib import pyplot
+
+    blocks = [(fg.Dense(8, 8), fg.BatchNorm(8), fg.Activation("relu")) for _ in range(8)]
+    told = predict(fg.Sequential(*[layer for block in blocks for layer in block], rng=0))
+    axes = told.plot()
+    lines = [line for line in axes.get_lines() if "predicted" in line.get_label()]
+    assert [line.get_label() for line in lines] == [
+        "predicted, Dense weight", "predicted, BatchNorm weight",
+    ]  # fmt: skip
+    assert [len(line.get_xdata()) for line in lines] == [8, 8]
+    # every point has its name below it
+    assert len(axes.get_xticklabels()) == 16
+    pyplot.close(axes.figure)
+    assert told.kinds["1.weight"] == "BatchNorm"
+    residual = [fg.Residual(fg.Dense(8, 8, "relu"), fg.Dense(8, 8)) for _ in range(3)]
+    axes = predict(fg.Sequential(*residual, rng=0)).plot()
+    assert len(axes.get_lines()) == 2
+    pyplot.close(axes.figure)

@@ -81,6 +81,7 @@ def test_the_table_of_a_run_has_them(data):
     assert health.prediction.sentence.split(":")[0] in text
     assert text.count("0.weight") == 2
     assert health.prediction is health.prediction
+    assert all(note in " ".join(text.split()) for note in health.prediction.notes)
     # minibatches that make one step together are not each other's
     several = one_step(KINDS["tanh"], data, 0, accumulate=2)
     assert several.table(width=100).count("0.weight") == 1
@@ -117,3 +118,34 @@ def test_first_update_ratios(kind, optimizer, limit, data):
                 off.append(math.log10(change / norm / told[name]))
     assert np.median(np.abs(off)) <= limit
     assert np.max(np.abs(off)) <= 0.3
+
+
+def test_what_a_prediction_assumed_is_in_the_reports(data, tmp_path):
+    health = one_step(lambda: [Dense(64, 64, "gelu") for _ in range(30)], data, 0)
+    note = next(each for each in health.prediction.notes if "small differences" in each)
+    assert note in " ".join(health.table(width=100).split())
+    health.to_html(tmp_path / "page.html")
+    assert note in (tmp_path / "page.html").read_text()
+
+
+def test_the_figure_of_recurrent_layers_shows_predictions():
+    from matplotlib import pyplot
+
+    from fastgrad.health.report.curves import prediction_axes
+
+    rng = np.random.default_rng(0)
+    model = fg.Sequential(fg.LSTM(3, 8, num_layers=2), Dense(8, 2), rng=0)
+    trainer = fg.Trainer(model, "cross_entropy", fg.SGD(0.1), health=True, rng=0)
+    trainer.epoch(rng.standard_normal((64, 10, 3)), np.arange(64) % 2, batch_size=32)
+    axes = pyplot.figure().add_subplot()
+    prediction_axes(trainer.health.measurements, trainer.health.prediction, axes)
+    shown = {line.get_label(): line for line in axes.get_lines()}
+    for kind in ("weight", "bias"):
+        predicted, measured = shown[f"{kind}, predicted"], shown[f"{kind}, measured"]
+        assert predicted.get_marker() == "_"  # which a single point has, too
+        assert np.isfinite(predicted.get_ydata()).sum() == 5
+        assert list(predicted.get_xdata()) == list(measured.get_xdata())
+    assert len(axes.get_legend().get_texts()) == 4
+    labels = [text.get_text() for text in axes.get_xticklabels()]
+    assert labels == ["0 ih_l0", "0 hh_l0", "0 ih_l1", "0 hh_l1", "1"]
+    pyplot.close(axes.figure)

@@ -3,46 +3,121 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fastgrad.health.prediction.walk import Memory, Walk
 from fastgrad.initializers.critical import critical_point
 
 LENGTHS = 6.0  # depth scales that signals and gradients survive (Schoenholz et al. 2017)
+LEVELLED = 1e-6  # of the largest gradient; what optimizers like Adam still bring to one size
+_LARGE = 100.0  # mean square of outputs that no loss expects
 
 
-def is_trainable(depth: int, depth_scale: float, dead: float, memory: Mapping[str, Memory]) -> bool:
-    """Depth within six depth scales, inputs that live, and no explosion along time."""
-    exploding = any(m.norms and m.norms[0] > math.exp(LENGTHS / 2) for m in memory.values())
-    return depth <= LENGTHS * abs(depth_scale) and dead < 0.5 and not exploding
+@dataclass(frozen=True)
+class Outlook:
+    """What a network's trainability is judged by.
+
+    Attributes
+    ----------
+    walk : Walk
+    depth : int
+    log_gain, depth_scale, dead : float
+        See `Walk` and `Prediction`.
+    outputs : float
+        Mean square of the outputs.
+    between : tuple of float
+        Smallest and largest norm of the gradients of weights.
+    obstacle : str
+        Why nothing is learnt whatever the size of gradients is, "" if nothing is in the way.
+    passing : str
+        What keeps gradients away at the first step only.
+    """
+
+    walk: Walk
+    depth: int
+    log_gain: float
+    depth_scale: float
+    dead: float
+    outputs: float
+    between: tuple[float, float]
+    obstacle: str = ""
+    passing: str = ""
+
+    @property
+    def deep(self) -> bool:
+        """Whether it is deeper than six depth scales."""
+        return not self.passing and self.depth > LENGTHS * abs(self.depth_scale)
+
+    @property
+    def exploding(self) -> bool:
+        """Whether something explodes along time."""
+        memory = self.walk.memory.values()
+        return any(m.norms and m.norms[0] > math.exp(LENGTHS / 2) for m in memory)
+
+    @property
+    def trainable(self) -> bool:
+        """Depth within six depth scales, inputs that live, and no explosion along time."""
+        bad = self.obstacle or self.deep or self.dead >= 0.5 or self.exploding
+        return not bad
+
+    @property
+    def by_adam(self) -> bool:
+        """Whether it is deep alone, with gradients that optimizers may bring to one size."""
+        low, high = self.between
+        fails = bool(self.obstacle) or self.dead >= 0.5 or self.exploding
+        return self.deep and not fails and math.isfinite(high) and low > LEVELLED * high
 
 
-def sentence(walk: Walk, depth: int, log_gain: float, depth_scale: float, dead: float) -> str:
+def sentence(found: Outlook) -> str:
     """Trainable or not, the numbers that say so, and the change to make if not."""
-    trainable = is_trainable(depth, depth_scale, dead, walk.memory)
-    reach = LENGTHS * abs(depth_scale)
-    told = "Trainable" if trainable else "Not trainable"
-    less, more = ("shrinks", "grows") if trainable else ("vanishes", "explodes")
+    layers = "layer" if found.depth == 1 else "layers"
+    told = "Trainable" if found.trainable else "Not trainable"
+    told += " by plain gradient descent" if found.by_adam else ""
+    told += f" at its depth of {found.depth} weight {layers}: "
+    if found.obstacle:
+        return f"{told}{found.obstacle}."
+    told += found.passing or _depth(found)
+    told += _along_time(found.walk)
+    if found.dead >= 0.01:
+        told += f"; an input is dead at birth with probability {found.dead:.3g}"
+    if found.trainable:
+        return told + "."
+    if found.outputs > _LARGE:
+        told += f"; outputs have a mean square of {found.outputs:.3g}"
+    if found.by_adam:
+        low, high = found.between
+        told += (
+            f"; SGD is slow or fails there, but Adam or the like may still train it, as the "
+            f"gradients of its weights are between {low:.2g} and {high:.2g}"
+        )
+    return f"{told}; {_change(found)}."
+
+
+def _depth(found: Outlook) -> str:
+    reach, log_gain = LENGTHS * abs(found.depth_scale), found.log_gain
+    if log_gain == -math.inf:
+        return "no gradient reaches its first weight"
+    less, more = ("vanishes", "explodes") if found.deep else ("shrinks", "grows")
     way = less if log_gain < 0 else more
     decades = abs(log_gain) / 2 / math.log(10)
-    size = f"the gradient {way} by {decades:.2g} decades" if decades >= 0.005 else "it keeps"
-    layers = "layer" if depth == 1 else "layers"
+    by = f"{way} by {decades:.2g} decades" if decades >= 0.005 else "keeps its size"
     limit = "any number of layers" if reach > 1e4 else f"{reach:.3g} layers"
-    text = f"{told} at its depth of {depth} weight {layers}: "
-    text += f"{size} on the way down, and six depth scales are {limit}"
+    return f"the gradient {by} on the way down, and six depth scales are {limit}"
+
+
+def _along_time(walk: Walk) -> str:
+    text = ""
     for name, m in walk.memory.items():
+        steps = len(m.norms)
         if m.gain > 1.0005:
             text += f"; {name} explodes by {m.gain:.3g} a step"
+        elif m.horizon >= steps:
+            text += f"; {name} remembers all of {steps} {'step' if steps == 1 else 'steps'}"
         else:
-            steps = len(m.norms)
             text += f"; {name} remembers {m.horizon:.3g} of {steps} steps (1e-3 after {m.far:.3g})"
             if m.far < steps:
                 text += f", and next to nothing is learnt from earlier ones: {_longer(m, steps)}"
-    if dead >= 0.01:
-        text += f"; an input is dead at birth with probability {dead:.3g}"
-    if trainable:
-        return text + "."
-    return f"{text}; {_change(walk, depth, log_gain, depth_scale, dead)}."
+    return text
 
 
 def _longer(memory: Memory, steps: int) -> str:
@@ -51,10 +126,11 @@ def _longer(memory: Memory, steps: int) -> str:
     return f"open its forget gate, with bias_init fastgrad.initializers.chrono({steps})"
 
 
-def _change(walk: Walk, depth: int, log_gain: float, depth_scale: float, dead: float) -> str:
-    if dead >= 0.5:
+def _change(found: Outlook) -> str:
+    walk, log_gain = found.walk, found.log_gain
+    if found.dead >= 0.5:
         return "make the layers wider, or take leaky_relu, whose units never die"
-    if depth <= LENGTHS * abs(depth_scale):
+    if not found.deep:
         return "draw the recurrent weights orthogonal, clip the gradient norm, or take an LSTM"
     if log_gain > 0 and walk.blocks:
         scale = len(walk.blocks) ** -0.5

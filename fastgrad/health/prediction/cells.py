@@ -14,8 +14,12 @@ from fastgrad.health.prediction.signal import Signal
 from fastgrad.health.prediction.walk import Memory, Walk
 from fastgrad.recurrent import LSTM, Recurrent
 
-LONGEST = 10_000  # steps that a memory is followed over
+LONGEST = 1000  # steps that a memory is followed over; then it goes on as it did
 STILL = 1e-7  # relative change that ends a recursion
+_DIRECTIONS, _SEED = 32, 0  # that gradients are followed in
+_SETTLED = 300  # steps, after which one direction is left
+_LOST = 600.0  # log of a norm that is nothing
+_FLAT = 1e-4  # log of what a step changes if it keeps
 
 
 @dataclass(frozen=True)
@@ -96,31 +100,79 @@ class Gates:
         return gates, total, np.full(self.units, down / self.units), kept
 
 
-def followed(unit: Gates, step: Step, q: float, steps: int) -> Memory:
-    """The gradient of h at the last step, on its way back through steps like that one."""
-    h, c = np.full(unit.units, 1 / unit.units), np.zeros(unit.units)
-    norms = [1.0]
-    while len(norms) <= LONGEST and (1e-3 < norms[-1] < 1e6 or len(norms) < steps):
-        _, _, h, c = unit.before(step, h, c, q)
-        norms.append(math.sqrt(float((h + c).sum())))
-    shown = norms[:steps]
-    gain = norms[-1] / norms[-2] if norms[-2] else 0.0
+def followed(unit: Gates, state: State, step: Step, steps: int) -> Memory:
+    """The gradient of h at the last step, on its way back through steps like that one.
+
+    The same weights act at every one of them, so that directions which grow most win in the end:
+    some random ones are taken through the weights themselves, with gates that vary about their
+    means from step to step.
+    """
+    rng, q = np.random.default_rng(_SEED), float(state.h2.mean())
+    scales = [math.sqrt(unit.gain(w, q) / w.square) if w.square else 0.0 for w in unit.of_h]
+    pairs = zip(scales, unit.of_h, strict=True)
+    weights = np.stack([s * np.asarray(w.weight, np.float64).T for s, w in pairs])
+    factors: Array = np.array(step.factors)
+    means = factors[:, 0, :, None]
+    variances = np.maximum(factors[:, 1] - factors[:, 0] ** 2, 0.0)
+    slow = np.minimum(factors[:, 2], variances)
+    lasting, passing = np.sqrt(slow)[..., None], np.sqrt(variances - slow)[..., None]
+    h = rng.standard_normal((unit.units, _DIRECTIONS))
+    h /= np.linalg.norm(h)
+    c, kept = np.zeros_like(h), state.lasting
+    shape = len(means), *h.shape
+    held = rng.standard_normal(shape)
+    log_size, logs = 0.0, [0.0]
+    while len(logs) <= min(max(steps, _SETTLED), LONGEST) and logs[-1] > -_LOST:
+        held = kept * held + math.sqrt(1 - kept * kept) * rng.standard_normal(shape)
+        if unit.lstm:
+            held[5] = held[3]  # both see the memory
+        found = means + lasting * held + passing * rng.standard_normal(shape)
+        total = c + found[0] * h
+        gates = found[2:] * total
+        if unit.lstm:
+            gates[3] = found[5] * h
+        c = found[1] * total
+        h = np.matmul(weights, gates).sum(axis=0)
+        whole = _size(unit, h, c)
+        log_size += math.log(whole) if whole else -math.inf
+        logs.append(log_size)
+        if not whole:
+            break
+        h, c = h / whole, c / whole
+    half = len(logs) // 2
+    rate = (logs[-1] - logs[half]) / (len(logs) - 1 - half) if logs[-1] > -math.inf else -math.inf
     keep = float(step.keep.mean())
-    half = -1 / math.log(keep) if 0 < keep < 1 else math.inf
+    memory = -1 / math.log(keep) if 0 < keep < 1 else math.inf
+    shown = logs[:steps] + [logs[-1] + rate * k for k in range(1, steps - len(logs) + 1)]
     return Memory(
-        gain, _fallen(norms, math.exp(-1)), _fallen(norms, 1e-3), tuple(shown[::-1]), keep, half
+        _exp(rate),
+        _fallen(logs, rate, -1.0),
+        _fallen(logs, rate, math.log(1e-3)),
+        tuple(map(_exp, shown[::-1])),
+        keep,
+        memory,
     )
 
 
-def _fallen(norms: list[float], to: float) -> float:
-    """Steps until the norm is that, between two of them by its logarithm."""
-    k = next((k for k, norm in enumerate(norms) if norm <= to), 0)
+def _size(unit: Gates, h: Array, c: Array) -> float:
+    """Norm of the gradient of all states: those of a GRU are one."""
+    parts = (h, c) if unit.lstm else (h + c,)
+    return float(np.sqrt(sum(np.square(part).sum() for part in parts)))
+
+
+def _exp(log_norm: float) -> float:
+    return math.exp(min(log_norm, 700.0))
+
+
+def _fallen(logs: list[float], rate: float, to: float) -> float:
+    """Steps until the log of the norm is that; from the last one on it goes on at that rate."""
+    k = next((k for k, each in enumerate(logs) if each <= to), 0)
     if not k:
-        return math.inf
-    if not norms[k]:
+        return len(logs) - 1 + (to - logs[-1]) / rate if rate < -_FLAT else math.inf
+    if logs[k] == -math.inf:
         return float(k)
-    a, b = math.log(norms[k - 1]), math.log(norms[k])
-    return k - 1 + (a - math.log(to)) / (a - b)
+    a, b = logs[k - 1], logs[k]
+    return k - 1 + (a - to) / (a - b)
 
 
 def biases_of(layer: Recurrent, name: str, end: str, walk: Walk) -> Array | None:

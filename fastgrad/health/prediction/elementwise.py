@@ -161,12 +161,16 @@ def applied(signal: Signal, found: Moments) -> Signal:
     own, both = _noise(signal, found)
     product = found.power - found.apart
     cosine = product / found.power if found.power else 1.0
+    # what cosines of rows differ by goes through the map of cosines, by its slope
+    slope = found.slope2 * found.slope_pair * signal.power / found.power if found.power else 0.0
+    before = signal.product / signal.power if signal.power else 1.0
+    differ = slope**2 * max(signal.alike - before**2, 0.0)
     return replace(
         signal,
         power=found.power,
         apart=found.apart,
         mean=found.mean,
-        alike=min(1.0, cosine * cosine + (1 - cosine * cosine) / n),
+        alike=min(1.0, cosine**2 + max(differ, (1 - cosine**2) / n)),
         spread=(found.sizes or grown * signal.spread) + own,
         shared=grown * signal.shared + both,
         uneven=grown * signal.uneven,

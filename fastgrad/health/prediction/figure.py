@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from fastgrad.health.prediction.result import Prediction
 
+_LEVEL, _LABELS = 12, 48  # labels that fit side by side, and upright
+
 
 def norm_axes(prediction: Prediction, measured: Mapping[str, float], axes: Axes | None) -> Axes:
     """Draw weights' norms over the layers; see `Prediction.plot`."""
@@ -30,24 +32,43 @@ def norm_axes(prediction: Prediction, measured: Mapping[str, float], axes: Axes 
         raise ValueError("no weight has a gradient that is known")
     if axes is None:
         axes = pyplot.figure(figsize=(7.0, 4.2), dpi=120, layout="constrained").add_subplot()
-    places = range(len(names))
-    norms = [prediction.gradient_norms[name] for name in names]
-    for deviations, alpha in ((2, 0.15), (1, 0.25)):
-        factors = [10 ** (deviations * prediction.spread[name]) for name in names]
-        low = [norm / f for norm, f in zip(norms, factors, strict=True)]
-        high = [norm * f for norm, f in zip(norms, factors, strict=True)]
-        label = "one and two deviations" if deviations == 1 else None
-        axes.fill_between(places, low, high, color=PALETTE[0], alpha=alpha, lw=0, label=label)
-    axes.plot(places, norms, color=PALETTE[0], linewidth=1.8, label="predicted")
+    lines: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        lines.setdefault(_line_of(name, prediction), []).append(i)
+    for line, (kind, places) in enumerate(lines.items()):
+        color = PALETTE[line % len(PALETTE)]
+        norms = [prediction.gradient_norms[names[i]] for i in places]
+        for deviations, alpha in ((2, 0.15), (1, 0.25)):
+            factors = [10 ** (deviations * prediction.spread[names[i]]) for i in places]
+            low = [norm / f for norm, f in zip(norms, factors, strict=True)]
+            high = [norm * f for norm, f in zip(norms, factors, strict=True)]
+            label = "one and two deviations" if deviations == 1 and not line else None
+            axes.fill_between(places, low, high, color=color, alpha=alpha, lw=0, label=label)
+        label = f"predicted, {kind}" if len(lines) > 1 else "predicted"
+        axes.plot(places, norms, marker="_", markersize=12, color=color, linewidth=1.8, label=label)
     seen = [(i, compared[name].measured) for i, name in enumerate(names) if name in compared]
     if seen:
-        axes.plot(*zip(*seen, strict=True), "o", color=PALETTE[1], markersize=4, label="measured")
+        axes.plot(*zip(*seen, strict=True), "o", color="0.2", markersize=4, label="measured")
     label_axes(axes, title="Gradient norms at birth", xlabel="weight", ylabel="gradient norm")
     axes.set_yscale("log")
     bottom, top = axes.get_ylim()
     if top < 10 * bottom:  # less than a decade has no labelled ticks
         axes.set_ylim(bottom / 3, top * 3)
-    every = -(-len(names) // 12)
-    axes.set_xticks(list(places)[::every], [n.removesuffix(".weight") for n in names[::every]])
+    every = -(-len(names) // _LABELS)
+    axes.set_xticks(
+        range(0, len(names), every),
+        [n.removesuffix(".weight") for n in names[::every]],
+        rotation=90 if len(names) > _LEVEL else 0,
+    )
     axes.legend(frameon=False)
     return axes
+
+
+def _line_of(name: str, prediction: Prediction) -> str:
+    """Which weights it goes in one line with: of layers of one kind, at one place of their blocks.
+
+    Those of other kinds differ from it whatever their depth is.
+    """
+    layer, _, parameter = name.rpartition(".")
+    _, _, inside = layer.partition(".")
+    return " ".join(filter(None, (prediction.kinds.get(name, ""), inside, parameter)))

@@ -76,6 +76,10 @@ class Step:
         gradient itself, 1, as h and the memory, and 2, as x.
     into : ndarray
         Squared mean of what the gradient of h is multiplied with on its way to the memory.
+    factors : tuple of (ndarray, ndarray, ndarray)
+        Mean, mean square, and the variance that lasts as the memory does, of all that gradients are
+        multiplied with: h on its way to the memory, the memory on its way to the step before, and
+        what each gate gets of it, the last one of an LSTM of h.
     """
 
     back: Callable[[Array, Array], tuple[list[Array], Array, Array]]
@@ -83,6 +87,7 @@ class Step:
     through: Array
     lasting: tuple[tuple[int, Array, int], ...]
     into: Array
+    factors: tuple[tuple[Array, Array, Array], ...]
 
 
 def gate(bias: Array, variance: float, tanh: bool = False) -> Gate:
@@ -141,7 +146,20 @@ def lstm_step(
     into = (o.mean * scale) ** 2 * (seen.slope**2 + (seen.slope_square - seen.slope**2) * last**2)
     steady = float((o.mean**2 * alike).mean() / h2.mean()) if h2.any() else 0.0
     state = State(h2, mean, square, following, steady, last)
-    return state, Step(back, f.mean, np.ones_like(mean), still, into)
+    old, zeros = before.square - before.mean**2, np.zeros_like(mean)
+    factors = (
+        (o.mean * seen.slope * scale, o.square * steepness, zeros),
+        (f.mean, f.square, zeros),
+        (g.mean * i.slope, g.square * i.slope_square, zeros),
+        (before.mean * f.slope, before.square * f.slope_square, old * f.slope**2),
+        (i.mean * g.slope, i.square * g.slope_square, zeros),
+        (
+            seen.mean * o.slope,
+            seen.square * o.slope_square,
+            (seen.square - seen.mean**2) * o.slope**2,
+        ),
+    )
+    return state, Step(back, f.mean, np.ones_like(mean), still, into, factors)
 
 
 def gru_step(
@@ -159,11 +177,11 @@ def gru_step(
     both = 2 * (z.mean - z.square) * (before.mean * n.mean + sum(before.following))
     square = z.square * before.square + new * n.square + both
 
+    apart = before.square + n.square - 2 * (before.mean * n.mean + sum(before.following))
+
     def back(h: Array, c: Array) -> tuple[list[Array], Array, Array]:
         total = h + c
         of_n = total * new * n.slope_square
-        apart = before.square + n.square
-        apart = apart - 2 * (before.mean * n.mean + sum(before.following))
         gates = [of_n * inner * r.slope_square, total * apart * z.slope_square, of_n]
         return gates, total, total * z.square
 
@@ -173,7 +191,17 @@ def gru_step(
     following = _following(z.mean, 1 - z.mean, n.slope, lasting, before)
     last = _lasting(z.mean, 1 - z.mean, following, square - mean**2)
     state = State(square, mean, square, following, 1.0, last)
-    return state, Step(back, z.mean, r.square, still, np.ones_like(mean))
+    ones, zeros, of_n = np.ones_like(mean), np.zeros_like(mean), new * n.slope_square
+    through = (1 - z.mean) * n.slope
+    old = before.square - before.mean**2
+    factors = (
+        (ones, ones, zeros),
+        (z.mean, z.square, zeros),
+        (zeros, of_n * inner * r.slope_square, through**2 * inner * r.slope**2),
+        ((before.mean - n.mean) * z.slope, apart * z.slope_square, old * z.slope**2),
+        (through * r.mean, of_n * r.square, zeros),
+    )
+    return state, Step(back, z.mean, r.square, still, ones, factors)
 
 
 def _following(

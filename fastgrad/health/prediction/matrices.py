@@ -135,12 +135,11 @@ def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
     x, y, across, along = w.stretch(w.outputs)
     fed = _carried(below, w).power
     kept = min(fed / above.power, 1.0) if above.power else 0.0  # the rest is bias
-    radial = kept * (kept * flow.radial + (1 - kept) * (1 - flow.radial) / w.outputs)
-    radial *= above.features * above.power / (below.features * below.power) if below.power else 0
-    # of singular values that differ as those of independent weights do, or not at all
-    uneven = min(1.0, (w.evenness * w.outputs - 1) * w.inputs / w.outputs)
-    rest = uneven * (1 - 1 / w.inputs) + (1 - uneven) * (1 - kept * flow.radial)
-    gain = w.square * rest + radial
+    # of the cosine with what the weights gave: the bias points anywhere, in one output along it
+    cosine = kept * flow.radial + (1 - kept) / w.outputs
+    along_signal = fed * w.outputs / (below.power * w.inputs) if below.power else 0.0
+    radial = cosine * along_signal
+    gain = radial + _aside(w, along_signal, cosine)
     own, both = _noise(replace(below, spread=0.0, shared=0.0), w, kept)
     shift = drift(flow.steer, own, both)
     if below.centre is not None:
@@ -160,6 +159,23 @@ def turned(flow: Flow, w: Matrix, below: Signal, above: Signal) -> Flow:
         shift=flow.shift + shift,
         aligned=None,
     )
+
+
+def _aside(w: Matrix, along: float, cosine: float) -> float:
+    """What comes back at right angles to the signal, of a gradient of norm 1.
+
+    All that the weights do sums to their squares, of which `along` is what they do to the signal;
+    `cosine` is the squared one of the gradient with what came of it.
+    """
+    fewer, more = sorted((w.outputs, w.inputs))
+    squares = w.square * w.outputs
+    left = max(squares - along, 0.0)
+    if w.outputs == 1:
+        return left
+    # of singular values that differ as those of independent weights do, or not at all
+    uneven = min(1.0, max(w.evenness * fewer - 1, 0.0) * more / fewer)
+    own = uneven * left / w.outputs + (1 - uneven) * min(max(squares / fewer - along, 0.0), left)
+    return cosine * own + (1 - cosine) * (left - own) / (w.outputs - 1)
 
 
 def mean_square(values: Array | None) -> float:

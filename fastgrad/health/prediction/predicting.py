@@ -10,9 +10,11 @@ import numpy as np
 
 from fastgrad import checks, losses, optimizers
 from fastgrad.arena import Array
+from fastgrad.containers import named_layers
 from fastgrad.health.prediction import blocks, recurrent, rules
-from fastgrad.health.prediction.advice import is_trainable, sentence
+from fastgrad.health.prediction.advice import Outlook, sentence
 from fastgrad.health.prediction.inputs import signal_of, standardized
+from fastgrad.health.prediction.obstacles import obstacle, passing
 from fastgrad.health.prediction.result import Prediction
 from fastgrad.health.prediction.signal import Signal
 from fastgrad.health.prediction.steps import (
@@ -81,7 +83,7 @@ def predict(
     ------
     TypeError, ValueError
         If x, the optimizer or the loss do not suit the model; if `steps` or `lengths` are given
-        that nothing uses.
+        that nothing uses; if parameters are not finite.
 
     Notes
     -----
@@ -100,6 +102,9 @@ def predict(
     of_loss = None if loss is None else losses.get(loss)
     given, signal, notes = _input(model, x, lengths, steps, rows)
     arrays = {**model.params, **model.buffers}
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}: expected finite values, got {_first_odd(values)}")
     walk = Walk(arrays, given, notes=notes)
     up, back = follow_all(model.layers, "", signal, walk)
     birth = _birth(model, of_loss, up, given, y)
@@ -118,6 +123,18 @@ def predict(
             "between draws grow on the way up, by which predictions miss"
         )
     _note_lost(walk, model)
+    sizes = [n for name, n in norms.items() if "weight" in name.rpartition(".")[2] and n == n]
+    outlook = Outlook(
+        walk=walk,
+        depth=depth,
+        log_gain=log_gain,
+        depth_scale=depth_scale,
+        dead=dead,
+        outputs=up.power,
+        between=(min(sizes, default=0.0), max(sizes, default=0.0)),
+        obstacle=obstacle(model, given, norms),
+        passing=passing(model, log_gain),
+    )
     return Prediction(
         gradient_norms=norms,
         spread={name: walk.spread.get(name, math.nan) for name in model.params},
@@ -131,10 +148,22 @@ def predict(
         memory=walk.memory,
         update_ratios=ratios,
         loss_gradient=scale,
-        trainable=is_trainable(depth, depth_scale, dead, walk.memory),
-        sentence=sentence(walk, depth, log_gain, depth_scale, dead),
+        trainable=outlook.trainable,
+        sentence=sentence(outlook),
         notes=tuple(dict.fromkeys(walk.notes)),
+        kinds=_kinds(model),
     )
+
+
+def _first_odd(values: Array) -> str:
+    where = np.argwhere(~np.isfinite(values))[0].tolist()
+    return f"{values[tuple(where)]} at {where}"
+
+
+def _kinds(model: Sequential) -> dict[str, str]:
+    """Kind of the layer of each parameter."""
+    layers = {name: type(layer).__name__ for name, layer in named_layers(model.layers).items()}
+    return {name: layers.get(name.rpartition(".")[0], "") for name in model.params}
 
 
 def _birth(model: Sequential, loss: Loss | None, outputs: Signal, x: Array | None, y: Any) -> Birth:
@@ -174,6 +203,7 @@ def _input(
     if steps is not None:
         raise ValueError("steps: x says how many there are")
     found = model.checked("x", x)
+    model.output_shape(found.shape)  # says where layers need sequences
     if model.indices is not None:
         length = found.shape[1] if found.ndim > 1 else 1
         signal = standardized(1, found.size, length)
@@ -198,7 +228,6 @@ def _cut(model: Sequential, x: Array, length: int) -> tuple[Array, Signal]:
 
 def _reads_sequences(model: Sequential) -> bool:
     """Whether some layer takes (N, T, F) and not (N, F)."""
-    from fastgrad.containers import named_layers
     from fastgrad.embedding import Flatten
     from fastgrad.recurrent import Recurrent
 
@@ -215,6 +244,7 @@ def _note_lost(walk: Walk, model: Sequential) -> None:
     """Say where a norm is no normal number of the model's type."""
     info = np.finfo(model.dtype)
     low, high = math.log(info.tiny), math.log(info.max)
-    lost = [name for name, norm in walk.norms.items() if norm < low or norm > high]
+    # what is exactly 0, as for biases in front of a BatchNorm, is held well
+    lost = [name for name, norm in walk.norms.items() if -math.inf < norm < low or norm > high]
     if lost:
         walk.notes.append(f"{model.dtype} cannot hold the gradient of {', '.join(lost)}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fastgrad.health.prediction.walk import Memory
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LEAST_SPREAD = 0.05  # decades: what moments alone leave open, whatever the width
+LEAST_DEAD = 1e-4  # units that are worth a number
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,15 @@ class Prediction:
         Norm of the loss's gradient at the outputs, 1 without a loss.
     trainable : bool
         Whether the depth is at most six times the depth scale (Schoenholz et al. 2017), inputs live
-        and nothing explodes along time.
+        and nothing explodes along time; and something can be learnt at all: weights have gradients,
+        units of a layer are not all alike, and inputs are not all 0. For plain gradient descent:
+        where gradients of weights differ by less than six decades, Adam may do better.
     sentence : str
         The same, with the numbers that say so, and what would change it.
     notes : tuple of str
         What had to be assumed.
+    kinds : dict of str to str
+        Kind of the layer of each parameter, "Dense".
     """
 
     gradient_norms: Mapping[str, float]
@@ -92,6 +100,7 @@ class Prediction:
     trainable: bool
     sentence: str
     notes: tuple[str, ...]
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def compare(self, gradient_norms: Mapping[str, float]) -> tuple[Comparison, ...]:
         """Measured norms beside the predicted ones.
@@ -104,15 +113,22 @@ class Prediction:
 
         Raises
         ------
-        ValueError
-            If there is no such parameter, or a norm is negative.
+        ValueError, TypeError
+            If there is no such parameter, or a norm is negative or no number.
         """
+        if not isinstance(gradient_norms, Mapping):
+            kind = type(gradient_norms).__name__
+            raise TypeError(f"gradient_norms: expected norms by names of parameters, got {kind}")
         return tuple(self._compared(name, value) for name, value in gradient_norms.items())
 
-    def _compared(self, name: str, value: float) -> Comparison:
+    def _compared(self, name: str, value: Any) -> Comparison:
         if name not in self.gradient_norms:
             known = ", ".join(self.gradient_norms)
             raise ValueError(f"gradient_norms: there is no parameter {name!r}, only {known}")
+        if isinstance(value, bool) or not isinstance(value, numbers.Real | np.floating):
+            kind = type(value).__name__
+            raise TypeError(f"gradient_norms[{name!r}]: expected a number, got {kind}")
+        value = float(value)
         if value < 0:
             raise ValueError(f"gradient_norms[{name!r}] must be at least 0, got {value}")
         predicted = self.gradient_norms[name]
@@ -133,7 +149,7 @@ class Prediction:
                 _shown(self.q.get(name)),
                 _shown(self.chi.get(name)),
                 _shown(self.delta.get(name)),
-                _shown(self.dead_units.get(name) or None),
+                _shown(_if_any(self.dead_units.get(name))),
             ]
             for name in self.chi
         ]
@@ -145,7 +161,7 @@ class Prediction:
         rows = []
         for name, norm in self.gradient_norms.items():
             row = [name, _shown(norm), f"{self.spread[name]:.2f}"]
-            row += [_shown(self.update_ratios[name])] if self.update_ratios else []
+            row += [_ratio(self.update_ratios[name])] if self.update_ratios else []
             if compared:
                 found = compared.get(name)
                 row += ["", ""] if found is None else [_shown(found.measured), f"{found.z:+.1f}"]
@@ -190,6 +206,15 @@ class Prediction:
 
 def _shown(value: Any) -> str:
     return "" if value is None else f"{value:.3g}"
+
+
+def _ratio(value: float) -> str:
+    """A parameter that is 0, or has no known gradient, has none."""
+    return f"{value:.3g}" if math.isfinite(value) else "-"
+
+
+def _if_any(fraction: float | None) -> float | None:
+    return fraction if fraction and fraction >= LEAST_DEAD else None
 
 
 def _aligned(rows: list[list[str]]) -> str:

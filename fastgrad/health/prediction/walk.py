@@ -128,7 +128,7 @@ class Walk:
             name,
             flow.log_power + flow.shift + log(power),
             sum_moment(flow, signal.alike) + math.log1p(max(signal.fluctuation, 0.0)),
-            flow.wander,
+            flow.wander + few_directions(flow, signal.alike),
         )
 
     def sums(self, name: str, flow: Flow, scale: float = 1.0) -> None:
@@ -137,7 +137,7 @@ class Walk:
             name,
             flow.log_power + flow.shift + log(max(1 + flow.cross, 0.0)) + log(scale),
             sum_moment(flow, 1.0),
-            flow.wander,
+            flow.wander + few_directions(flow, 1.0),
         )
 
     def passed(self, name: str, found: Moments, features: int) -> None:
@@ -154,6 +154,23 @@ def sum_moment(flow: Flow, alike: float) -> float:
     share = 1 / flow.rows
     both = flow.pair + 2 * alike * flow.overlap
     return math.log(max(1.0, share * flow.same + (1 - share) * both))
+
+
+def few_directions(flow: Flow, alike: float) -> float:
+    """How much more the log of a sum over rows varies than that of a log-normal square.
+
+    A sum that points in k independent directions has a square as chi-squared of k, whose log is
+    the further below the more directions are missing: in one, its deviation is twice as large.
+    """
+    extra = 2 * (1 - 1 / flow.rows) * alike * flow.overlap  # 2 / k
+    if extra <= 0:
+        return 0.0
+    # the variance of log chi-squared is trigamma(k / 2), by its recursion and its series
+    half = 1 / extra
+    steps = sum(1 / (half + i) ** 2 for i in range(4))
+    far = half + 4
+    trigamma = steps + 1 / far + 1 / (2 * far**2) + 1 / (6 * far**3)
+    return max(trigamma - math.log1p(extra), 0.0)
 
 
 def follow(layer: Layer, name: str, signal: Signal, walk: Walk) -> tuple[Signal, Back]:

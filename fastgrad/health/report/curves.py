@@ -109,24 +109,29 @@ def layer_axes(
 def prediction_axes(measurements: Measurements, prediction: Prediction, axes: Axes) -> None:
     """Draw predicted gradient norms as lines, under the ones measured at the first step.
 
-    Each kind of parameter (weight, bias) has a line of its own, over the layers.
+    Each kind of parameter (weight, bias) has a line of its own, over the layers; those of recurrent
+    layers are at places of their own, as "0 ih_l0".
     """
     predicted = predicted_norms(measurements, prediction)
     measured = measurements.gradient_norms[0]
-    layers = list(dict.fromkeys(map(layer_of, measurements.tensors)))
     kinds: dict[str, list[int]] = {}
+    places = []
     for i, name in enumerate(measurements.tensors):
-        kinds.setdefault(name.rpartition(".")[2], []).append(i)
+        kind, _, of = name.rpartition(".")[2].partition("_")
+        if kind not in ("weight", "bias"):
+            kind, of = name.rpartition(".")[2], ""
+        kinds.setdefault(kind, []).append(i)
+        places.append(f"{layer_of(name)} {of}".strip())
+    layers = list(dict.fromkeys(places))
     for place, (kind, rows) in enumerate(kinds.items()):
-        at = [layers.index(layer_of(measurements.tensors[i])) for i in rows]
+        at = [layers.index(places[i]) for i in rows]
         color = PALETTE[place % len(PALETTE)]
-        axes.plot(
-            at,
-            np.where(predicted[rows] > 0, predicted[rows], np.nan),
-            _STYLES[place % len(_STYLES)],
-            color=color,
-            label=f"{kind}, predicted",
-        )
+        norms = np.where(predicted[rows] > 0, predicted[rows], np.nan)
+        # a mark for each, so that a single one is seen; no line joins W_ih with W_hh
+        joined = [" " not in layers[i] for i in at]
+        axes.plot(at, norms, "_", markersize=14, color=color, label=f"{kind}, predicted")
+        style = _STYLES[place % len(_STYLES)]
+        axes.plot(at, np.where(joined, norms, np.nan), style, color=color)
         axes.plot(
             at,
             np.where(measured[rows] > 0, measured[rows], np.nan),

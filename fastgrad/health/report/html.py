@@ -221,7 +221,8 @@ def _prediction(prediction: Prediction, beside: Sequence[Comparison], step: int)
     ]
     return (
         f"<p>Said before step {step}: {escape(prediction.sentence)}</p>"
-        f"<p>Norms of the gradients of step {step} over that of the gradient at the outputs, and "
+        + "".join(f"<p>{escape(note)}</p>" for note in prediction.notes)
+        + f"<p>Norms of the gradients of step {step} over that of the gradient at the outputs, and "
         "how many deviations they are off: "
         f"{len(far)} of {len(beside)} more than {FAR:g}.</p>"
         + _table("expected", [each.name for each in beside], columns)

@@ -94,7 +94,8 @@ def table(
             first = measurements.steps[0]
             told = f"predicted before step {first}: {prediction.sentence}"
             about = f"gradients of step {first}, over that at the outputs:"
-            pieces.append("\n".join(textwrap.wrap(told, width) + textwrap.wrap(about, width)))
+            texts = told, *prediction.notes, about
+            pieces.append("\n".join(line for text in texts for line in textwrap.wrap(text, width)))
             pieces.append(_laid_out(_of_prediction(beside), width, ascii_only))
     else:
         pieces.append("no step has been measured")
