@@ -31,6 +31,12 @@ def weights(known, **changes):
     return replace(known, weights=changed)
 
 
+def ends_in(activation, **changes):
+    known = facts(**changes)
+    last = replace(known.layers["3"], activation=activation)
+    return replace(known, layers={**known.layers, "3": last})
+
+
 DEPTH = facts()
 CASES = {
     "vanishing_depth": (DEPTH, {"delta_norms": [1e-9, 1e-6, 1e-3, 1], "losses": STILL}),
@@ -46,6 +52,7 @@ CASES = {
     "loss_oscillating": (DEPTH, {"losses": 2.3 + 2 * (-1.0) ** np.arange(STEPS)}),
     "spike": (DEPTH, {"gradient_norms": 0.1 + 1e3 * np.eye(STEPS)[100][:, None], "losses": STILL}),
     "initial_loss": (DEPTH, {"losses": 80 * np.exp(-np.arange(STEPS) / 100)}),
+    "activated_logits": (ends_in("sigmoid", logits="3"), {}),
     "symmetry": (weights(DEPTH, constant=True, copies=0.97, column_copies=0.97), {}),
     "weight_scale": (weights(DEPTH, law=1e-3), {"losses": STILL}),
     "activation_scale": (DEPTH, {"output_stds": [1, 1e-3, 1e-6, 1e-9], "losses": STILL}),
@@ -80,6 +87,7 @@ NEAR = {
     "loss_oscillating": (DEPTH, {"losses": 2.3 + 0.6 * (-1.0) ** np.arange(STEPS)}),
     "spike": (DEPTH, {"gradient_norms": 0.1 + 5 * np.eye(STEPS)[100][:, None], "losses": STILL}),
     "initial_loss": (DEPTH, {"losses": 4.5 * FALLS}),
+    "activated_logits": (ends_in("sigmoid"), {}),  # of a loss that takes outputs as they are
     "symmetry": (weights(DEPTH, copies=0.4, column_copies=0.4), {}),
     "weight_scale": (weights(DEPTH, law=0.3), {"losses": STILL}),
     "activation_scale": (DEPTH, {"output_stds": [1, 0.1, 0.01, 2e-3], "losses": STILL}),

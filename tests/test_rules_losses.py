@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from synthetic import facts, measured
 
-from fastgrad.health.rules import Monitor
+import fastgrad as fg
+from fastgrad.health.rules import Facts, Monitor
 from fastgrad.health.rules.window import RecentLoss
 
 
@@ -58,3 +59,34 @@ def test_errors_of_recent_losses(rng):
     assert abs(found.fall - 1) < 5 * found.fall_error
     assert found.fall_error == pytest.approx(np.sqrt(2) * found.error)
     assert np.isnan(RecentLoss.of(np.ones(1)).mean)
+
+
+LAST = {
+    "a layer of its own": lambda end: [fg.Dense(4, 1), fg.Activation(end)],
+    "in a row": lambda end: [fg.Sequential(fg.Dense(4, 4), fg.Dense(4, 1, end))],
+    "of the layer": lambda end: [fg.Dense(4, 1, end)],
+}
+
+
+@pytest.mark.parametrize("last", LAST)
+@pytest.mark.parametrize(
+    ("loss", "end", "told"),
+    [("binary_cross_entropy", "sigmoid", True), ("binary_cross_entropy", "relu", True),
+     ("binary_cross_entropy", "identity", False), ("mse", "sigmoid", False),
+     ("huber", "softplus", False)],
+)  # fmt: skip
+def test_activations_of_logits(last, loss, end, told):
+    X, y = np.eye(4, dtype=np.float32), np.array([0.0, 0, 1, 1])
+    model = fg.Sequential(fg.Dense(4, 4, "relu"), *LAST[last](end), rng=0)
+    trainer = fg.Trainer(model, loss, fg.SGD(0.1), rng=0, health=True)
+    for _ in range(4):
+        trainer.epoch(X, y, batch_size=2)
+    found = [v for v in trainer.health.verdicts if v.rule == "activated_logits"]
+    assert len(found) == told
+    assert not told or (found[0].severity == "warning" and end in found[0].cause)
+
+
+def test_outputs_of_several_layers_are_not_judged_as_logits():
+    layers = [fg.Parallel(fg.Dense(4, 2, "relu"), fg.Dense(4, 2))]
+    trainer = fg.Trainer(fg.Sequential(*layers, rng=0), "cross_entropy")
+    assert Facts.of(trainer).logits is None

@@ -21,6 +21,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
         "spike", "nonfinite", "rate_too_large", "targets",
     ),
     "targets": (*_SYMPTOMS, *_LOSS, *_STEPS, *_UNITS, "rate_too_large", "initial_loss"),
+    "activated_logits": (*_LOSS, *_STEPS, "dead_units", "saturation", "vanishing_depth"),
     "symmetry": (*_SYMPTOMS, *_LOSS, *_STEPS, *_UNITS, "weight_scale", "activation_scale",
                  "rate_too_large"),
     "penalty": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "dead_units", "weight_decay",

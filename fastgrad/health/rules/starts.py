@@ -161,10 +161,25 @@ def _initial_loss(window: Window, facts: Facts, limits: Limits) -> Finding | Non
     )
 
 
+def _activated_logits(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    last = None if facts.logits is None else facts.layers.get(facts.logits)
+    if last is None or last.activation == "identity":
+        return None
+    return Finding(
+        "warning",
+        f"layer {last.name} ends in {last.activation}, and the loss takes the sigmoid or softmax "
+        "of that once more: not all probabilities can be told",
+        cures("loss"),
+        {},
+        last.name,
+    )
+
+
 ONCE = (1, 1)
 RULES = (
     Rule("inputs", "inputs", _inputs, votes=ONCE, lasting=True, at_start=True),
     Rule("targets", "inputs", _targets, votes=ONCE),
+    Rule("activated_logits", "loss", _activated_logits, votes=ONCE, lasting=True, at_start=True),
     Rule("symmetry", "init", _symmetry, votes=ONCE, lasting=True, at_start=True),
     Rule("weight_scale", "init", _weight_scale),
     Rule("activation_scale", "init", _activation_scale),
