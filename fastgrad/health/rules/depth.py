@@ -60,6 +60,8 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     why, first = f"{len(ratios)} layers in a row lose it bit by bit", "normalization"
     if at_first < 1:
         why, first = "steps that were too large have led there", "smaller_learning_rate"
+        if window.growth < limits.shrunk:
+            why, first = "weights have become too small for it", "less_regularization"
     elif max(saturation(window, facts).values(), default=0.0) > limits.saturated:
         why, first = "most units are saturated, where the slope is next to nothing", "initializer"
     if at_first > 1 and -of_activation > 0.3 * at_first:

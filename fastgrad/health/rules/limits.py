@@ -67,6 +67,7 @@ class Limits:
 
     burden: float = 0.1  # of the penalties, over the loss of constant outputs; A
     collapsed: float = 0.2  # of weights over their first size; A
+    shrunk: float = 0.1**0.5  # the same while they are drawn to 0: a tenth of the mean square
     grown: float = 2.0  # of weights over their first size; A
     penalty: float = 0.7  # its gradient over the whole; A
     dropout: float = 0.7  # A

@@ -26,7 +26,8 @@ def _penalty(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     share = median(norms[good] / whole[good])
     burden = facts.penalty(recent.tensors, recent.sizes, recent.weight_norms)[-1]
     heavy = bool(burden > limits.burden * window.reference)
-    return _over(window, facts, limits, share, "the penalties'", heavy)
+    whose = "the penalties'" if facts.l1 or facts.l2 else "the weight decay's"
+    return _over(window, facts, limits, share, whose, heavy)
 
 
 def _decay(window: Window, facts: Facts, limits: Limits) -> Finding | None:
@@ -46,7 +47,12 @@ def _over(
     over = (share > limits.penalty and left < limits.grown) or (
         left < limits.collapsed and (heavy or progress < limits.learning)
     )
-    if not (over and progress < (limits.almost if heavy else limits.learned)):
+    # nor is a run as good as it could be whose weights have lost most of what signals need, unless
+    # normalization gives it back
+    small = share > limits.penalty and left < limits.shrunk
+    small = small and not any(layer.normalizes for layer in facts.chain)
+    enough = limits.almost if heavy or small else limits.learned
+    if not ((over or small) and progress < enough):
         return None
     return Finding(
         "critical" if progress < limits.learning else "warning",
