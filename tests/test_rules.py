@@ -11,6 +11,7 @@ from synthetic import facts, measured
 
 import fastgrad as fg
 from fastgrad.health.rules import CURES, RULES, Facts, Monitor, name_of
+from fastgrad.health.rules.cures import cures
 from fastgrad.health.rules.ranking import EXPLAINS, ranked
 from fastgrad.health.verdicts import FAMILIES, Verdict
 
@@ -245,6 +246,19 @@ def test_causes_come_before_what_they_cause():
     assert [v.rule for v in ranked(given)] == [
         "inputs", "saturation", "vanishing_depth", "loss_stuck", "never_clipped",
     ]  # fmt: skip
+
+
+def test_what_follows_does_not_prescribe_the_opposite():
+    def verdict(rule, severity, *names, step=0):
+        return Verdict(rule, "loss", severity, "", cures(*names), first_step=step)
+
+    large = verdict("rate_too_large", "critical", "smaller_learning_rate", "clipping")
+    stuck = verdict("loss_stuck", "warning", "larger_learning_rate", "optimizer", step=60)
+    assert ranked([stuck, large])[1].cures == cures("optimizer")
+    assert ranked([stuck])[0].cures == stuck.cures
+    remark = replace(large, severity="info")
+    assert ranked([stuck, remark])[0] == stuck
+    assert ranked([stuck, remark])[1].cures == cures("clipping")
 
 
 def test_explanations_name_rules():
