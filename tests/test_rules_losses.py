@@ -61,6 +61,14 @@ def test_errors_of_recent_losses(rng):
     assert np.isnan(RecentLoss.of(np.ones(1)).mean)
 
 
+@pytest.mark.parametrize(("batch_size", "told"), [(16, False), (64, True), (256, True)])
+def test_small_minibatches_may_differ_by_more(batch_size, told):
+    known = facts(batch_size=batch_size)
+    monitor = Monitor(known)
+    monitor.observe(measured(120, known, losses=2.3 + 1.2 * (-1.0) ** np.arange(120)))
+    assert ("loss_oscillating" in {verdict.rule for verdict in monitor.verdicts}) == told
+
+
 LAST = {
     "a layer of its own": lambda end: [fg.Dense(4, 1), fg.Activation(end)],
     "in a row": lambda end: [fg.Sequential(fg.Dense(4, 4), fg.Dense(4, 1, end))],

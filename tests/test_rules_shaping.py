@@ -69,3 +69,11 @@ def test_decay_of_a_small_table(optimizer, told, one_thread):
         trainer.epoch(X, y, batch_size=64)
     found = [verdict.family for verdict in trainer.health.verdicts if verdict.rank]
     assert found == (["regularization"] if told else [])
+
+
+@pytest.mark.parametrize(("limit", "seen"), [(10.0, False), (30.0, True)])
+def test_a_clip_that_a_spike_would_meet_is_there_for_safety(limit, seen):
+    known = facts(max_norm=limit)  # the gradient's norm is 0.2
+    monitor = Monitor(known)
+    monitor.observe(measured(STEPS, known))
+    assert ("never_clipped" in {verdict.rule for verdict in monitor.verdicts}) == seen

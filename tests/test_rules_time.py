@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rule_cases import STEPS, STILL, through_time
@@ -54,6 +56,20 @@ def test_a_gradient_of_nothing_is_no_number_of_decades():
     found = told(facts(), through_time=through_time(0.0), losses=STILL)
     assert "exactly 0" in found[0].cause
     assert "decades" not in found[0].cause
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "severity"),
+    [("GRU", 24, "info"), ("RNN", 24, "critical"), ("GRU", STEPS, "critical")],
+)
+def test_gates_are_given_some_steps_to_open(kind, steps, severity):
+    known = facts()
+    layers = {**known.layers, "0": replace(known.layers["0"], kind=kind)}
+    monitor = Monitor(replace(known, layers=layers))
+    run = measured(STEPS, known, through_time=through_time(0.5), losses=STILL)
+    monitor.observe(run[:steps])
+    (verdict,) = (v for v in monitor.verdicts if v.rule == "vanishing_time")
+    assert verdict.severity == severity
 
 
 @pytest.mark.parametrize("epochs", [1, 10])

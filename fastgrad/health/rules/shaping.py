@@ -102,12 +102,14 @@ def _clipped(window: Window, facts: Facts, limits: Limits) -> Finding | None:
 
 
 def _never_clipped(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    found = _kept(window, facts)
-    if found is None or (found < 1).any() or window.steps < limits.patience:
+    room = _room(window, facts)
+    # a limit that a spike would exceed is there for safety
+    if room is None or not room.min() > limits.spike or window.steps < limits.patience:
         return None
     return Finding(
         "info",
-        "the clip has not acted in any of the last steps: its limit lies above all gradients",
+        f"the clip has not acted in any of the last steps: its limit lies at {room.min():.3g} "
+        "times the largest gradient, above what is a spike",
         cures("no_clipping"),
         {"clipped": 0.0},
     )
@@ -115,6 +117,12 @@ def _never_clipped(window: Window, facts: Facts, limits: Limits) -> Finding | No
 
 def _kept(window: Window, facts: Facts) -> np.ndarray | None:
     """(K,): the least factor that a clip leaves of any part of the gradient; None without clips."""
+    room = _room(window, facts)
+    return None if room is None else np.minimum(1, room)
+
+
+def _room(window: Window, facts: Facts) -> np.ndarray | None:
+    """(K,): the least limit over size of any part of the gradient; None without clips."""
     recent = window.recent
     limits = facts.max_norm, facts.max_tensor_norm, facts.max_element
     if not np.isfinite(limits).any() or not len(recent):
@@ -124,11 +132,8 @@ def _kept(window: Window, facts: Facts) -> np.ndarray | None:
         recent.gradient_norms.max(axis=1),
         recent.gradient_max.max(axis=1),
     )
-    kept = [
-        np.minimum(1, limit / np.maximum(size, 1e-300))
-        for limit, size in zip(limits, sizes, strict=True)
-    ]
-    return np.asarray(np.min(kept, axis=0))
+    room = [limit / np.maximum(size, 1e-300) for limit, size in zip(limits, sizes, strict=True)]
+    return np.asarray(np.min(room, axis=0))
 
 
 RULES = (

@@ -96,6 +96,9 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     stuck = window.steps >= 2 * limits.patience and window.progress < limits.stuck
     if facts.at_each_step and not stuck:
         severity = "info"  # each step learns from its own loss: only what lies far back is lost
+    early = window.steps < limits.patience and not window.broken
+    if early and kind in ("LSTM", "GRU") and first == "forget_bias":
+        severity = "info"  # gates learn to open, often within a few steps
     rest = [cure for cure in ("lstm", "initializer", "activation") if cure != first]
     if kind in ("LSTM", "GRU"):
         rest.remove("lstm")
