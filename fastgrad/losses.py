@@ -22,6 +22,7 @@ class Loss:
 
     name = ""
     labels = False  # whether targets are class indices
+    logits = False  # whether it takes the sigmoid or softmax of outputs itself
 
     def targets(self, y: Any, outputs: tuple[int, ...], dtype: Any) -> Array:
         """`y` as the kernel needs it, for outputs of shape (N, ..., O).
@@ -99,6 +100,8 @@ class Huber(Loss):
 
 class _CrossEntropy(Loss):
     """What cross entropies share: targets that may be smoothed."""
+
+    logits = True
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = checks.number("label_smoothing", label_smoothing, 0, 1)

@@ -31,6 +31,12 @@ def weights(known, **changes):
     return replace(known, weights=changed)
 
 
+def ends_in(activation, **changes):
+    known = facts(**changes)
+    last = replace(known.layers["3"], activation=activation)
+    return replace(known, layers={**known.layers, "3": last})
+
+
 DEPTH = facts()
 CASES = {
     "vanishing_depth": (DEPTH, {"delta_norms": [1e-9, 1e-6, 1e-3, 1], "losses": STILL}),
@@ -43,9 +49,10 @@ CASES = {
     "unchanged": (DEPTH, {"update_norms": [1e-12, 0.02, 0.02, 0.02]}),
     "loss_stuck": (DEPTH, {"losses": STILL}),
     "loss_diverging": (DEPTH, {"losses": np.log(10) * (0.3 + (np.arange(STEPS) / 60) ** 4)}),
-    "loss_oscillating": (DEPTH, {"losses": 2.3 + 2 * (-1.0) ** np.arange(STEPS)}),
+    "loss_oscillating": (facts(batch_size=64), {"losses": 2.3 + 2 * (-1.0) ** np.arange(STEPS)}),
     "spike": (DEPTH, {"gradient_norms": 0.1 + 1e3 * np.eye(STEPS)[100][:, None], "losses": STILL}),
     "initial_loss": (DEPTH, {"losses": 80 * np.exp(-np.arange(STEPS) / 100)}),
+    "activated_logits": (ends_in("sigmoid", logits="3"), {}),
     "symmetry": (weights(DEPTH, constant=True, copies=0.97, column_copies=0.97), {}),
     "weight_scale": (weights(DEPTH, law=1e-3), {"losses": STILL}),
     "activation_scale": (DEPTH, {"output_stds": [1, 1e-3, 1e-6, 1e-9], "losses": STILL}),
@@ -77,9 +84,10 @@ NEAR = {
     "unchanged": (DEPTH, {"update_norms": [1e-6, 0.02, 0.02, 0.02]}),
     "loss_stuck": (DEPTH, {"losses": 0.95 * STILL}),
     "loss_diverging": (DEPTH, {"losses": np.log(10) * np.linspace(0.3, 0.55, STEPS)}),
-    "loss_oscillating": (DEPTH, {"losses": 2.3 + 0.6 * (-1.0) ** np.arange(STEPS)}),
+    "loss_oscillating": (facts(batch_size=64), {"losses": 2.3 + 0.6 * (-1.0) ** np.arange(STEPS)}),
     "spike": (DEPTH, {"gradient_norms": 0.1 + 5 * np.eye(STEPS)[100][:, None], "losses": STILL}),
     "initial_loss": (DEPTH, {"losses": 4.5 * FALLS}),
+    "activated_logits": (ends_in("sigmoid"), {}),  # of a loss that takes outputs as they are
     "symmetry": (weights(DEPTH, copies=0.4, column_copies=0.4), {}),
     "weight_scale": (weights(DEPTH, law=0.3), {"losses": STILL}),
     "activation_scale": (DEPTH, {"output_stds": [1, 0.1, 0.01, 2e-3], "losses": STILL}),
@@ -88,7 +96,7 @@ NEAR = {
     "penalty": (facts(l2={"0.weight": 1e-4}), {"losses": STILL + 1e-4 * 64}),
     "weight_decay": (facts(decay=1.0), {"losses": STILL}),
     "always_clipped": (facts(max_norm=4e-3), {"losses": STILL}),
-    "never_clipped": (facts(max_norm=0.15), {}),
+    "never_clipped": (facts(max_norm=2.0), {}),  # ten times the gradient
     "vanishing_time": (DEPTH, {"through_time": through_time(0.8), "losses": STILL}),
     "exploding_time": (DEPTH, {"through_time": through_time(1.15), "losses": STILL}),
     "vanishing_trend": (

@@ -11,6 +11,7 @@ from synthetic import facts, measured
 
 import fastgrad as fg
 from fastgrad.health.rules import CURES, RULES, Facts, Monitor, name_of
+from fastgrad.health.rules.cures import cures
 from fastgrad.health.rules.ranking import EXPLAINS, ranked
 from fastgrad.health.verdicts import FAMILIES, Verdict
 
@@ -154,6 +155,18 @@ def test_a_bad_start_counts_until_it_is_made_good(loss, told):
     assert [name for name, verdict in found.items() if verdict.rank] == told
 
 
+def test_weights_of_0_are_named_where_no_gradient_arrives():
+    known = facts()
+    zero = replace(known.weights["2.weight"], std=0.0)
+    blocked = replace(known, weights={**known.weights, "2.weight": zero})
+    changes = {"delta_norms": [0, 0, 1, 1], "losses": STILL}
+    found = verdicts(blocked, **changes)["vanishing_depth"]
+    assert "the first weights of 2.weight are all 0" in found.cause
+    assert "decades" not in found.cause
+    assert name_of(found.cures[0]) == "initializer"
+    assert "all 0" not in verdicts(known, **changes)["vanishing_depth"].cause
+
+
 def test_what_one_layer_does_alone_is_no_matter_of_depth():
     assert "exploding_depth" in verdicts(facts(), delta_norms=[1e4, 1e2, 1e2, 1], losses=STILL)
     assert "exploding_depth" not in verdicts(facts(), delta_norms=[1e4, 9e3, 9e3, 1], losses=STILL)
@@ -269,6 +282,19 @@ def test_causes_come_before_what_they_cause():
     assert [v.rule for v in ranked(given)] == [
         "inputs", "saturation", "vanishing_depth", "loss_stuck", "never_clipped",
     ]  # fmt: skip
+
+
+def test_what_follows_does_not_prescribe_the_opposite():
+    def verdict(rule, severity, *names, step=0):
+        return Verdict(rule, "loss", severity, "", cures(*names), first_step=step)
+
+    large = verdict("rate_too_large", "critical", "smaller_learning_rate", "clipping")
+    stuck = verdict("loss_stuck", "warning", "larger_learning_rate", "optimizer", step=60)
+    assert ranked([stuck, large])[1].cures == cures("optimizer")
+    assert ranked([stuck])[0].cures == stuck.cures
+    remark = replace(large, severity="info")
+    assert ranked([stuck, remark])[0] == stuck
+    assert ranked([stuck, remark])[1].cures == cures("clipping")
 
 
 def test_explanations_name_rules():

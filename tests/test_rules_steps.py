@@ -72,6 +72,32 @@ def test_all_rows_at_each_step(rate, activation, told, one_thread):
         assert found[0].evidence["update_ratio"] > 1e-4  # which would not tell it
 
 
+@pytest.mark.parametrize(("jump", "told"), [(4.0, "rate_too_large"), (1.0, "rate_too_small")])
+def test_what_large_steps_have_broken_asks_for_no_larger_ones(jump, told):
+    known = facts()
+    updates = np.full((120, 1), 1e-6)
+    updates[:8] = jump  # of weights of norm 8
+    found = rules(known, measured(120, known, update_norms=updates, losses=np.full(120, 2.3)))
+    assert [rule for rule in found if rule.startswith("rate")] == [told]
+
+
+@pytest.mark.parametrize(("loss", "told"), [(0.0, False), (0.1, True)])
+def test_weights_that_stand_still_at_a_loss_of_0(loss, told):
+    known = facts()
+    updates = [1e-12, 0.02, 0.02, 0.02]
+    run = measured(120, known, update_norms=updates, losses=np.full(120, loss))
+    assert ("unchanged" in rules(known, run)) == told
+
+
+@pytest.mark.parametrize(("size", "text"), [(4.0, "50.0% of"), (8e30, "1e+30 times")])
+def test_updates_are_told_in_a_fitting_unit(size, text):
+    known = facts()
+    monitor = Monitor(known)
+    monitor.observe(measured(120, known, update_norms=size, losses=np.full(120, 2.3)))
+    (verdict,) = (v for v in monitor.verdicts if v.rule == "rate_too_large")
+    assert f"by up to {text} their size" in verdict.cause
+
+
 def test_a_minibatch_is_not_all_rows():
     X, y = np.eye(4, dtype=np.float32), np.zeros(4, int)
     for rows in (True, False):

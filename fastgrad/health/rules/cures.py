@@ -14,6 +14,7 @@ CURES = {
     "larger_learning_rate": "ten times as much",
     "optimizer": "one that divides by the gradient's own size, such as Adam",
     "normalize_inputs": "to mean 0 and deviation 1, by Standardize as the first layer",
+    "rows": "that lie far beyond all others, corrected or left out",
     "normalize_targets": "to mean 0 and deviation 1, which Rescale behind the model undoes",
     "lstm": "or gru instead of a plain recurrent layer",
     "forget_bias": "of the order of the time that is to be remembered (chrono)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,22 +25,32 @@ class InputFacts:
     Attributes
     ----------
     mean, std, low, high : ndarray, (F,)
+    rows : ndarray of int, (R,)
+        Which rows were looked at.
+    sizes : ndarray, (R,)
+        Root mean square of each of them.
     """
 
     mean: Array
     std: Array
     low: Array
     high: Array
+    rows: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    sizes: Array = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def of(cls, X: Array, lengths: Array | None = None) -> InputFacts:
         """Those of (N, F), or of (N, T, F) with lengths (N,)."""
         chosen = _some(X)
         rows = np.asarray(X[chosen], np.float64)
+        squares = np.mean(rows**2, axis=-1)
         if rows.ndim > 2:
             counts = np.full(len(rows), rows.shape[1]) if lengths is None else lengths[chosen]
-            rows = rows[np.arange(rows.shape[1]) < counts[:, None]]
-        return cls(rows.mean(0), rows.std(0), rows.min(0), rows.max(0))
+            counted = np.arange(rows.shape[1]) < counts[:, None]
+            rows = rows[counted]
+            squares = np.sum(squares, axis=1, where=counted) / np.maximum(counts, 1)
+        bounds = rows.mean(0), rows.std(0), rows.min(0), rows.max(0)
+        return cls(*bounds, chosen, np.sqrt(squares))
 
     @property
     def rms(self) -> Array:

@@ -58,8 +58,14 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     lost = -math.log10(max(ratio, 1e-45))
     at_first = -math.log10(max(flow(first_ratios), 1e-45))
     why, first = f"{len(ratios)} layers in a row lose it bit by bit", "normalization"
-    if at_first < 1:
+    passed = list(ratios)[1:]
+    zeros = [n for n, known in facts.weights.items() if not known.std and known.layer in passed]
+    if born and zeros:
+        why, first = f"the first weights of {zeros[0]} are all 0", "initializer"
+    elif at_first < 1:
         why, first = "steps that were too large have led there", "smaller_learning_rate"
+        if window.growth < limits.shrunk:
+            why, first = "weights have become too small for it", "less_regularization"
     elif max(saturation(window, facts).values(), default=0.0) > limits.saturated:
         why, first = "most units are saturated, where the slope is next to nothing", "initializer"
     if at_first > 1 and -of_activation > 0.3 * at_first:
@@ -71,9 +77,13 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     rest = [c for c in ("initializer", "normalization", "residual", "activation") if c != first]
     severity = window.severity_at_birth if born else window.severity
     when = "loses" if now else "lost, at the first step,"
+    what = f"the gradient {when} {lost:.1f} decades from the last layer to the first"
+    if not ratio > 0:
+        when = "reaches" if now else "reached, at the first step,"
+        what = f"none of the last layer's gradient {when} the first"
     return Finding(
         severity(limits, now and ratio < limits.vanished),
-        f"the gradient {when} {lost:.1f} decades from the last layer to the first: {why}",
+        f"{what}: {why}",
         cures(first, *rest),
         {"ratio": ratio, "decades": -lost, "of_initializer": of_init, "of_layer": loss,
          "of_activation": of_activation, "decades_at_first": -at_first, "born": float(born)},

@@ -13,7 +13,7 @@ import numpy as np
 from fastgrad import clipping, optimizers, penalties
 from fastgrad.arena import Array
 from fastgrad.health.rules.data import InputFacts, expected_losses
-from fastgrad.health.rules.layers import LayerFacts, WeightFacts, layers_of, weights_of
+from fastgrad.health.rules.layers import LayerFacts, WeightFacts, last_of, layers_of, weights_of
 
 if TYPE_CHECKING:
     from fastgrad.train import Trainer
@@ -36,6 +36,9 @@ class Facts:
         The loss of outputs that are 0: log C for C classes.
     target_std : float
         Of real targets; NaN for classes.
+    logits : str or None
+        Name of the layer that makes the outputs of which the loss takes the sigmoid or softmax;
+        None where it takes outputs as they are, or no single layer makes them.
     inputs : InputFacts, optional
     normalized : bool
         Whether the model normalizes its inputs itself, or takes indices.
@@ -66,6 +69,7 @@ class Facts:
     constant_loss: float = math.nan
     first_loss: float = math.nan
     target_std: float = math.nan
+    logits: str | None = None
     inputs: InputFacts | None = None
     normalized: bool = False
     rate: float = math.nan
@@ -126,6 +130,7 @@ class Facts:
             constant_loss=constant,
             first_loss=zeros,
             target_std=std,
+            logits=last_of(model.layers) if trainer.loss.logits else None,
             inputs=known,
             normalized=normalized,
             rate=trainer.optimizer.lr,

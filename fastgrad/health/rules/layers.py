@@ -12,9 +12,9 @@ import numpy as np
 from fastgrad import initializers
 from fastgrad.arena import Array
 from fastgrad.batch_norm import BatchNorm
-from fastgrad.containers import named_layers
+from fastgrad.containers import Chain, named_layers
 from fastgrad.layer_norm import LayerNorm
-from fastgrad.layers import Layer
+from fastgrad.layers import Activation, Dense, Layer
 from fastgrad.rescale import Rescale
 from fastgrad.residual import Residual
 
@@ -121,6 +121,14 @@ def layers_of(layers: Sequence[Layer]) -> dict[str, LayerFacts]:
             slope=_slope(activation),
         )
     return found
+
+
+def last_of(layers: Sequence[Layer]) -> str | None:
+    """The name of the one layer, with an activation or without, that makes a model's outputs."""
+    name, layer = str(len(layers) - 1), layers[-1]
+    while isinstance(layer, Chain):
+        name, layer = f"{name}.{len(layer.layers) - 1}", layer.layers[-1]
+    return name if isinstance(layer, (Dense, Activation)) else None
 
 
 def weights_of(

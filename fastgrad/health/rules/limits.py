@@ -50,6 +50,8 @@ class Limits:
     inputs_far: float = 30.0
     inputs_small: float = 0.02
     feature: float = 20.0  # largest feature over the median one
+    row: float = 1e3  # a row over the median one
+    odd_rows: float = 0.01  # fraction of the rows of which there may be as many
 
     update_large: float = 0.1  # of update over weight; TheDeepChecker, MindSpore
     update_huge: float = 1.0
@@ -64,9 +66,11 @@ class Limits:
     diverged: float = 0.2  # the same rise in parts of the constant loss; A
     overfitting: float = 1.1  # over the least validation loss; SageMaker
     oscillating: float = 0.5  # deviation of losses of following steps over their mean; A
+    rows: int = 64  # of a minibatch for which that holds: the batch size of A
 
     burden: float = 0.1  # of the penalties, over the loss of constant outputs; A
     collapsed: float = 0.2  # of weights over their first size; A
+    shrunk: float = 0.1**0.5  # the same while they are drawn to 0: a tenth of the mean square
     grown: float = 2.0  # of weights over their first size; A
     penalty: float = 0.7  # its gradient over the whole; A
     dropout: float = 0.7  # A

@@ -16,13 +16,30 @@ def _stuck(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     progress = window.progress
     if window.steps < 2 * limits.patience or not progress < limits.stuck:
         return None
+    evidence = {"progress": progress, "constant_loss": facts.constant_loss}
+    recent = window.recent_loss
+    if 1 - recent.mean / window.reference >= limits.stuck:
+        return None  # too noisy to count as progress, but no sign of none
+    # what may have fallen by as much as counts is not known to be stuck
+    falls = recent.fall + 2 * recent.fall_error > limits.learning * window.reference
+    hopeful = 1 - (recent.mean - 2 * recent.error) / window.reference
+    if falls or hopeful >= limits.stuck:
+        sure = recent.fall > 2 * recent.fall_error
+        why = "it still falls" if falls and sure else "it scatters too much to tell"
+        return Finding(
+            "info",
+            f"after {window.steps} steps the loss is not seen to be better yet than that of "
+            f"outputs which are the same for all rows; {why}",
+            (),
+            evidence,
+        )
     severity = "critical" if window.steps > 10 * limits.patience else "warning"
     return Finding(
         severity,
         f"after {window.steps} steps the loss is no better than that of outputs which are the same "
         "for all rows",
         cures("larger_learning_rate", "optimizer", "initializer", "normalization"),
-        {"progress": progress, "constant_loss": facts.constant_loss},
+        evidence,
     )
 
 
@@ -48,7 +65,9 @@ def _oscillating(window: Window, facts: Facts, limits: Limits) -> Finding | None
         return None
     mean = float(losses.mean())
     jumps = noise(losses) / mean if mean > 0 else 0.0
-    if not (jumps > limits.oscillating and window.gain < limits.learned):
+    # rows differ, and the mean of few of them by more: that is no fault of the steps
+    allowed = limits.oscillating * max(1.0, (limits.rows / facts.batch_size) ** 0.5)
+    if not (jumps > allowed and window.gain < limits.learned):
         return None
     return Finding(
         "warning",

@@ -254,7 +254,8 @@ class Monitor:
                 belief.first_step = window.start if finding.step is None else finding.step
             belief.last_step = window.steps
             # what has done harm is not made good by a little progress
-            if learned or belief.finding is None or _rank(finding) >= _rank(belief.finding):
+            worse = belief.finding is None or _rank(finding) >= _rank(belief.finding)
+            if learned or rule.whole or worse:
                 belief.finding = finding
         elif not any(belief.votes):
             lasted = belief.last_step - belief.first_step

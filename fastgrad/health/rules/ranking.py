@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from fastgrad.health.rules.cures import name_of
 from fastgrad.health.verdicts import Verdict
@@ -21,6 +22,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
         "spike", "nonfinite", "rate_too_large", "targets",
     ),
     "targets": (*_SYMPTOMS, *_LOSS, *_STEPS, *_UNITS, "rate_too_large", "initial_loss"),
+    "activated_logits": (*_LOSS, *_STEPS, "dead_units", "saturation", "vanishing_depth"),
     "symmetry": (*_SYMPTOMS, *_LOSS, *_STEPS, *_UNITS, "weight_scale", "activation_scale",
                  "rate_too_large"),
     "penalty": (*_SYMPTOMS, *_LOSS, *_STEPS, *_START, "dead_units", "weight_decay",
@@ -43,8 +45,9 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "vanishing_trend": _LOSS,
     "exploding_depth": (*_LOSS, *_START, "always_clipped", "spike", "nonfinite", "weight_scale",
                         "rate_too_large"),
-    "exploding_time": (*_LOSS, *_START, "always_clipped", "spike", "nonfinite", "weight_scale",
-                       "rate_too_large", "exploding_depth"),
+    "exploding_time": (*_LOSS, *_START, *_STEPS, "always_clipped", "spike", "nonfinite",
+                       "weight_scale", "rate_too_large", "exploding_depth", "vanishing_time",
+                       "saturation"),
     "spike": ("loss_diverging", "loss_oscillating"),
     "nonfinite": _LOSS,
     "rate_too_small": ("loss_stuck", "unchanged", "vanishing_time"),
@@ -66,9 +69,21 @@ def ranked(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     while given:
         free = [v for v in given if not any(v.rule in explained[w.rule] for w in given)]
         best = min(free or given, key=lambda v: (-worst[v.rule], -v.rank, v.first_step))
-        found.append(best)
         given.remove(best)
+        found.append(_in_line(best, found))
     return tuple(found)
+
+
+_OPPOSITES = {"smaller_learning_rate": "larger_learning_rate", "clipping": "no_clipping",
+              "less_regularization": "more_regularization"}  # fmt: skip
+_OPPOSITES |= {other: one for one, other in _OPPOSITES.items()}
+
+
+def _in_line(verdict: Verdict, before: Iterable[Verdict]) -> Verdict:
+    """The verdict without cures that are the opposite of what those before it prescribe first."""
+    first = {name_of(v.cures[0]) for v in before if v.rank and v.cures}
+    kept = tuple(c for c in verdict.cures if _OPPOSITES.get(name_of(c)) not in first)
+    return verdict if kept == verdict.cures else replace(verdict, cures=kept)
 
 
 def _blames_the_rate(verdict: Verdict) -> bool:

@@ -26,7 +26,8 @@ def _penalty(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     share = median(norms[good] / whole[good])
     burden = facts.penalty(recent.tensors, recent.sizes, recent.weight_norms)[-1]
     heavy = bool(burden > limits.burden * window.reference)
-    return _over(window, facts, limits, share, "the penalties'", heavy)
+    whose = "the penalties'" if facts.l1 or facts.l2 else "the weight decay's"
+    return _over(window, facts, limits, share, whose, heavy)
 
 
 def _decay(window: Window, facts: Facts, limits: Limits) -> Finding | None:
@@ -46,7 +47,12 @@ def _over(
     over = (share > limits.penalty and left < limits.grown) or (
         left < limits.collapsed and (heavy or progress < limits.learning)
     )
-    if not (over and progress < (limits.almost if heavy else limits.learned)):
+    # nor is a run as good as it could be whose weights have lost most of what signals need, unless
+    # normalization gives it back
+    small = share > limits.penalty and left < limits.shrunk
+    small = small and not any(layer.normalizes for layer in facts.chain)
+    enough = limits.almost if heavy or small else limits.learned
+    if not ((over or small) and progress < enough):
         return None
     return Finding(
         "critical" if progress < limits.learning else "warning",
@@ -96,12 +102,14 @@ def _clipped(window: Window, facts: Facts, limits: Limits) -> Finding | None:
 
 
 def _never_clipped(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    found = _kept(window, facts)
-    if found is None or (found < 1).any() or window.steps < limits.patience:
+    room = _room(window, facts)
+    # a limit that a spike would exceed is there for safety
+    if room is None or not room.min() > limits.spike or window.steps < limits.patience:
         return None
     return Finding(
         "info",
-        "the clip has not acted in any of the last steps: its limit lies above all gradients",
+        f"the clip has not acted in any of the last steps: its limit lies at {room.min():.3g} "
+        "times the largest gradient, above what is a spike",
         cures("no_clipping"),
         {"clipped": 0.0},
     )
@@ -109,6 +117,12 @@ def _never_clipped(window: Window, facts: Facts, limits: Limits) -> Finding | No
 
 def _kept(window: Window, facts: Facts) -> np.ndarray | None:
     """(K,): the least factor that a clip leaves of any part of the gradient; None without clips."""
+    room = _room(window, facts)
+    return None if room is None else np.minimum(1, room)
+
+
+def _room(window: Window, facts: Facts) -> np.ndarray | None:
+    """(K,): the least limit over size of any part of the gradient; None without clips."""
     recent = window.recent
     limits = facts.max_norm, facts.max_tensor_norm, facts.max_element
     if not np.isfinite(limits).any() or not len(recent):
@@ -118,11 +132,8 @@ def _kept(window: Window, facts: Facts) -> np.ndarray | None:
         recent.gradient_norms.max(axis=1),
         recent.gradient_max.max(axis=1),
     )
-    kept = [
-        np.minimum(1, limit / np.maximum(size, 1e-300))
-        for limit, size in zip(limits, sizes, strict=True)
-    ]
-    return np.asarray(np.min(kept, axis=0))
+    room = [limit / np.maximum(size, 1e-300) for limit, size in zip(limits, sizes, strict=True)]
+    return np.asarray(np.min(room, axis=0))
 
 
 RULES = (

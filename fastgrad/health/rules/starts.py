@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 
 from fastgrad.health.rules.cures import cures
+from fastgrad.health.rules.data import InputFacts
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
 from fastgrad.health.rules.middle import median
@@ -17,6 +18,9 @@ def _inputs(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     known = facts.inputs
     if known is None or facts.normalized or not known.size > 0:
         return None
+    odd = _odd_rows(known, limits)
+    if odd is not None:
+        return odd
     rms = known.rms[known.rms > 0]
     size, middle, largest = known.size, median(rms), float(rms.max())
     evidence = {"size": size, "largest_feature": largest, "median_feature": middle}
@@ -32,6 +36,27 @@ def _inputs(window: Window, facts: Facts, limits: Limits) -> Finding | None:
         return None
     severity = "critical" if far else "warning"
     return Finding(severity, cause, cures("normalize_inputs", "normalization"), evidence)
+
+
+def _odd_rows(known: InputFacts, limits: Limits) -> Finding | None:
+    """A few rows that are far larger than all others, whatever the size of those."""
+    middle = median(known.sizes)
+    if not middle > 0:
+        return None
+    count = int((known.sizes > limits.row * middle).sum())
+    worst = int(known.sizes.argmax())
+    size = float(known.sizes[worst])
+    if not (0 < count <= max(1, limits.odd_rows * len(known.sizes)) and size > limits.inputs):
+        return None
+    others = "" if count == 1 else f", and {count - 1} more are like it"
+    return Finding(
+        "critical",
+        f"row {known.rows[worst]} of the inputs is {size:.3g} in size, where the median row is "
+        f"{middle:.3g}{others}",
+        cures("rows"),
+        {"row": float(known.rows[worst]), "size": size, "median_row": middle,
+         "rows": float(count)},
+    )  # fmt: skip
 
 
 def _targets(window: Window, facts: Facts, limits: Limits) -> Finding | None:
@@ -154,10 +179,24 @@ def _initial_loss(window: Window, facts: Facts, limits: Limits) -> Finding | Non
         severity = "warning"  # no good weights start so far off
     return Finding(
         severity,
-        f"the first loss is {loss:.3g}, where outputs of size 1 and less have {expected:.3g}: the "
-        "first outputs are large and wrong",
+        f"the first loss is {loss:.3g}, and outputs of size 1 have {expected:.3g}: the first "
+        "weights make outputs so large that those which are wrong cost much",
         cures("initializer", "normalization", "normalize_inputs"),
         {"loss": loss, "expected": expected, "ratio": loss / expected},
+    )
+
+
+def _activated_logits(window: Window, facts: Facts, limits: Limits) -> Finding | None:
+    last = None if facts.logits is None else facts.layers.get(facts.logits)
+    if last is None or last.activation == "identity":
+        return None
+    return Finding(
+        "warning",
+        f"layer {last.name} ends in {last.activation}, and the loss takes the sigmoid or softmax "
+        "of that once more: not all probabilities can be told",
+        cures("loss"),
+        {},
+        last.name,
     )
 
 
@@ -165,6 +204,7 @@ ONCE = (1, 1)
 RULES = (
     Rule("inputs", "inputs", _inputs, votes=ONCE, lasting=True, at_start=True),
     Rule("targets", "inputs", _targets, votes=ONCE),
+    Rule("activated_logits", "loss", _activated_logits, votes=ONCE, lasting=True, at_start=True),
     Rule("symmetry", "init", _symmetry, votes=ONCE, lasting=True, at_start=True),
     Rule("weight_scale", "init", _weight_scale),
     Rule("activation_scale", "init", _activation_scale),

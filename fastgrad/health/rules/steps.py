@@ -58,7 +58,8 @@ def _large(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     severity = "critical" if largest > limits.update_huge else "warning"
     if window.gain > limits.almost:
         severity = "info"
-    what = f"single steps change weights by up to {largest:.1%} of their size"
+    size = f"{largest:.1%} of" if largest < 10 else f"{largest:.3g} times"
+    what = f"single steps change weights by up to {size} their size"
     if not (found > limits.update_large or broken):
         what = f"{length.rises:.0%} of the steps end where the loss of the same rows is higher"
     return Finding(
@@ -72,6 +73,8 @@ def _large(window: Window, facts: Facts, limits: Limits) -> Finding | None:
 def _small(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if window.steps < limits.patience or _rate_is_zero(window):
         return None
+    if window.rising > limits.update_broken:
+        return None  # what steps that were too large have broken does not ask for larger ones
     found, progress = fastest(window.recent, window.weights), window.progress
     # weights may start out well by chance, or by training that has been done before
     tiny = found < limits.update_small and (
@@ -93,8 +96,8 @@ def _small(window: Window, facts: Facts, limits: Limits) -> Finding | None:
 
 
 def _unchanged(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    if _rate_is_zero(window) or window.broken:
-        return None
+    if _rate_is_zero(window) or window.broken or not window.recent.losses.any():
+        return None  # where the loss is 0 nothing is left to change
     chosen = window.weights & (window.recent.weight_norms > 0).all(axis=0)
     still = (window.recent.update_ratios < limits.unchanged).all(axis=0) & chosen
     if not still.any():

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from fastgrad.arena import Array
+from fastgrad.health.measurements import Measurements
 from fastgrad.health.rules.cures import cures
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.limits import Limits
@@ -43,11 +44,11 @@ def decades_back(array: Array) -> Array:
     return np.maximum(found, _NOTHING)
 
 
-def _worst(window: Window, sign: int) -> tuple[str, Array] | None:
+def _worst(shown: Measurements, sign: int) -> tuple[str, Array] | None:
     """The level whose gradient changes most, and its decades."""
     found = {
         name: decades_back(array[-8:])
-        for name, array in window.recent.through_time.items()
+        for name, array in shown.through_time.items()
         if len(array) and array.shape[1] > 2
     }
     if not found:
@@ -63,7 +64,7 @@ def _at_first(window: Window, name: str, now: Array) -> Array:
 
 
 def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    worst = _worst(window, -1)
+    worst = _worst(window.recent, -1)
     if worst is None:
         return None
     name, decades = worst
@@ -77,7 +78,9 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     gone = np.flatnonzero(decades < math.log10(limits.vanishing))
     reach = len(decades) - 1 - int(gone.max()) if len(gone) else len(decades)
     layer, kind, law = _cell(name, facts)
-    if at_first <= limit and window.rising > limits.update_broken:
+    if _thrown(window, limits):
+        why, first = "a step made of a gradient that had exploded has led there", "clipping"
+    elif at_first <= limit and window.rising > limits.update_broken:
         why, first = "steps that were too large have led there", "smaller_learning_rate"
     elif kind == "LSTM":
         why, first = "the forget gates are shut too far", "forget_bias"
@@ -93,13 +96,18 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     stuck = window.steps >= 2 * limits.patience and window.progress < limits.stuck
     if facts.at_each_step and not stuck:
         severity = "info"  # each step learns from its own loss: only what lies far back is lost
+    early = window.steps < limits.patience and not window.broken
+    if early and kind in ("LSTM", "GRU") and first == "forget_bias":
+        severity = "info"  # gates learn to open, often within a few steps
     rest = [cure for cure in ("lstm", "initializer", "activation") if cure != first]
     if kind in ("LSTM", "GRU"):
         rest.remove("lstm")
+    what = f"the gradient loses {lost:.1f} decades over {len(decades)} time steps and reaches"
+    if lost >= -_NOTHING:
+        what = f"of {len(decades)} time steps the first get a gradient of exactly 0: it reaches"
     return Finding(
         severity,
-        f"the gradient loses {lost:.1f} decades over {len(decades)} time steps and reaches {reach} "
-        f"of them back: {why}",
+        f"{what} {reach} of them back: {why}",
         cures(first, *rest),
         {"decades": -lost, "reach": float(reach), "per_step": 10 ** (-lost / (len(decades) - 1)),
          "recurrent_law": law, "born": float(at_first > limit)},
@@ -109,36 +117,52 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
 
 
 def _exploding(window: Window, facts: Facts, limits: Limits) -> Finding | None:
-    worst = _worst(window, 1)
+    worst, at_first = _worst(window.recent, 1), _worst(window.first[:1], 1)
     if worst is None:
         return None
-    name, decades = worst
-    won = float(decades.max())
-    if not won > math.log10(limits.exploding_time):
+    limit = math.log10(limits.exploding_time)
+    now = bool(worst[1].max() > limit)
+    born = at_first is not None and bool(at_first[1].max() > limit)
+    thrown = _thrown(window, limits)
+    if not (now or (thrown and window.progress < limits.learned)):
         return None
+    name, decades = at_first if at_first is not None and not now else worst
+    won = float(decades.max())
     layer, _, law = _cell(name, facts)
+    far = won > 2 * limit or not now  # what a jump has ended does not come back
     why, first = "each step multiplies it with more than 1", "clipping"
     if law > 1 / limits.law**0.5:
         why, first = "the first recurrent weights are too large", "initializer"
-    elif (
-        _at_first(window, name, decades).max() <= math.log10(limits.exploding_time)
-        and window.rising > limits.update_broken
-    ):
+    elif not born and window.rising > limits.update_broken:
         why, first = "steps that were too large have led there", "smaller_learning_rate"
+    when = "grows"
+    if not now:
+        when, why = "grew, at the first step,", f"{why}, and a step of that size has ended it"
     rest = [
         cure
         for cure in ("clipping", "initializer", "smaller_learning_rate", "lstm")
         if cure != first
     ]
     return Finding(
-        window.severity(limits, won > 2 * math.log10(limits.exploding_time)),
-        f"the gradient grows by {won:.1f} decades on its way back over {len(decades)} time steps: "
-        f"{why}",
+        window.severity(limits, far),
+        f"the gradient {when} by {won:.1f} decades on its way back over {len(decades)} time "
+        f"steps: {why}",
         cures(first, *rest),
-        {"decades": won, "per_step": 10 ** (won / (len(decades) - 1)), "recurrent_law": law},
+        {"decades": won, "per_step": 10 ** (won / (len(decades) - 1)), "recurrent_law": law,
+         "born": float(born)},
         layer,
         time_step=int(decades.argmax()),
-    )
+    )  # fmt: skip
+
+
+def _thrown(window: Window, limits: Limits) -> bool:
+    """Whether the gradient exploded at the first step, and weights have made a jump by it."""
+    first = window.first[:1]
+    worst = _worst(first, 1)
+    if worst is None or not worst[1].max() > math.log10(limits.exploding_time):
+        return False
+    jumps = first.update_ratios[:, window.weights]
+    return bool((jumps[np.isfinite(jumps)] > limits.update_broken).any())
 
 
 def _cell(name: str, facts: Facts) -> tuple[str, str, float]:

@@ -52,6 +52,41 @@ class Losses:
 
 
 @dataclass(frozen=True)
+class RecentLoss:
+    """The loss of the last quarter of a run.
+
+    Errors are standard ones, of what differs between one stretch and the next (von Neumann et al.
+    1941), so that a loss that falls all the time does not seem to be noisy by it. They are root
+    mean squares: of losses that are small at most steps and large at a few, such as those of rare
+    classes, medians would tell too little.
+
+    Attributes
+    ----------
+    mean, error : float
+        Of the last quarter.
+    fall, fall_error : float
+        From the quarter before it.
+    """
+
+    mean: float
+    error: float
+    fall: float
+    fall_error: float
+
+    @classmethod
+    def of(cls, means: Array) -> RecentLoss:
+        """That of mean losses (B,) of stretches of a run."""
+        count = max(1, len(means) // 4)
+        if len(means) < 2 * count:
+            return cls(math.nan, math.nan, math.nan, math.nan)
+        before, now = means[-2 * count : -count], means[-count:]
+        changes = np.diff(means[-2 * count :])
+        error = math.sqrt(float(np.mean(changes**2)) / 2 / count)
+        mean = float(now.mean())
+        return cls(mean, error, float(before.mean()) - mean, math.sqrt(2) * error)
+
+
+@dataclass(frozen=True)
 class Window:
     """Recent steps, and what is kept of all that came before.
 
@@ -147,6 +182,11 @@ class Window:
     def last(self) -> float:
         """The mean loss of the last tenth; NaN without any."""
         return float(self.means[-self.tenth :].mean()) if len(self.means) else math.nan
+
+    @cached_property
+    def recent_loss(self) -> RecentLoss:
+        """Where the loss is now, and how sure that is."""
+        return RecentLoss.of(self.means)
 
     @cached_property
     def progress(self) -> float:
