@@ -14,6 +14,11 @@ from fastgrad.health.rules import CURES, RULES, Facts, Monitor, name_of
 from fastgrad.health.rules.ranking import EXPLAINS, ranked
 from fastgrad.health.verdicts import FAMILIES, Verdict
 
+COUPLED = (
+    fg.SGD, fg.RMSprop, fg.Adagrad, fg.Adadelta, fg.Adam, fg.Adamax, fg.NAdam, fg.RAdam, fg.LARS,
+)  # fmt: skip
+DECOUPLED = (fg.AdamW, fg.Lion, fg.LAMB, fg.Muon)
+
 
 def verdicts(known, steps=STEPS, **changes):
     monitor = Monitor(known)
@@ -281,6 +286,32 @@ def test_facts_of_a_trainer():
     assert known.steps_per_epoch == 4
     np.testing.assert_allclose(known.inputs.mean, X.mean(0))
     np.testing.assert_allclose(known.inputs.std, X.std(0))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "coupled"),
+    [
+        *((cls(0.1, weight_decay=0.5), True) for cls in COUPLED),
+        *((cls(0.1, weight_decay=0.5), False) for cls in DECOUPLED),
+        (fg.NAdam(0.1, weight_decay=0.5, decoupled_weight_decay=True), False),
+        (fg.RAdam(0.1, weight_decay=0.5, decoupled_weight_decay=True), False),
+    ],
+)
+def test_decay_is_part_of_the_gradient_or_not(optimizer, coupled):
+    """It is where a penalty of the same gradient makes the same steps."""
+    model = fg.Sequential(fg.Dense(3, 2, bias=False), rng=0, dtype="float64")
+    known = Facts.of(fg.Trainer(model, "mse", optimizer))
+    assert (known.coupled_decay, known.decay) == ((0.5, 0.0) if coupled else (0.0, 0.5))
+    other = fg.Sequential(fg.Dense(3, 2, bias=False), rng=0, dtype="float64")
+    without = fg.optimizers.from_config({**optimizer.config(), "weight_decay": 0.0})
+    X, y = np.eye(3), np.ones((3, 2))
+    a = fg.Trainer(model, "mse", optimizer)
+    b = fg.Trainer(other, "mse", without, regularizers=fg.L2(0.25))
+    for _ in range(3):  # RAdam's first one is plain gradient descent
+        a.step(X, y)
+        b.step(X, y)
+    same = np.allclose(model.params["0.weight"], other.params["0.weight"], rtol=1e-9, atol=0)
+    assert same == coupled
 
 
 def test_facts_of_real_targets():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastgrad import clipping, optimizers, penalties
+from fastgrad import clipping, penalties
 from fastgrad.arena import Array
 from fastgrad.health.rules.data import InputFacts, expected_losses
 from fastgrad.health.rules.layers import LayerFacts, WeightFacts, layers_of, weights_of
@@ -203,8 +203,7 @@ def _shrinking(trainer: Trainer) -> tuple[dict[str, float], dict[str, float], tu
         for name, strength in penalty.strengths(params).items():
             into[name] = into.get(name, 0.0) + strength
     decay = float(getattr(trainer.optimizer, "weight_decay", 0.0))
-    coupled = type(trainer.optimizer) in (optimizers.SGD, optimizers.Adam, optimizers.RMSprop)
-    return l1, l2, (decay, 0.0) if coupled else (0.0, decay)
+    return l1, l2, (decay, 0.0) if trainer.optimizer.coupled_decay else (0.0, decay)
 
 
 def _frozen(trainer: Trainer) -> frozenset[str]:
