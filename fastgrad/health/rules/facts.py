@@ -12,8 +12,14 @@ import numpy as np
 
 from fastgrad import clipping, penalties
 from fastgrad.arena import Array
+from fastgrad.batch_norm import BatchNorm
+from fastgrad.containers import Chain
 from fastgrad.health.rules.data import InputFacts, expected_losses
 from fastgrad.health.rules.layers import LayerFacts, WeightFacts, layers_of, weights_of
+from fastgrad.layer_norm import LayerNorm
+from fastgrad.layers import Layer
+from fastgrad.parallel import Parallel
+from fastgrad.standardize import Standardize
 
 if TYPE_CHECKING:
     from fastgrad.train import Trainer
@@ -111,8 +117,7 @@ class Facts:
         layers = layers_of(model.layers)
         rows = None if X is None else np.asarray(X)
         steps = None if lengths is None else np.asarray(lengths)
-        first = next(iter(layers.values()))
-        normalized = model.indices is not None or first.kind in _NORMALIZING
+        normalized = model.indices is not None or _normalizes(model.layers[0])
         known = None
         if rows is not None and not normalized:
             known = InputFacts.of(rows, steps)
@@ -147,8 +152,12 @@ class Facts:
 
     @cached_property
     def chain(self) -> list[LayerFacts]:
-        """The layers in a row whose outputs all of the gradient passes: none within a Residual."""
+        """The layers in a row whose outputs all of the gradient passes: none within blocks."""
         return [layer for layer in self.layers.values() if not layer.aside]
+
+    def is_aside(self, layer: str) -> bool:
+        """Whether a layer is known to lie within a block."""
+        return layer in self.layers and self.layers[layer].aside
 
     @cached_property
     def decades(self) -> tuple[float, float]:
@@ -190,7 +199,13 @@ class Facts:
         )  # type: ignore[return-value]
 
 
-_NORMALIZING = ("Standardize", "BatchNorm", "LayerNorm")
+def _normalizes(layer: Layer) -> bool:
+    """Whether a layer normalizes what it is given, before it does anything else with it."""
+    if isinstance(layer, Chain):
+        return _normalizes(layer.layers[0])
+    if isinstance(layer, Parallel):
+        return all(map(_normalizes, layer.layers))
+    return isinstance(layer, (Standardize, BatchNorm, LayerNorm))
 
 
 def _shrinking(trainer: Trainer) -> tuple[dict[str, float], dict[str, float], tuple[float, float]]:
