@@ -113,6 +113,7 @@ class Parallel(Layer):
         for i, branch in enumerate(self.layers):
             with tape.met(is_foreign(branch)), tape.inside(str(i)):
                 y, backward = branch.record(tape, x, own(params, i), own(grads, i), train)
+                tape.see_output(y)
             outputs.append(y)
             backwards.append(backward)
         shapes = [y.shape for y in outputs]
@@ -140,6 +141,7 @@ class Parallel(Layer):
                 own_dy = tape.empty(shape)  # a branch may overwrite what it is given
                 tape.call("take_columns", rows_of(dy), start, rows_of(own_dy))
                 with tape.met(is_foreign(branch)), tape.inside(str(i)):
+                    tape.see_gradient(own_dy)
                     dx = backward(own_dy, input_grad)
                 if dx is None:
                     continue

@@ -43,6 +43,22 @@ MODELS = {
     "nested": lambda: [
         fg.Sequential(fg.Dense(6, 8, "tanh"), fg.Dense(8, 8, "elu"), rng=1), fg.Dense(8, 4)
     ],
+    "parallel": lambda: [
+        fg.Dense(6, 8, "tanh"),
+        fg.Parallel(
+            fg.Dense(8, 3, "tanh"),
+            fg.Sequential(fg.Dense(8, 8, "elu"), fg.Dense(8, 3), rng=1),
+            fg.Residual(fg.Dense(8, 8, "tanh")),
+        ),
+        fg.Dense(14, 4),
+    ],
+    "parallel first": lambda: [
+        fg.Parallel(
+            fg.Dense(6, 4, "tanh"),
+            fg.Parallel(fg.Dense(6, 4), fg.Dense(6, 4, "relu"), merge="sum"),
+            merge="sum",
+        )
+    ],
     "standardize": lambda: [fg.Standardize(6), fg.Dense(6, 8, "relu"), fg.Dense(8, 4)],
 }  # fmt: skip
 
@@ -118,7 +134,9 @@ def test_walk_gives_the_gradients_of_a_step():
         assert_within(gradient, model.grads[name], 0, name)
 
 
-@pytest.mark.parametrize("name", ["dense", "nested", "residual first"])
+@pytest.mark.parametrize(
+    "name", ["dense", "nested", "residual first", "parallel", "parallel first"]
+)
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
 def test_gradients_of_single_samples(name, loss):
     model = fg.Sequential(*MODELS[name](), rng=0, dtype="float64")

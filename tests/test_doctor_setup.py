@@ -95,6 +95,16 @@ def test_layers_are_remade_with_their_initializers():
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("cell", [fg.RNN, fg.LSTM, fg.GRU, fg.Dense])
+def test_layers_without_biases_are_remade_without(cell):
+    known = findings(cell(6, 4, bias=False), fg.Dense(4, 6), times=None if cell is fg.Dense else 12)
+    made = [setup for name in ("initializer", "activation") for _, setup in variants(name, known)]
+    assert made
+    for setup in made:
+        assert type(setup.model.layers[0]) is cell
+        assert not [name for name in setup.model.params if name.startswith("0.bias")]
+
+
 @pytest.mark.parametrize("forget_bias", [0.0, -2.0, 1.0])
 def test_gates_with_a_forget_bias_are_remade_with_it_and_with_others(forget_bias):
     layer = fg.LSTM(6, 4, forget_bias=forget_bias)

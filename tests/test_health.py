@@ -36,7 +36,7 @@ def net(dtype="float64", rng=0):
         fg.Residual(fg.Dense(9, 9, "tanh"), fg.Dense(9, 9)),
         fg.BatchNorm(9),
         fg.Dropout(0.2),
-        fg.Dense(9, 7, "gelu"),
+        fg.Parallel(fg.Dense(9, 4, "gelu"), fg.Dense(9, 3, "silu")),
         fg.Dense(7, 3),
         rng=rng,
         dtype=dtype,
@@ -132,6 +132,50 @@ def test_statistics_of_layers():
     assert trainer._recorder.probe.lived["0"].tolist() == live[0].any(axis=0).tolist()
 
 
+@pytest.mark.parametrize("merge", ["concat", "sum"])
+def test_statistics_of_branches(merge):
+    """Each is that of the same layer in a row, with its part of the gradient."""
+    model = fg.Sequential(
+        fg.Parallel(
+            fg.Dense(5, 9, "relu"),
+            fg.Sequential(fg.Dense(5, 9, "relu"), fg.Dense(9, 9, "tanh")),
+            fg.Residual(fg.Dense(5, 5)) if merge == "concat" else fg.Dense(5, 9),
+            merge=merge,
+        ),
+        fg.Dense(23 if merge == "concat" else 9, 3),
+        rng=0,
+        dtype="float64",
+    )
+    p, (X, y) = model.params, data()
+    p["0.0.bias"][:4] = [-50, 0, 0, 0]
+    relu = np.maximum(X @ p["0.0.weight"].T + p["0.0.bias"], 0)
+    under = np.maximum(X @ p["0.1.0.weight"].T + p["0.1.0.bias"], 0)
+    tanh = np.tanh(under @ p["0.1.1.weight"].T + p["0.1.1.bias"])
+    last = X @ p["0.2.0.weight" if merge == "concat" else "0.2.weight"].T + (
+        X if merge == "concat" else 0
+    )
+    outs = [relu, tanh, last]
+    merged = np.concatenate(outs, axis=1) if merge == "concat" else sum(outs)
+    z = merged @ p["1.weight"].T + p["1.bias"]
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    dz = (e / e.sum(axis=1, keepdims=True) - np.eye(3)[y]) / len(y)
+    d = dz @ p["1.weight"]
+    parts = np.split(d, [9, 18], axis=1) if merge == "concat" else [d] * 3
+    trainer = fg.Trainer(model, "cross_entropy", fg.SGD(0.1), rng=0, health=True)
+    trainer.step(X, y)
+    found = trainer.health.measurements
+    for name, out, delta in zip(("0.0", "0.1.1", "0.2"), outs, parts, strict=True):
+        i = found.layers.index(name)
+        true = [out.mean(), out.std(), norm(delta)]
+        got = found.output_means[0, i], found.output_stds[0, i], found.delta_norms[0, i]
+        size = [np.abs(out).mean(), np.abs(out).mean(), true[2]]
+        assert_within(got, true, rounding(np.array(size), np.float64, 20 + out.size), name)
+    i = found.layers.index("0.0")
+    assert_within(found.saturated[0, i], 1 - (relu > 0).mean(), 1e-15)
+    assert_within(found.dead[0, i], 1 - (relu > 0).any(axis=0).mean(), 1e-15)
+    assert found.dead[0, i] >= 1 / 9
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_look_changes_no_bit(name, dtype):
@@ -152,7 +196,9 @@ def test_threads_change_no_bit(threads):
     results = []
     for count in (1, 2, 3):
         threads(count)
-        model = fg.Sequential(fg.Dense(64, 300, "relu"), fg.Dense(300, 10), rng=0)
+        model = fg.Sequential(
+            fg.Parallel(fg.Dense(64, 200, "relu"), fg.Dense(64, 100)), fg.Dense(300, 10), rng=0
+        )
         trainer = fg.Trainer(model, "cross_entropy", rng=0, health=True)
         trainer.epoch(X, y, 200)
         found = trainer.health.measurements

@@ -10,10 +10,16 @@ from rule_cases import CASES, DEPTH, NEAR, STEPS, STILL, through_time
 from synthetic import facts, measured
 
 import fastgrad as fg
+from fastgrad.datasets import load_digits
 from fastgrad.health.rules import CURES, RULES, Facts, Monitor, name_of
 from fastgrad.health.rules.cures import cures
 from fastgrad.health.rules.ranking import EXPLAINS, ranked
 from fastgrad.health.verdicts import FAMILIES, Verdict
+
+COUPLED = (
+    fg.SGD, fg.RMSprop, fg.Adagrad, fg.Adadelta, fg.Adam, fg.Adamax, fg.NAdam, fg.RAdam, fg.LARS,
+)  # fmt: skip
+DECOUPLED = (fg.AdamW, fg.Lion, fg.LAMB, fg.Muon)
 
 
 def verdicts(known, steps=STEPS, **changes):
@@ -331,6 +337,83 @@ def test_facts_of_a_trainer():
     assert known.steps_per_epoch == 4
     np.testing.assert_allclose(known.inputs.mean, X.mean(0))
     np.testing.assert_allclose(known.inputs.std, X.std(0))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "coupled"),
+    [
+        *((cls(0.1, weight_decay=0.5), True) for cls in COUPLED),
+        *((cls(0.1, weight_decay=0.5), False) for cls in DECOUPLED),
+        (fg.NAdam(0.1, weight_decay=0.5, decoupled_weight_decay=True), False),
+        (fg.RAdam(0.1, weight_decay=0.5, decoupled_weight_decay=True), False),
+    ],
+)
+def test_decay_is_part_of_the_gradient_or_not(optimizer, coupled):
+    """It is where a penalty of the same gradient makes the same steps."""
+    model = fg.Sequential(fg.Dense(3, 2, bias=False), rng=0, dtype="float64")
+    known = Facts.of(fg.Trainer(model, "mse", optimizer))
+    assert (known.coupled_decay, known.decay) == ((0.5, 0.0) if coupled else (0.0, 0.5))
+    other = fg.Sequential(fg.Dense(3, 2, bias=False), rng=0, dtype="float64")
+    without = fg.optimizers.from_config({**optimizer.config(), "weight_decay": 0.0})
+    X, y = np.eye(3), np.ones((3, 2))
+    a = fg.Trainer(model, "mse", optimizer)
+    b = fg.Trainer(other, "mse", without, regularizers=fg.L2(0.25))
+    for _ in range(3):  # RAdam's first one is plain gradient descent
+        a.step(X, y)
+        b.step(X, y)
+    same = np.allclose(model.params["0.weight"], other.params["0.weight"], rtol=1e-9, atol=0)
+    assert same == coupled
+
+
+def branches(*layers, **options):
+    return fg.Sequential(fg.Dense(64, 16), fg.Parallel(*layers), fg.Dense(20, 10), **options)
+
+
+def test_branches_are_no_chain():
+    """They stand beside each other, and a Parallel is one layer of the row that it is in."""
+    small = {"weight_init": fg.initializers.normal(1e-3)}
+    model = branches(
+        fg.Sequential(fg.Dense(16, 8, **small), fg.Dense(8, 8, **small), fg.Dense(8, 10, **small)),
+        fg.Dense(16, 10, weight_init="zeros"),
+        rng=0,
+    )
+    known = Facts.of(fg.Trainer(model, "cross_entropy"))
+    assert [layer.name for layer in known.chain] == ["0", "1", "2"]
+    assert [name for name in known.layers if known.is_aside(name)] == [
+        "1.0.0", "1.0.1", "1.0.2", "1.1",
+    ]  # fmt: skip
+    whole = Facts.of(fg.Trainer(branches(fg.Dense(16, 10), fg.Dense(16, 10), rng=0), "mse"))
+    assert known.decades[1] == whole.decades[1] == 0
+    assert abs(known.decades[0] - whole.decades[0]) < 0.2  # of the layers 0 and 2 alone
+    kept = fg.Parallel(fg.BatchNorm(3), fg.Sequential(fg.Standardize(3), fg.Dense(3, 3)))
+    for first, normalized in ((kept, True), (fg.Parallel(kept, fg.Dense(3, 3)), False)):
+        trainer = fg.Trainer(fg.Sequential(first, rng=0), "mse")
+        assert Facts.of(trainer).normalized == normalized
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_branch_that_starts_silent_is_no_symmetry(silent, one_thread):
+    """Last layers of zeros, which keep units apart as their own gradients differ."""
+    X, y = load_digits()
+    ways = [
+        fg.Sequential(fg.Dense(64, 32, "tanh"), fg.Dense(32, 10, weight_init="zeros")),
+        fg.Dense(64, 10, weight_init="zeros"),
+    ]
+    model = fg.Sequential(
+        fg.Standardize(64), fg.Parallel(*ways[:: 1 - 2 * silent], merge="sum"), rng=0
+    )
+    options = {"epochs": 8, "batch_size": 64, "progress": False, "rng": 1}
+    run = fg.fit(model, X, y, loss="cross_entropy", **options)
+    assert (model.predict(X).argmax(-1) == y).mean() > 0.9
+    assert not {v.family for v in run.health.verdicts} & {"init", "vanishing", "dead"}
+
+
+def test_dead_units_of_a_branch_are_found(one_thread):
+    X, y = load_digits()
+    model = branches(fg.Dense(16, 10, "relu", bias_init=fg.initializers.constant(-99.0)),
+                     fg.Dense(16, 10), rng=0)  # fmt: skip
+    run = fg.fit(model, X / 16, y, loss="cross_entropy", epochs=3, progress=False, rng=1)
+    assert [v.layer for v in run.health.verdicts if v.rule == "dead_units"] == ["1.0"]
 
 
 def test_facts_of_real_targets():

@@ -12,8 +12,9 @@ from fastgrad import losses, samples
 from fastgrad.arena import Array
 from fastgrad.containers import named_layers
 from fastgrad.health.walk import Walk, walk
-from fastgrad.layers import Dense
+from fastgrad.layers import Dense, Layer
 from fastgrad.model import Sequential, checked_model
+from fastgrad.parallel import Parallel
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,8 +77,8 @@ def per_sample(
         For a model with other parameters, or arguments that do not fit.
     """
     checked_model(model)
-    dense = {n: layer for n, layer in named_layers(model.layers).items() if layer.parameters()}
-    dense = {n: layer for n, layer in dense.items() if not hasattr(layer, "layers")}
+    known = named_layers(model.layers)
+    dense = {n: one for n, one in known.items() if one.parameters() and not hasattr(one, "layers")}
     for name, layer in dense.items():
         if not isinstance(layer, Dense):
             raise ValueError(
@@ -92,7 +93,7 @@ def per_sample(
     seen, _ = walk(model, own, lambda array: array.astype(np.float64))
     gram = np.zeros((len(rows), len(rows)))
     for name, layer in dense.items():
-        a, delta = _input_of(model, name, seen, rows), seen.inner_gradients[name]
+        a, delta = _input_of(known, name, seen, rows), seen.inner_gradients[name]
         assert isinstance(layer, Dense)
         gram += (a @ a.T + layer.bias) * (delta @ delta.T)
     return _of_gram(gram * len(rows) ** 2)  # the loss is a mean
@@ -118,10 +119,13 @@ def _of_gram(gram: Array) -> PerSample:
     )
 
 
-def _input_of(model: Sequential, name: str, seen: Walk, x: Array) -> Array:
-    """What a layer is given: what the one before it gives, or what the row of layers is given."""
+def _input_of(known: dict[str, Layer], name: str, seen: Walk, x: Array) -> Array:
+    """What a layer is given: what the one before it gives, or what the row of layers is given.
+
+    Branches of a Parallel are given what that is given.
+    """
     row, _, number = name.rpartition(".")
-    if int(number):
+    if int(number) and not isinstance(known.get(row), Parallel):
         before: Array = seen.outputs[f"{row}.{int(number) - 1}".lstrip(".")]
         return before
-    return _input_of(model, row, seen, x) if row else x.astype(np.float64)
+    return _input_of(known, row, seen, x) if row else x.astype(np.float64)

@@ -28,6 +28,7 @@ class Adagrad(Optimizer):
     """
 
     kernel = "adagrad"
+    _couples = True
     slots = ("square",)
     checks = Optimizer.checks | {
         "lr_decay": not_negative,
@@ -78,6 +79,7 @@ class Adadelta(Optimizer):
     """
 
     kernel = "adadelta"
+    _couples = True
     slots = ("square", "square_delta")
     checks = Optimizer.checks | {"rho": fraction}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from fastgrad.optimizers.base import Hyper, Optimizer, flag
 
 
@@ -28,11 +26,11 @@ class Adam(Optimizer):
     """
 
     kernel = "adam"
+    _couples = True
     slots = ("mean", "square", "largest")
     momentum_place = 1
     checks = Optimizer.checks | {"amsgrad": flag}
     decisive = ("largest",)
-    _decoupled: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -50,7 +48,7 @@ class Adam(Optimizer):
 
     def hyper(self) -> Hyper:
         """lr, beta1, beta2, eps, weight_decay, decoupled, and the factor of lr, which is 1."""
-        return self.lr, *self.betas, self.eps, self.weight_decay, float(self._decoupled), 1.0
+        return self.lr, *self.betas, self.eps, self.weight_decay, float(not self._couples), 1.0
 
     def needed(self) -> tuple[str, ...]:
         """The largest mean square only for amsgrad."""
@@ -60,7 +58,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019): first ``p *= 1 - lr decay``."""
 
-    _decoupled = True
+    _couples = False
 
     def __init__(
         self,

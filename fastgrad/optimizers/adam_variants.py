@@ -24,6 +24,7 @@ class Adamax(Optimizer):
     """
 
     kernel = "adamax"
+    _couples = True
     slots = ("mean", "largest")
     momentum_place = 1
 
@@ -70,6 +71,7 @@ class NAdam(Optimizer):
     """
 
     kernel = "nadam"
+    _couples = True
     slots = ("mean", "square")
     momentum_place = 1
     checks = Optimizer.checks | {"momentum_decay": not_negative}
@@ -120,6 +122,7 @@ class RAdam(Optimizer):
     """
 
     kernel = "radam"
+    _couples = True
     slots = ("mean", "square")
     momentum_place = 1
 

@@ -76,6 +76,7 @@ class Optimizer:
     }
     decisive: ClassVar[tuple[str, ...]] = ()  # slots by whose presence the kernel's formula differs
     momentum_place: ClassVar[int | None] = None  # of momentum or beta1 in `hyper`
+    _couples: ClassVar[bool] = False  # whether weight decay adds to g, unless told otherwise
     lr: float
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -84,6 +85,11 @@ class Optimizer:
             known = ", ".join(vars(self)) or "nothing yet"
             raise AttributeError(f"{type(self).__name__} has no {name!r}; it has {known}")
         super().__setattr__(name, check(name, value) if check else value)
+
+    @property
+    def coupled_decay(self) -> bool:
+        """Whether `weight_decay` adds to g; if not, weights shrink beside the step that g makes."""
+        return self._couples and not getattr(self, "decoupled_weight_decay", False)
 
     def hyper(self) -> Hyper:
         """The numbers that the kernel reads at every step, in its order; the first one is lr."""

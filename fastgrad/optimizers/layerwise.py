@@ -41,6 +41,7 @@ class LARS(Optimizer):
     """
 
     kernel = "lars"
+    _couples = True
     slots = ("velocity",)
     momentum_place = 1
     checks = Optimizer.checks | {"trust_coefficient": positive, "eps": not_negative}

@@ -28,6 +28,7 @@ class RMSprop(Optimizer):
     """
 
     kernel = "rmsprop"
+    _couples = True
     slots = ("square", "velocity", "mean")
     momentum_place = 4
     checks = Optimizer.checks | {"alpha": fraction, "centered": flag}

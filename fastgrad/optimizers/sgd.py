@@ -24,6 +24,7 @@ class SGD(Optimizer):
     """
 
     kernel = "sgd"
+    _couples = True
     slots = ("velocity",)
     momentum_place = 1
     checks = Optimizer.checks | {"dampening": fraction}

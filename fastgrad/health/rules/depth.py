@@ -20,7 +20,7 @@ from fastgrad.health.rules.window import Window
 def profile(recent: Measurements, facts: Facts) -> dict[str, float]:
     """The gradient of each layer's outputs over that of the last one's, as a median over steps.
 
-    Layers within a Residual are left out: the way around them is what counts.
+    Layers within a Residual or a Parallel are left out: the way around them is what counts.
     """
     chain = {layer.name for layer in facts.chain} or set(recent.layers)
     found = [i for i, name in enumerate(recent.layers) if name in chain]

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastgrad import clipping, optimizers, penalties
+from fastgrad import clipping, penalties
 from fastgrad.arena import Array
+from fastgrad.batch_norm import BatchNorm
+from fastgrad.containers import Chain
 from fastgrad.health.rules.data import InputFacts, expected_losses
 from fastgrad.health.rules.layers import LayerFacts, WeightFacts, last_of, layers_of, weights_of
+from fastgrad.layer_norm import LayerNorm
+from fastgrad.layers import Layer
+from fastgrad.parallel import Parallel
+from fastgrad.standardize import Standardize
 
 if TYPE_CHECKING:
     from fastgrad.train import Trainer
@@ -115,8 +121,7 @@ class Facts:
         layers = layers_of(model.layers)
         rows = None if X is None else np.asarray(X)
         steps = None if lengths is None else np.asarray(lengths)
-        first = next(iter(layers.values()))
-        normalized = model.indices is not None or first.kind in _NORMALIZING
+        normalized = model.indices is not None or _normalizes(model.layers[0])
         known = None
         if rows is not None and not normalized:
             known = InputFacts.of(rows, steps)
@@ -152,8 +157,12 @@ class Facts:
 
     @cached_property
     def chain(self) -> list[LayerFacts]:
-        """The layers in a row whose outputs all of the gradient passes: none within a Residual."""
+        """The layers in a row whose outputs all of the gradient passes: none within blocks."""
         return [layer for layer in self.layers.values() if not layer.aside]
+
+    def is_aside(self, layer: str) -> bool:
+        """Whether a layer is known to lie within a block."""
+        return layer in self.layers and self.layers[layer].aside
 
     @cached_property
     def decades(self) -> tuple[float, float]:
@@ -195,7 +204,13 @@ class Facts:
         )  # type: ignore[return-value]
 
 
-_NORMALIZING = ("Standardize", "BatchNorm", "LayerNorm")
+def _normalizes(layer: Layer) -> bool:
+    """Whether a layer normalizes what it is given, before it does anything else with it."""
+    if isinstance(layer, Chain):
+        return _normalizes(layer.layers[0])
+    if isinstance(layer, Parallel):
+        return all(map(_normalizes, layer.layers))
+    return isinstance(layer, (Standardize, BatchNorm, LayerNorm))
 
 
 def _shrinking(trainer: Trainer) -> tuple[dict[str, float], dict[str, float], tuple[float, float]]:
@@ -208,8 +223,7 @@ def _shrinking(trainer: Trainer) -> tuple[dict[str, float], dict[str, float], tu
         for name, strength in penalty.strengths(params).items():
             into[name] = into.get(name, 0.0) + strength
     decay = float(getattr(trainer.optimizer, "weight_decay", 0.0))
-    coupled = type(trainer.optimizer) in (optimizers.SGD, optimizers.Adam, optimizers.RMSprop)
-    return l1, l2, (decay, 0.0) if coupled else (0.0, decay)
+    return l1, l2, (decay, 0.0) if trainer.optimizer.coupled_decay else (0.0, decay)
 
 
 def _frozen(trainer: Trainer) -> frozenset[str]:

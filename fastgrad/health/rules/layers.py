@@ -15,6 +15,7 @@ from fastgrad.batch_norm import BatchNorm
 from fastgrad.containers import Chain, named_layers
 from fastgrad.layer_norm import LayerNorm
 from fastgrad.layers import Activation, Dense, Layer
+from fastgrad.parallel import Parallel
 from fastgrad.rescale import Rescale
 from fastgrad.residual import Residual
 
@@ -35,7 +36,7 @@ class LayerFacts:
     inputs, outputs : int or None
         Features.
     aside : bool
-        Whether it lies within a Residual, so that gradients have a way around it.
+        Whether it lies within a Residual or a Parallel, so that gradients have a way around it.
     normalizes : bool
     dropout : float
         The fraction that it drops.
@@ -96,9 +97,9 @@ class WeightFacts:
 
 
 def layers_of(layers: Sequence[Layer]) -> dict[str, LayerFacts]:
-    """By name, those within others in the place of what they are in, but for residual blocks."""
+    """By name, those of a chain in its place, and those of a block with other ways behind it."""
     known = named_layers(layers)
-    inner = {name for name, layer in known.items() if isinstance(layer, Residual)}
+    inner = {name for name, layer in known.items() if isinstance(layer, (Residual, Parallel))}
     found = {}
     for name, layer in known.items():
         aside = any(name.startswith(f"{block}.") for block in inner)

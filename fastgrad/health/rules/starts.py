@@ -62,7 +62,8 @@ def _odd_rows(known: InputFacts, limits: Limits) -> Finding | None:
 def _targets(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if not facts.target_std > 0 or not len(window.first.layers):
         return None
-    outputs = float(window.first.output_stds[0, -1])
+    outer = [i for i, name in enumerate(window.first.layers) if not facts.is_aside(name)]
+    outputs = float(window.first.output_stds[0, outer[-1]])
     zero, constant = facts.first_loss, facts.constant_loss
     zero = min(zero, float(window.first.losses[0]))  # outputs may start where targets are
     far = zero > limits.initial_loss * constant  # the mean of the targets is far from 0
@@ -84,14 +85,17 @@ def _symmetry(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     inner = [
         (name, known)
         for name, known in facts.weights.items()
-        if known.layer in facts.layers and not facts.layers[known.layer].aside
+        if known.layer in facts.layers and not facts.is_aside(known.layer)
     ]
-    layers = list(dict.fromkeys(known.layer for _, known in inner))
+    weighted = {known.layer for _, known in inner}
+    layers = [n.name for n in facts.chain if n.name in weighted or n.kind == "Parallel"]
     for layer, after in pairwise(layers):
         own = {name: known for name, known in inner if known.layer == layer}
         # units stay the same if they are given the same, and listened to in the same way
         listening = [k.column_copies for n, k in own.items() if ".weight_hh" in n]
         listening += [k.column_copies for _, k in inner if k.layer == after]
+        if not own or not listening:
+            continue  # a Parallel, or one listens, in as many ways as it has branches
         same = min(known.copies for known in own.values())
         silent = max(known.std for known in own.values()) == 0
         dead = silent and facts.layers[layer].activation == "relu"

@@ -95,6 +95,8 @@ def remade(layer: Layer, **changes: Any) -> Any:
     given."""
     own = {name: getattr(layer, name) for name in _INITIALIZERS if hasattr(layer, name)}
     given = {**layer.config(), **own, **changes}
+    if not given.get("bias", True):
+        given.pop("bias_init", None)  # recurrent layers take none where it is for nothing
     if given.get("bias_init") is not None:
         given.pop("forget_bias", None)  # which is in it
     return type(layer)(**given)
