@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
+from fastgrad.data import FileRows
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (640, 8)).astype(np.float32)
@@ -124,3 +125,48 @@ def test_sequences_in_windows_are_not_the_same_rows():
         found = facts(trainer.health)
         assert found.same_rows is same
         assert found.constant_loss == pytest.approx(sequences[:, :, 0].var(), rel=1e-5)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Saves inputs and classes; returns their paths."""
+
+    def save(x, y):
+        paths = tmp_path / "x.npy", tmp_path / "y.npy"
+        for path, array in zip(paths, (x, y), strict=True):
+            np.save(path, array)
+        return paths
+
+    return save
+
+
+def test_rows_of_files_that_fit_into_memory_are_as_arrays(files):
+    """Inputs of size 255 and more are found, and there is a minibatch for the budget."""
+    settings = {"loss": "cross_entropy", "optimizer": fg.Adam(1e-3), "epochs": 3, "rng": 0}
+    found = []
+    for source in ((X * 500, Y), (FileRows(*files(X * 500, Y)),)):
+        run = fg.fit(make(), *source, progress=False, **settings)
+        known = facts(run.health)
+        assert (known.batch_size, known.steps_per_epoch) == (64, 10)
+        assert known.inputs.high.tolist() == (X * 500).max(axis=0).tolist()
+        assert math.isfinite(run.health.budget().total)
+        severities = {v.rule: v.severity for v in run.health.verdicts}
+        assert severities["inputs"] == "critical"
+        assert run.health._box[1].tolist() == (X * 500).max(axis=0).tolist()
+        found.append((known.constant_loss, severities["inputs"], severities["initial_loss"]))
+    assert found[0] == found[1]
+
+
+def test_a_window_of_a_file_is_not_all_of_it(files):
+    """Rows sorted by class: the first windows have but one of them."""
+    order = np.argsort(Y, kind="stable")
+    row = 8 * 4 + 8
+    rows = FileRows(*files(X[order], Y[order]), block_bytes=8 * row, window_blocks=16)
+    trainer = trainer_of(make())
+    trainer.step(X[:4], Y[:4])
+    trainer.epoch(rows, batch_size=16, shuffle=False)
+    known = facts(trainer.health)
+    assert (known.batch_size, known.steps_per_epoch) == (16, 40)
+    assert known.constant_loss == pytest.approx(math.log(3), rel=1e-6)
+    assert not known.same_rows
+    assert trainer.health._proven_dead() == {}
