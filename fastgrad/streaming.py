@@ -52,8 +52,10 @@ def epoch(trainer: Trainer, rows: FileRows, batch_size: int, shuffle: bool) -> f
         ):
             for x, target in reading:
                 assert target is not None
+                own = Samples(x, target, loss)
+                trainer.watch(own, batch_size, len(rows))
                 # drawn anew where an epoch is resumed, so that the rest of it is the same
-                feed = trainer.ordered(Samples(x, target, loss), batch_size, shuffle)
+                feed = trainer.ordered(own, batch_size, shuffle)
                 feed.whole = False
                 trainer.stepper.go_through(feed, first, steps)
                 first += feed.steps

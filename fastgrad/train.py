@@ -109,7 +109,7 @@ class Trainer(Assembly):
         rows = self.model.checked("x", x, lengths=lengths)
         own = self.samples(rows, y, sample_weight, lengths, may_be_empty=True)
         self._refuse_parts()
-        self.watch(own, len(own.x), all_rows=False)
+        self.watch(own, len(own.x))
         self._stepper.single(self.filled(own))
         return float(self._recorder.loss[0])
 
@@ -171,7 +171,7 @@ class Trainer(Assembly):
         given = self.samples(rows, y, sample_weight, lengths)
         self.refuse_reordering(len(rows), size, shuffle)
         self._held.check_finite("X", X, rows)
-        self.watch(given, size, all_rows=bptt is None)
+        self.watch(given, size, len(rows), cut=bptt is not None)
         if bptt is not None:
             return truncated.epoch(self, given, size, shuffle, bptt)
         own = self._held.samples(given, X, y, sample_weight)
@@ -185,10 +185,12 @@ class Trainer(Assembly):
             self._stepper.go_through(feed, 0, feed.steps)
         return self.mean_loss()
 
-    def watch(self, given: Samples, size: int, all_rows: bool = True) -> None:
-        """Let health know what the first step will be made of."""
+    def watch(
+        self, given: Samples, size: int, total: int | None = None, *, cut: bool = False
+    ) -> None:
+        """Let health know what the next steps will be made of; see `Health.begin`."""
         if self._health is not None:
-            self._health.begin(given, min(size, len(given.x)), all_rows)
+            self._health.begin(given, min(size, len(given.x)), total, cut=cut)
 
     def mean_loss(self) -> float:
         """The mean over the rows of the present or last epoch so far."""

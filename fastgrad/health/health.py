@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ class Health:
         nothing = Measurements.empty(probe.tensors, probe.sizes.tolist(), probe.layers)
         self._history = History(nothing)
         self._monitor: Monitor | None = None
+        self._told = 0  # how much is known of the data
         self._start: tuple[Array, Array, Samples | None] | None = None
         self._typical: tuple[Samples, int] | None = None  # rows, and how many make a minibatch
         self._prediction: Prediction | None = None
@@ -57,30 +59,70 @@ class Health:
 
     # what a trainer tells
 
-    def begin(self, samples: Samples | None, batch_size: int, all_rows: bool = False) -> None:
-        """Take what is known before the first step; nothing, once there has been one.
+    def begin(
+        self,
+        samples: Samples | None,
+        batch_size: int,
+        total: int | None = None,
+        *,
+        cut: bool = False,
+    ) -> None:
+        """Take what is known before a step: at the first one, or where it is more than before.
 
-        `all_rows` says that the samples are all that there are, and no minibatch.
+        Parameters
+        ----------
+        samples : Samples or None
+        batch_size : int
+        total : int, optional
+            Rows of the data that the samples are of, which may be more than these; by default
+            they are a minibatch, of which nobody knows how many follow.
+        cut : bool
+            Whether a step has but a part of its sequences.
         """
-        if self._monitor is not None:
+        # nothing, a minibatch, rows of data of known size, all rows
+        told = 0 if samples is None else 1 + (total is not None) + (total == len(samples.x))
+        if self._monitor is not None and told <= self._told:
             return
-        trainer = self._trainer
+        self._told = told
+        facts = self._facts(samples, batch_size, total, cut)
+        if self._monitor is None:
+            self._monitor = Monitor(facts)
+            self._keep(samples, batch_size)
+        else:  # the model is no longer as it was before the first step
+            old = self._monitor.facts
+            self._monitor.facts = replace(facts, layers=old.layers, weights=old.weights)
+        if samples is None or total != len(samples.x):
+            return  # the box of some rows proves nothing of others
+        if samples.x.ndim == 2 and self._trainer.model.indices is None:
+            self._box = samples.x.min(axis=0), samples.x.max(axis=0)
+
+    def _facts(
+        self, samples: Samples | None, batch_size: int, total: int | None, cut: bool
+    ) -> Facts:
+        """What rules may know."""
         given: tuple[Any, Any, Any] = None, None, None
-        first = None
         if samples is not None:
             given = samples.x, samples.target, samples.lengths
-            if samples.x.ndim == 2 and trainer.model.indices is None:
-                self._box = samples.x.min(axis=0), samples.x.max(axis=0)
+        with np.errstate(all="ignore"):  # of data that nothing can be trained on
+            return Facts.of(
+                self._trainer,
+                *given,
+                batch_size=batch_size,
+                total=0 if total is None else total,
+                cut=cut,
+            )
+
+    def _keep(self, samples: Samples | None, batch_size: int) -> None:
+        """Have the model as it is now, some rows and the first minibatch for later."""
+        first = None
+        if samples is not None:
             rows = len(samples.x)
             first = samples.some(np.arange(min(batch_size, rows)))
             # of all the data, which may be sorted
             count = min(rows, max(batch_size, min(_TYPICAL, _NUMBERS // first.x[0].size)))
             typical = samples.some(np.linspace(0, rows - 1, count).astype(int))
             self._typical = typical, min(batch_size, rows)
-        with np.errstate(all="ignore"):  # of data that nothing can be trained on
-            facts = Facts.of(trainer, *given, batch_size=batch_size, all_rows=all_rows)
-        self._monitor = Monitor(facts)
-        model = trainer.model
+        model = self._trainer.model
         self._start = model.flat_params.copy(), model.flat_buffers.copy(), first
 
     def passed(self) -> None:

@@ -37,9 +37,11 @@ class Facts:
         First values of the parameters of two or more axes.
     constant_loss : float
         The least loss that outputs can have which are the same for all rows: the entropy of the
-        classes, the variance of real targets. NaN where no targets are known.
+        classes, the variance of real targets. NaN where no targets are known. Of rows that are not
+        all of the data it is log C for C classes, and NaN for real targets.
     first_loss : float
-        The loss of outputs that are 0: log C for C classes.
+        The loss of outputs that are 0: log C for C classes. NaN for rows that are not all of the
+        data and whose real targets do not differ.
     target_std : float
         Of real targets; NaN for classes.
     logits : str or None
@@ -103,9 +105,10 @@ class Facts:
         batch_size: int = 64,
         prediction: Any = None,
         *,
-        all_rows: bool = True,
+        total: int | None = None,
+        cut: bool = False,
     ) -> Facts:
-        """Those of a trainer that has not made a step, and of the arrays that it will train on.
+        """Those of a trainer that has not made a step, and of what it will train on.
 
         Parameters
         ----------
@@ -114,8 +117,10 @@ class Facts:
             As for `Trainer.epoch`; of many rows some are looked at.
         batch_size : int
         prediction : object, optional
-        all_rows : bool
-            Whether X is all that will be trained on, and no minibatch of it.
+        total : int, optional
+            Rows of the data that X is of; by default X is all of them, 0 where nobody knows.
+        cut : bool
+            Whether a step has but a part of its sequences.
         """
         model = trainer.model
         layers = layers_of(model.layers)
@@ -128,6 +133,12 @@ class Facts:
         constant, zeros, std = math.nan, math.nan, math.nan
         if rows is not None and y is not None:
             constant, zeros, std = expected_losses(trainer, rows, np.asarray(y), steps)
+        total = len(rows) if total is None and rows is not None else total or 0
+        all_rows = rows is not None and total == len(rows)
+        if not all_rows:
+            # few rows may all be of one class, or have targets that are alike
+            constant, zeros = (zeros, zeros) if math.isnan(std) else (math.nan, zeros)
+            zeros = math.nan if std == 0 else zeros
         l1, l2, (coupled, decay) = _shrinking(trainer)
         return cls(
             layers=layers,
@@ -146,10 +157,10 @@ class Facts:
             frozen=_frozen(trainer),
             at_each_step=rows is not None and len(model.output_shape(rows.shape)) > 2,
             batch_size=batch_size,
-            steps_per_epoch=1 if rows is None else max(1, -(-len(rows) // batch_size)),
-            same_rows=rows is not None
-            and all_rows
-            and len(rows) <= batch_size
+            steps_per_epoch=max(1, -(-total // batch_size)),
+            same_rows=all_rows
+            and total <= batch_size
+            and not cut
             and not any(layer.dropout for layer in layers.values()),
             prediction=prediction,
             **_limits(trainer),
