@@ -153,6 +153,7 @@ def save(run: Run, path: Path) -> None:
         "history": run.history,
         "stopped": run.stopped,
         "callbacks": callbacks,
+        "health": None if trainer.health is None else trainer.health.state(),
     }
     with trainer.raw():
         tensors, description = io.packed(run.model)
@@ -224,7 +225,8 @@ def resume(
     Returns
     -------
     Run
-        The whole run, the epochs before included; ``run.model`` is the model.
+        The whole run, the epochs before included; ``run.model`` is the model. ``run.health`` is
+        that of the steps from here on, where `fit` measured it.
 
     Raises
     ------
@@ -277,6 +279,8 @@ def _fill(trainer: Trainer, tensors: dict[str, Array], note: dict[str, Any]) -> 
     prefix = f"{io.TRAINING}guard."
     kept = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
     trainer.stepper.set_numbers(note["numbers"], kept, note["done"])
+    if trainer.health is not None:
+        trainer.health.resume(note["health"])
 
 
 def _hand_back(

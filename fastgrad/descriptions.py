@@ -29,6 +29,7 @@ def described(trainer: Trainer) -> dict[str, Any]:
         "on_nonfinite": trainer.guard.policy.config(),
         "regularizers": [penalty.config() for penalty in trainer.regularizers],
         "constraints": [constraint.config() for constraint in trainer.constraints],
+        "health": trainer.health is not None,
     }
 
 
@@ -51,6 +52,7 @@ def remade(found: dict[str, Any]) -> dict[str, Any]:
         "on_nonfinite": policies.from_config(found["on_nonfinite"]),
         "regularizers": [penalties.from_config(config) for config in found["regularizers"]],
         "constraints": [constraints.from_config(config) for config in found["constraints"]],
+        "health": found["health"],
     }
 
 

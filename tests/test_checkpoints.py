@@ -419,3 +419,52 @@ def test_the_numbers_are_json(tmp_path):
         note = json.loads(file.metadata()["fastgrad_training"])
     assert note["epoch"] == 4
     assert note["trainer"]["optimizer"]["name"] == "Adam"
+
+
+@pytest.mark.parametrize("when", [5, 16])
+def test_health_goes_on_with_the_steps_that_follow(when, tmp_path, monkeypatch):
+    """What they leave behind is what those of a run that was not interrupted did."""
+    path = tmp_path / "run.safetensors"
+    written = {}
+    save = checkpoints.save
+
+    def keep(run, where):
+        save(run, where)
+        written[run.trainer.steps] = where.read_bytes()
+
+    monkeypatch.setattr(checkpoints, "save", keep)
+    whole = started(path, {}, every_steps=1).health.measurements
+    monkeypatch.setattr(checkpoints, "save", save)
+    path.write_bytes(written[when])
+    found = resumed(path, {}).health.measurements
+    assert found.steps.tolist() == list(range(when, 32))
+    for name in ("losses", "gradient_norms", "weight_norms", "update_norms", "delta_norms"):
+        assert bits(getattr(found, name)) == bits(getattr(whole, name)[when:]), name
+
+
+def test_health_that_fit_was_not_to_measure(tmp_path):
+    path = tmp_path / "run.safetensors"
+    started(path, {"health": False})
+    assert resumed(path, {}, epochs=5).health is None
+
+
+def test_a_run_that_had_learned_is_not_stuck_when_it_goes_on(tmp_path):
+    """Its losses are near their end then, and the file is more than a window of it."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (1200, 8)).astype(np.float32)
+    paths = tmp_path / "x.npy", tmp_path / "y.npy"
+    for path, array in zip(paths, (x, x[:, :1] + x[:, 1:2] ** 2), strict=True):
+        np.save(path, array)
+    rows = FileRows(*paths, block_bytes=8 * 36, window_blocks=32)
+    model = fg.Sequential(fg.Dense(8, 32, "relu"), fg.Dense(32, 1), rng=0)
+    keep = fg.Checkpoint(tmp_path / "run.safetensors")
+    run = fg.fit(
+        model, rows, loss="mse", optimizer=fg.Adam(3e-3), epochs=60, batch_size=64, progress=False,
+        rng=0, callbacks=[keep],
+    )  # fmt: skip
+    assert run.health.ok
+    more = fg.resume(keep.path, rows, callbacks=[keep], epochs=64, progress=False)
+    assert more.trainer.steps - run.trainer.steps > 2 * 30  # those that a run is given to learn
+    assert more.health.ok
+    losses = more.health._losses.state()
+    assert losses["length"] * len(losses["means"]) + len(losses["rest"]) == more.trainer.steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from fastgrad.health.probe import Probe
 from fastgrad.health.rules.bounds import proven_dead
 from fastgrad.health.rules.facts import Facts
 from fastgrad.health.rules.monitor import Monitor
+from fastgrad.health.rules.window import Losses
 from fastgrad.health.verdicts import Verdict
 from fastgrad.samples import Samples
 
@@ -48,6 +49,7 @@ class Health:
         self._read = 0  # steps that have been taken in
         nothing = Measurements.empty(probe.tensors, probe.sizes.tolist(), probe.layers)
         self._history = History(nothing)
+        self._losses = Losses()
         self._monitor: Monitor | None = None
         self._told = 0  # how much is known of the data
         self._start: tuple[Array, Array, Samples | None] | None = None
@@ -86,7 +88,7 @@ class Health:
         self._told = told
         facts = self._facts(samples, batch_size, total, cut)
         if self._monitor is None:
-            self._monitor = Monitor(facts)
+            self._monitor = Monitor(facts, losses=self._losses)
             self._keep(samples, batch_size)
         else:  # the model is no longer as it was before the first step
             old = self._monitor.facts
@@ -124,6 +126,16 @@ class Health:
             self._typical = typical, min(batch_size, rows)
         model = self._trainer.model
         self._start = model.flat_params.copy(), model.flat_buffers.copy(), first
+
+    def state(self) -> dict[str, Any]:
+        """What is kept in a checkpoint: the losses so far, which tell whether a run learns."""
+        self.look()
+        return self._losses.state()
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from there; the steps so far have left no other measurements."""
+        self._losses.set_state(state)
+        self._read = self._trainer.steps
 
     def passed(self) -> None:
         """Some steps have been made: take them in, if they would be lost or it costs little."""

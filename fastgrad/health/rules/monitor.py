@@ -69,6 +69,8 @@ class Monitor:
     facts : Facts
     rules : sequence of Rule
     limits : Limits
+    losses : Losses, optional
+        Of the steps before, where a run goes on.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Monitor:
         facts: Facts,
         rules: Sequence[Rule] = RULES,
         limits: Limits | None = None,
+        losses: Losses | None = None,
     ) -> None:
         self.facts = facts
         self.rules = tuple(rules)
@@ -84,7 +87,7 @@ class Monitor:
         self._pending: Measurements | None = None  # the last steps since a look
         self._waiting = 0  # all of them
         self._first: Measurements | None = None
-        self._losses = Losses()
+        self._losses = losses or Losses()
         self._rising = 0.0
         self._flow: deque[float] = deque(maxlen=6)
         self._dead: dict[str, float] = {}

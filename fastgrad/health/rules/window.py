@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,15 @@ class Losses:
         self.length = 1
         self.means: Array = np.zeros(0)
         self._rest: Array = np.zeros(0)
+
+    def state(self) -> dict[str, Any]:
+        """All of it, for a checkpoint."""
+        return {"length": self.length, "means": self.means, "rest": self._rest}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.length = state["length"]
+        self.means, self._rest = (np.array(state[name], float) for name in ("means", "rest"))
 
     def add(self, losses: Array) -> None:
         """Losses of further steps; those that are not finite are left out."""
