@@ -16,7 +16,7 @@ from fastgrad.recurrent import LSTM, Recurrent
 
 LONGEST = 1000  # steps that a memory is followed over; then it goes on as it did
 STILL = 1e-7  # relative change that ends a recursion
-_DIRECTIONS, _SEED = 32, 0  # that gradients are followed in
+_DIRECTIONS, _SEED = 16, 0  # that gradients are followed in
 _SETTLED = 300  # steps, after which one direction is left
 _LOST = 600.0  # log of a norm that is nothing
 _FLAT = 1e-4  # log of what a step changes if it keeps
@@ -100,48 +100,71 @@ class Gates:
         return gates, total, np.full(self.units, down / self.units), kept
 
 
-def followed(unit: Gates, state: State, step: Step, steps: int) -> Memory:
-    """The gradient of h at the last step, on its way back through steps like that one.
+@dataclass(frozen=True)
+class Factors:
+    """What a step multiplies gradients with, as `Step.factors`, ready to be drawn from."""
+
+    step: Step
+    means: Array
+    lasting: Array
+    passing: Array
+    scales: Array
+    kept: float
+
+    @classmethod
+    def of(cls, unit: Gates, step: Step, state: State) -> Factors:
+        means, squares, slow = np.moveaxis(np.array(step.factors), 1, 0)[..., None]
+        variances = np.maximum(squares - means**2, 0.0)
+        slow = np.minimum(slow, variances)
+        q = float(state.h2.mean())
+        scales = [math.sqrt(unit.gain(w, q) / w.square) if w.square else 0.0 for w in unit.of_h]
+        shaped = np.array(scales)[:, None, None]
+        return cls(step, means, np.sqrt(slow), np.sqrt(variances - slow), shaped, state.lasting)
+
+    def draw(self, held: Array, rng: np.random.Generator) -> Array:
+        """For each unit and direction, about the means; `held` is what lasts from step to step."""
+        other = self.passing * rng.standard_normal(held.shape)
+        return np.asarray(self.means + self.lasting * held + other)
+
+
+def followed(unit: Gates, states: list[State], backs: list[Step]) -> Memory:
+    """The gradient of h at the last step, on its way back through all, and on as through the last.
 
     The same weights act at every one of them, so that directions which grow most win in the end:
     some random ones are taken through the weights themselves, with gates that vary about their
     means from step to step.
     """
-    rng, q = np.random.default_rng(_SEED), float(state.h2.mean())
-    scales = [math.sqrt(unit.gain(w, q) / w.square) if w.square else 0.0 for w in unit.of_h]
-    pairs = zip(scales, unit.of_h, strict=True)
-    weights = np.stack([s * np.asarray(w.weight, np.float64).T for s, w in pairs])
-    factors: Array = np.array(step.factors)
-    means = factors[:, 0, :, None]
-    variances = np.maximum(factors[:, 1] - factors[:, 0] ** 2, 0.0)
-    slow = np.minimum(factors[:, 2], variances)
-    lasting, passing = np.sqrt(slow)[..., None], np.sqrt(variances - slow)[..., None]
+    rng, steps = np.random.default_rng(_SEED), len(backs)
+    weights = np.stack([np.asarray(w.weight, np.float64).T for w in unit.of_h])
     h = rng.standard_normal((unit.units, _DIRECTIONS))
     h /= np.linalg.norm(h)
-    c, kept = np.zeros_like(h), state.lasting
-    shape = len(means), *h.shape
-    held = rng.standard_normal(shape)
+    c, held = np.zeros_like(h), rng.standard_normal((len(weights) + 2, *h.shape))
     log_size, logs = 0.0, [0.0]
-    while len(logs) <= min(max(steps, _SETTLED), LONGEST) and logs[-1] > -_LOST:
-        held = kept * held + math.sqrt(1 - kept * kept) * rng.standard_normal(shape)
+    drawn: Factors | None = None
+    for k in range(min(max(2 * steps, _SETTLED), LONGEST)):
+        t = steps - 1 - k if k < steps else steps - 1
+        if drawn is None or drawn.step is not backs[t]:
+            drawn = Factors.of(unit, backs[t], states[t + 1])
+        kept = drawn.kept
+        held = kept * held + math.sqrt(1 - kept * kept) * rng.standard_normal(held.shape)
         if unit.lstm:
             held[5] = held[3]  # both see the memory
-        found = means + lasting * held + passing * rng.standard_normal(shape)
+        found = drawn.draw(held, rng)
         total = c + found[0] * h
         gates = found[2:] * total
         if unit.lstm:
             gates[3] = found[5] * h
         c = found[1] * total
-        h = np.matmul(weights, gates).sum(axis=0)
+        h = np.matmul(weights, drawn.scales * gates).sum(axis=0)
         whole = _size(unit, h, c)
         log_size += math.log(whole) if whole else -math.inf
         logs.append(log_size)
-        if not whole:
+        if log_size < -_LOST:
             break
         h, c = h / whole, c / whole
     half = len(logs) // 2
     rate = (logs[-1] - logs[half]) / (len(logs) - 1 - half) if logs[-1] > -math.inf else -math.inf
-    keep = float(step.keep.mean())
+    keep = float(backs[-1].keep.mean())
     memory = -1 / math.log(keep) if 0 < keep < 1 else math.inf
     shown = logs[:steps] + [logs[-1] + rate * k for k in range(1, steps - len(logs) + 1)]
     return Memory(

@@ -130,7 +130,7 @@ def _gated(layer: Recurrent, name: str, end: str, signal: Signal, each: bool, wa
     unit = Gates.of(layer, name, end, x, walk)
     states, backs = unit.forward(steps)
     power = float(states[-1].h2.mean())
-    walk.memory[f"{name}.{end[1:]}"] = followed(unit, states[-1], backs[-1], steps)
+    walk.memory[f"{name}.{end[1:]}"] = followed(unit, states, backs)
     if each:
         power = float(np.mean([state.h2.mean() for state in states[1:]]))
     walk.q[name] = power
