@@ -63,6 +63,7 @@ class Limits:
 
     stuck: float = 0.03  # progress that is none; A
     diverging: float = 2.0  # over the least loss; TheDeepChecker
+    chance: float = 6.0  # standard errors, between the least of some means and another one
     diverged: float = 0.2  # the same rise in parts of the constant loss; A
     overfitting: float = 1.1  # over the least validation loss; SageMaker
     oscillating: float = 0.5  # deviation of losses of following steps over their mean; A

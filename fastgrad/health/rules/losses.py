@@ -47,6 +47,8 @@ def _diverging(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     rise = last - least
     if not (last > limits.diverging * least and rise > limits.diverged * window.reference):
         return None
+    if rise < limits.chance * window.error:
+        return None  # the least of many noisy tenths lies far below their mean
     return Finding(
         "critical" if last > window.reference else "warning",
         f"the loss has risen from {least:.3g} to {last:.3g}",
