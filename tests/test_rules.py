@@ -272,6 +272,9 @@ def test_steps_with_losses_of_their_own_can_do_without_far_ones():
     assert learns["vanishing_time"].severity == "info"
     stuck = verdicts(known, through_time=through_time(0.5), losses=STILL)
     assert stuck["vanishing_time"].rank
+    from_above = STILL * np.linspace(2, 1, STEPS)
+    falls = verdicts(known, through_time=through_time(0.5), losses=from_above)
+    assert falls["vanishing_time"].severity == "info"
 
 
 def test_causes_come_before_what_they_cause():

@@ -69,6 +69,21 @@ def test_small_minibatches_may_differ_by_more(batch_size, told):
     assert ("loss_oscillating" in {verdict.rule for verdict in monitor.verdicts}) == told
 
 
+def diverges(losses):
+    known = facts(constant_loss=1.0)
+    monitor = Monitor(known)
+    monitor.observe(measured(len(losses), known, losses=losses))
+    return "loss_diverging" in {verdict.rule for verdict in monitor.verdicts}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("steps", [12, 28, 60, 200])
+def test_losses_of_a_few_rows_do_not_diverge_by_chance(steps, seed):
+    rng = np.random.default_rng(seed)
+    assert not diverges(rng.chisquare(16, steps) / 16)  # as mean squares of 16 errors are
+    assert diverges(rng.chisquare(16, 60) / 16 * np.maximum(1, 1.2 ** (np.arange(60) - 40)))
+
+
 LAST = {
     "a layer of its own": lambda end: [fg.Dense(4, 1), fg.Activation(end)],
     "in a row": lambda end: [fg.Sequential(fg.Dense(4, 4), fg.Dense(4, 1, end))],

@@ -38,6 +38,13 @@ def test_decay_that_is_not_the_cause_is_not_blamed():
     assert "weight_decay" not in told(facts(decay=1e-2), 0.2)
 
 
+@pytest.mark.parametrize(("decay", "seen"), [(3.0, True), (1.7, False)])
+def test_decay_that_weighs_less_than_the_data_is_not_blamed(decay, seen):
+    # updates of 2.25e-3 of the weights, of which decay is 1.33 times, or 0.76 times, the whole
+    updates = {"update_norms": 1e-3 * 2.25 * 8 * np.geomspace(1, 0.2, STEPS)[:, None]}
+    assert ("weight_decay" in told(facts(decay=decay), 0.2, **updates)) == seen
+
+
 def test_what_is_normalized_may_have_small_weights():
     layers = {**STRONG.layers, "1": replace(STRONG.layers["1"], normalizes=True)}
     assert "weight_decay" not in told(replace(STRONG, layers=layers), 0.2)

@@ -98,6 +98,14 @@ def test_updates_are_told_in_a_fitting_unit(size, text):
     assert f"by up to {text} their size" in verdict.cause
 
 
+def test_steps_that_change_nothing_are_no_matter_of_the_rate():
+    known = facts()
+    monitor = Monitor(known)
+    monitor.observe(measured(120, known, update_norms=0.0, losses=np.full(120, 2.3)))
+    (verdict,) = (v for v in monitor.verdicts if v.rule == "rate_too_small")
+    assert verdict.cause.startswith("no step changes any weight: the gradient is 0")
+
+
 def test_a_minibatch_is_not_all_rows():
     X, y = np.eye(4, dtype=np.float32), np.zeros(4, int)
     for rows in (True, False):

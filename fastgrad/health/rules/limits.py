@@ -63,6 +63,7 @@ class Limits:
 
     stuck: float = 0.03  # progress that is none; A
     diverging: float = 2.0  # over the least loss; TheDeepChecker
+    chance: float = 6.0  # standard errors, between the least of some means and another one
     diverged: float = 0.2  # the same rise in parts of the constant loss; A
     overfitting: float = 1.1  # over the least validation loss; SageMaker
     oscillating: float = 0.5  # deviation of losses of following steps over their mean; A
@@ -73,6 +74,7 @@ class Limits:
     shrunk: float = 0.1**0.5  # the same while they are drawn to 0: a tenth of the mean square
     grown: float = 2.0  # of weights over their first size; A
     penalty: float = 0.7  # its gradient over the whole; A
+    balanced: float = 0.8  # the same where weights stay small by it: 1 but for minibatches' noise
     dropout: float = 0.7  # A
     clipped: float = 0.9  # of the steps
     kept: float = 1e-2  # of the norm; A

@@ -20,12 +20,9 @@ def _stuck(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     recent = window.recent_loss
     if 1 - recent.mean / window.reference >= limits.stuck:
         return None  # too noisy to count as progress, but no sign of none
-    # what may have fallen by as much as counts is not known to be stuck
-    falls = recent.fall + 2 * recent.fall_error > limits.learning * window.reference
-    hopeful = 1 - (recent.mean - 2 * recent.error) / window.reference
-    if falls or hopeful >= limits.stuck:
+    if not window.stands(limits):
         sure = recent.fall > 2 * recent.fall_error
-        why = "it still falls" if falls and sure else "it scatters too much to tell"
+        why = "it still falls" if sure else "it scatters too much to tell"
         return Finding(
             "info",
             f"after {window.steps} steps the loss is not seen to be better yet than that of "
@@ -50,6 +47,8 @@ def _diverging(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     rise = last - least
     if not (last > limits.diverging * least and rise > limits.diverged * window.reference):
         return None
+    if rise < limits.chance * window.error:
+        return None  # the least of many noisy tenths lies far below their mean
     return Finding(
         "critical" if last > window.reference else "warning",
         f"the loss has risen from {least:.3g} to {last:.3g}",

@@ -49,7 +49,7 @@ def _over(
     )
     # nor is a run as good as it could be whose weights have lost most of what signals need, unless
     # normalization gives it back
-    small = share > limits.penalty and left < limits.shrunk
+    small = share > limits.balanced and left < limits.shrunk
     small = small and not any(layer.normalizes for layer in facts.chain)
     enough = limits.almost if heavy or small else limits.learned
     if not ((over or small) and progress < enough):

@@ -155,8 +155,8 @@ def _activation_scale(window: Window, facts: Facts, limits: Limits) -> Finding |
     if len(stds) < 2:
         return None
     high, low = max(stds, key=stds.__getitem__), min(stds, key=stds.__getitem__)
-    if stds[low] > 0 and stds[high] <= limits.scale * stds[low]:
-        return None
+    if stds[high] <= limits.scale * stds[low]:
+        return None  # not even where all are 0
     return Finding(
         window.severity(limits, stds[high] > limits.scale**2 * stds[low]),
         f"outputs of layer {high} have a deviation of {stds[high]:.2g} and those of layer {low} "

@@ -87,9 +87,12 @@ def _small(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     if not tiny:
         part = (1 + length.high) / 2
         what = f"steps go {part:.1%} at most of the way that the loss falls along them"
+    why = "the learning rate is too small, or the gradient for it"
+    if found == 0:
+        what, why = "no step changes any weight", "the gradient is 0, or too small for their size"
     return Finding(
         "critical" if progress < limits.stuck and found < 0.01 * limits.update_small else "warning",
-        f"{what}: the learning rate is too small, or the gradient for it",
+        f"{what}: {why}",
         cures("larger_learning_rate", "optimizer", "initializer"),
         _evidence(window, found, length),
     )

@@ -93,7 +93,7 @@ def _vanishing(window: Window, facts: Facts, limits: Limits) -> Finding | None:
     else:
         why, first = "the gates let go of the state too soon", "forget_bias"
     severity = window.severity(limits, lost > far)
-    stuck = window.steps >= 2 * limits.patience and window.progress < limits.stuck
+    stuck = window.steps >= 2 * limits.patience and window.stands(limits)
     if facts.at_each_step and not stuck:
         severity = "info"  # each step learns from its own loss: only what lies far back is lost
     early = window.steps < limits.patience and not window.broken

@@ -246,6 +246,13 @@ class Window:
         """Of the recent steps."""
         return StepLength.of(self.recent)
 
+    def stands(self, limits: Limits) -> bool:
+        """Whether nothing is learned: chance allows neither better losses nor ones that fall."""
+        recent = self.recent_loss
+        hopeful = 1 - (recent.mean - 2 * recent.error) / self.reference
+        falls = recent.fall + 2 * recent.fall_error > limits.learning * self.reference
+        return self.progress < limits.stuck and hopeful < limits.stuck and not falls
+
     def severity(self, limits: Limits, far: bool) -> str:
         """How bad a symptom is for a run that has come as far as this one.
 
