@@ -52,7 +52,7 @@ def remade(found: dict[str, Any]) -> dict[str, Any]:
         "on_nonfinite": policies.from_config(found["on_nonfinite"]),
         "regularizers": [penalties.from_config(config) for config in found["regularizers"]],
         "constraints": [constraints.from_config(config) for config in found["constraints"]],
-        "health": found["health"],
+        "health": found.get("health", False),  # of those written before there was any
     }
 
 
