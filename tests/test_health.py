@@ -243,6 +243,19 @@ def test_sequences_of_other_lengths_come_later(activation):
         np.testing.assert_allclose(seen[0][name], cut, rtol=1e-9, atol=1e-13, err_msg=name)
 
 
+@pytest.mark.parametrize("backend", ["reference", "cython"])
+def test_of_padding_alone_there_is_no_mean(backend, monkeypatch):
+    monkeypatch.setattr("fastgrad.backends._active", None)
+    fg.use_backend(backend)
+    trainer = fg.Trainer(in_sequences("tanh"), "cross_entropy", rng=0, health=True)
+    for lengths in ([7, 3], [0, 0]):
+        trainer.step(np.ones((2, 7, 5)), np.zeros((2, 7), int), lengths=lengths)
+    found = trainer.health.measurements
+    assert np.isfinite([found.output_means[0], found.output_stds[0]]).all()
+    assert np.isnan([found.output_means[1], found.saturated[1]]).all()
+    assert np.isinf(found.output_stds[1]).all()
+
+
 def test_threads_change_no_bit_of_padded_sequences(threads):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((64, 20, 5)), rng.integers(3, size=(64, 20))
