@@ -176,6 +176,100 @@ def test_statistics_of_branches(merge):
     assert found.dead[0, i] >= 1 / 9
 
 
+ALIVE = {  # where slopes are above a hundredth of the largest one, by the outputs or the inputs
+    "relu": lambda z, y: y > 0,
+    "elu": lambda z, y: np.where(z < 0, np.exp(z), 1) > 0.01,
+    "tanh": lambda z, y: 1 - y**2 > 0.01,
+    "sigmoid": lambda z, y: y * (1 - y) > 0.0025,
+    "softsign": lambda z, y: (1 - np.abs(y)) ** 2 > 0.01,
+    "silu": lambda z, y: (
+        np.abs((1 + z * (1 - 1 / (1 + np.exp(-z)))) / (1 + np.exp(-z))) > 0.0109984
+    ),
+}
+
+
+def in_sequences(activation):
+    model = fg.Sequential(
+        fg.RNN(5, 6, return_sequences=True), fg.Dense(6, 9, activation), fg.LayerNorm(9),
+        fg.Dense(9, 3), rng=0, dtype="float64",
+    )  # fmt: skip
+    model.params["1.weight"][...] *= 20
+    model.params["1.bias"][...] = np.linspace(-40, 40, 9)  # which padding gives, too
+    return model
+
+
+@pytest.mark.parametrize("backend", ["reference", "cython"])
+@pytest.mark.parametrize("activation", ALIVE)
+def test_padding_is_not_looked_at(activation, backend, monkeypatch):
+    monkeypatch.setattr("fastgrad.backends._active", None)
+    fg.use_backend(backend)
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((12, 7, 5)), rng.integers(3, size=(12, 7))
+    lengths = rng.integers(1, 8, size=12)
+    counts = np.arange(7) < lengths[:, None]
+    model = in_sequences(activation)
+    p = model.params
+    states = fg.Sequential(model.layers[0], rng=0, dtype="float64").predict(X)[counts]
+    z = states @ p["1.weight"].T + p["1.bias"]
+    out = fg.Sequential(fg.Activation(activation), dtype="float64").predict(z)
+    trainer = fg.Trainer(model, "cross_entropy", fg.SGD(0.1), rng=0, health=True)
+    trainer.step(X, y, lengths=lengths)
+    found = trainer.health.measurements
+    for i, true in enumerate((states, out)):
+        got = found.output_means[0, i], found.output_stds[0, i]
+        size = np.full(2, np.abs(true).max())
+        assert_within(got, [true.mean(), true.std()], rounding(size, np.float64, 20 + true.size))
+    live = ALIVE[activation](z, out)
+    assert 0 < live.mean() < 1
+    assert found.saturated[0, 1] == pytest.approx(1 - live.mean(), rel=1e-12)
+    assert found.dead[0, 1] == pytest.approx(1 - live.any(axis=0).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "gelu"])
+def test_sequences_of_other_lengths_come_later(activation):
+    """A step looks at its own minibatch, as if that had been cut to its length."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((12, 7, 5)), rng.integers(3, size=(12, 7))
+    seen = []
+    for cut in (False, True):
+        trainer = fg.Trainer(in_sequences(activation), "cross_entropy", rng=0, health=True)
+        for steps in (7, 2, 4):
+            own = (X[:, :steps], y[:, :steps]) if cut else (X, y)
+            trainer.step(*own, lengths=np.full(12, steps))
+        found = trainer.health.measurements
+        names = "output_means", "output_stds", "saturated", "dead", "delta_norms"
+        seen.append({name: getattr(found, name) for name in names})
+    for name, cut in seen[1].items():
+        np.testing.assert_allclose(seen[0][name], cut, rtol=1e-9, atol=1e-13, err_msg=name)
+
+
+@pytest.mark.parametrize("backend", ["reference", "cython"])
+def test_of_padding_alone_there_is_no_mean(backend, monkeypatch):
+    monkeypatch.setattr("fastgrad.backends._active", None)
+    fg.use_backend(backend)
+    trainer = fg.Trainer(in_sequences("tanh"), "cross_entropy", rng=0, health=True)
+    for lengths in ([7, 3], [0, 0]):
+        trainer.step(np.ones((2, 7, 5)), np.zeros((2, 7), int), lengths=lengths)
+    found = trainer.health.measurements
+    assert np.isfinite([found.output_means[0], found.output_stds[0]]).all()
+    assert np.isnan([found.output_means[1], found.saturated[1]]).all()
+    assert np.isinf(found.output_stds[1]).all()
+
+
+def test_threads_change_no_bit_of_padded_sequences(threads):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((64, 20, 5)), rng.integers(3, size=(64, 20))
+    lengths = rng.integers(1, 21, size=64)
+    results = []
+    for count in (1, 2, 3):
+        threads(count)
+        trainer = fg.Trainer(in_sequences("tanh"), "cross_entropy", rng=0, health=True)
+        trainer.epoch(X, y, 32, lengths=lengths)
+        found = trainer.health.measurements
+        results.append([a.tobytes() for a in vars(found).values() if isinstance(a, np.ndarray)])
+    assert results[0] == results[1] == results[2]
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_look_changes_no_bit(name, dtype):

@@ -19,7 +19,7 @@ def live_range(activation: str, alpha: float) -> tuple[float, float] | None:
     Of `NEED_SLOPE` it is the square of the slope that lies between them.
     """
     if activation in NEED_SLOPE:
-        return (LEAST * _STEEPEST[activation]) ** 2, math.inf
+        return live_slopes(activation, alpha)
     if activation == "relu" or (activation == "leaky_relu" and alpha < LEAST):
         return 0.0, math.inf
     if activation == "elu":  # the slope is y + alpha where y < 0
@@ -39,3 +39,15 @@ def live_range(activation: str, alpha: float) -> tuple[float, float] | None:
         half = math.sqrt(1 - LEAST) / 2
         return 0.5 - half, 0.5 + half
     return None
+
+
+def live_slopes(activation: str, alpha: float) -> tuple[float, float]:
+    """The same of the squares of slopes, for any activation that has such a range."""
+    steepest = _STEEPEST.get(activation, 1.0)
+    if activation == "elu":
+        steepest = max(alpha, 1)
+    if activation == "selu":
+        steepest = _SELU_LAMBDA * _SELU_ALPHA
+    if activation == "sigmoid":
+        steepest = 0.25
+    return (LEAST * steepest) ** 2, math.inf

@@ -12,9 +12,11 @@ import numpy as np
 from fastgrad.arena import Array, Part
 from fastgrad.containers import Chain, named_layers
 from fastgrad.groups import Groups
-from fastgrad.health.live import live_range
+from fastgrad.health.counted import marks, without_padding
+from fastgrad.health.live import live_range, live_slopes
 from fastgrad.health.measurements import Measurements
 from fastgrad.optimizers import Optimizer
+from fastgrad.recurrent.base import Recurrent
 
 if TYPE_CHECKING:
     from fastgrad.model import Sequential
@@ -36,6 +38,7 @@ class _Look:
     last: int
     start: int
     stop: int
+    counts: Array | None  # of padded sequences, 1 for each element that counts
 
 
 class Probe:
@@ -73,6 +76,8 @@ class Probe:
         # a chain's outputs are those of its last layer
         kinds = named_layers(model.layers)
         self.layers = tuple(name for name, layer in kinds.items() if not isinstance(layer, Chain))
+        # whose outputs are 0 in the padding
+        self._clear = {name for name, layer in kinds.items() if isinstance(layer, Recurrent)}
         numbers = 7 * len(parts) + 5 * len(self.layers) + 2
         rows = min(max(_BYTES // (8 * numbers), _LEAST), _MOST)
         self._of_tensors = np.full((rows, len(parts), 7), np.nan)
@@ -116,14 +121,29 @@ class Probe:
         within = None if known is None else live_range(known[0], known[1])
         if within is not None and not self._has_room(name, rows.shape[1]):
             within = None
-        slope = None
-        if known is not None and known[2] is not None and within is not None:
+        slope = counts = None
+        if tape.lengths is not None and y.ndim == 3 and len(y) == len(tape.lengths):
+            counts = self._counts(tape, y.shape)
+            own = None if within is None else known
+            slopes = None
+            if name not in self._clear:
+                y, slopes = without_padding(tape, y, counts, own)
+                rows = y.reshape(rows.shape)
+            if own is not None and slopes is not None:
+                within, slope = live_slopes(own[0], own[1]), slopes.reshape(rows.shape)
+        elif known is not None and known[2] is not None and within is not None:
             slope = known[2].reshape(rows.shape)
         start, stop = (0, 0) if within is None else self._units_for(name, rows.shape[1])
         alive = None if within is None else self._alive[start:stop]
         low, high = within or (-math.inf, math.inf)
         tape.call("see_output", rows, slope, low, high, alive, self._parts[first:last])
-        self._looks[name] = _Look(rows.size, first, last, start, stop)
+        self._looks[name] = _Look(rows.size, first, last, start, stop, counts)
+
+    def _counts(self, tape: Tape, shape: tuple[int, int, int]) -> Array:
+        """Those that another layer's outputs of this shape have, or new ones."""
+        known = (look.counts for look in self._looks.values())
+        alike = [counts for counts in known if counts is not None and counts.shape == shape]
+        return alike[0] if alike else marks(tape, shape)
 
     def _has_room(self, name: str, units: int) -> bool:
         """Whether there are flags for so many units; not where they are more than any tensor's."""
@@ -155,13 +175,17 @@ class Probe:
         """Record the notes on all that the recording has looked at."""
         looks = self._looks
         if looks:
+            elements = np.array([float(look.elements) for look in looks.values()])
+            for i, look in enumerate(looks.values()):
+                if look.counts is not None:  # a sum of squares
+                    tape.call("see_delta", look.counts.reshape(1, -1), elements[i : i + 1])
             tape.call(
                 "note_outputs",
                 self._parts,
                 self._sums,
                 np.array([(look.first, look.last) for look in looks.values()]),
                 np.array([(look.start, look.stop) for look in looks.values()]),
-                np.array([float(look.elements) for look in looks.values()]),
+                elements,
                 np.array([self.layers.index(name) for name in looks]),
                 self.step,
                 self._alive,

@@ -17,8 +17,9 @@ KERNELS = {
     "see_delta": "dy[N,F] -> sums[M]:f8!",
     # Of layer places[p], to which rows[p,0] to rows[p,1] of parts and sums belong, and the units
     # units[p,0] to units[p,1], if any are counted: ring[step % K, place] becomes mean and standard
-    # deviation of so many outputs, fractions of them and of the units that are not alive, and the
-    # norm of the gradient; lived[u] becomes 1 where alive[u] is, and that 0.
+    # deviation of so many outputs (NaN and infinite of none), fractions of them and of the units
+    # that are not alive, and the norm of the gradient; lived[u] becomes 1 where alive[u] is, and
+    # that 0.
     "note_outputs": "parts[Q,3]:f8 sums[Q]:f8 rows[D,2]:i8 units[D,2]:i8 elements[D]:f8"
     " places[D]:i8<L step[1]:i8 -> alive[U]! lived[U]! ring[K,L,5]:f8!",
     # ring[step % K] = flow, of the step that stamps says

@@ -120,6 +120,7 @@ def see_delta(dy: Array, sums: Array) -> None:
         sums[i] = (dy[start : start + ROWS].astype(np.float64) ** 2).sum()
 
 
+@np.errstate(invalid="ignore")  # of no elements there is no mean
 def note_outputs(
     parts: Array,
     sums: Array,
@@ -137,7 +138,7 @@ def note_outputs(
         total, squares, living = parts[own].sum(axis=0)
         mean = total / elements[p]
         std = math.inf
-        if math.isfinite(squares):
+        if math.isfinite(squares) and elements[p]:
             std = math.sqrt(max(squares / elements[p] - mean**2, 0))
         saturated = dead = math.nan
         if unit.stop > unit.start:
