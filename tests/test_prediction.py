@@ -287,3 +287,19 @@ def test_measured_recurrent_layers(kind):
     errors = measured_errors(make, (32, 15, 64))
     # the products of gates over time are taken to decay as the memory alone does
     assert max(errors.values()) <= TARGET, errors
+
+
+@pytest.mark.parametrize("cell", [fg.RNN, fg.LSTM, fg.GRU])
+def test_one_hot_indices(cell):
+    found = []
+    for seed in range(10):
+        model = fg.Sequential(
+            cell(20, 16, one_hot=True), fg.Dense(16, 2), rng=seed, dtype="float64"
+        )
+        x = np.random.default_rng(seed).integers(20, size=(64, 7))
+        predictions = predict(model, x), predict(model, rows=64, steps=7)
+        gradient = np.random.default_rng(seed).standard_normal(model.forward(x).shape)
+        model.backward(gradient / np.linalg.norm(gradient), input_grad=False)
+        measured = np.linalg.norm(model.grads["0.weight_ih_l0"])
+        found.append([np.log10(measured / p.gradient_norms["0.weight_ih_l0"]) for p in predictions])
+    assert np.abs(np.median(found, axis=0)).max() < 0.15  # decades, the goal of all predictions

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from fastgrad.arena import Array
 from fastgrad.health.prediction.signal import Signal
+
+_NUMBERS = 1 << 20  # of one-hot vectors, so many tell enough
 
 
 def signal_of(values: Array) -> Signal:
@@ -69,6 +72,14 @@ def looked_up(table: Array, rows: int, steps: int) -> Signal:
     alike = max(1 / features, 1 / len(w), (product / power) ** 2 if power else 1.0)
     found = Signal(features, rows, power, power - product, float(w.mean()), alike, steps=steps)
     return found.of_units(w.mean(axis=0), w.var(axis=0))
+
+
+def one_hot(indices: Array, classes: int) -> Signal:
+    """Moments of indices (N, T) as vectors that are 0 but for a 1."""
+    count = max(2, min(len(indices), _NUMBERS // (classes * indices.shape[1])))
+    some = np.linspace(0, len(indices) - 1, count).astype(np.int64)
+    found = signal_of(np.eye(classes)[indices[some]])
+    return replace(found, rows=indices.size)
 
 
 def rescaled(

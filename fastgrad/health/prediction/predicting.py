@@ -13,7 +13,7 @@ from fastgrad.arena import Array
 from fastgrad.containers import named_layers
 from fastgrad.health.prediction import blocks, recurrent, rules
 from fastgrad.health.prediction.advice import Outlook, sentence
-from fastgrad.health.prediction.inputs import signal_of, standardized
+from fastgrad.health.prediction.inputs import looked_up, one_hot, signal_of, standardized
 from fastgrad.health.prediction.obstacles import obstacle, passing
 from fastgrad.health.prediction.result import Prediction
 from fastgrad.health.prediction.signal import Signal
@@ -181,6 +181,12 @@ def _birth(model: Sequential, loss: Loss | None, outputs: Signal, x: Array | Non
     return known_gradient(loss, outputs, target, None if x is None or x.dtype.kind == "i" else x)
 
 
+def _classes(model: Sequential) -> int:
+    """Of the indices that a recurrent layer at the start takes as one-hot vectors; 0 without."""
+    first = next(one for one in named_layers(model.layers).values() if not hasattr(one, "layers"))
+    return first.indices or 0 if getattr(first, "one_hot", False) else 0
+
+
 def _input(
     model: Sequential, x: Any, lengths: Any, steps: int | None, rows: int | None
 ) -> tuple[Array | None, Signal, list[str]]:
@@ -198,13 +204,21 @@ def _input(
         kind = "independent features of mean 0 and variance 1"
         if model.indices is not None:
             kind = "indices that are all alike"
-        features = model.inputs or 1
-        return None, standardized(features, size * length, length), [f"assumed: {told}, {kind}"]
+        classes = _classes(model)
+        if classes:
+            kind = "indices that are all as likely"
+            signal = looked_up(np.eye(classes), size * length, length)
+        else:
+            signal = standardized(model.inputs or 1, size * length, length)
+        return None, signal, [f"assumed: {told}, {kind}"]
     if steps is not None:
         raise ValueError("steps: x says how many there are")
     found = model.checked("x", x)
     model.output_shape(found.shape)  # says where layers need sequences
-    if model.indices is not None:
+    classes = _classes(model)
+    if classes:
+        signal = one_hot(found, classes)
+    elif model.indices is not None:
         length = found.shape[1] if found.ndim > 1 else 1
         signal = standardized(1, found.size, length)
     else:
