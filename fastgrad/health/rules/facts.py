@@ -61,8 +61,6 @@ class Facts:
     max_norm, max_tensor_norm, max_element : float
         The least limits that clips set to the norm of all gradients, to those of single tensors,
         and to elements; infinite without.
-    frozen : frozenset of str
-        Parameters that are told not to change.
     at_each_step : bool
         Whether outputs are sequences, so that each time step has a loss of its own.
     batch_size, steps_per_epoch : int
@@ -88,7 +86,6 @@ class Facts:
     max_norm: float = math.inf
     max_tensor_norm: float = math.inf
     max_element: float = math.inf
-    frozen: frozenset[str] = frozenset()
     at_each_step: bool = False
     batch_size: int = 1
     steps_per_epoch: int = 1
@@ -154,7 +151,6 @@ class Facts:
             coupled_decay=coupled,
             l1=l1,
             l2=l2,
-            frozen=_frozen(trainer),
             at_each_step=rows is not None and len(model.output_shape(rows.shape)) > 2,
             batch_size=batch_size,
             steps_per_epoch=max(1, -(-total // batch_size)),
@@ -235,12 +231,6 @@ def _shrinking(trainer: Trainer) -> tuple[dict[str, float], dict[str, float], tu
             into[name] = into.get(name, 0.0) + strength
     decay = float(getattr(trainer.optimizer, "weight_decay", 0.0))
     return l1, l2, (decay, 0.0) if trainer.optimizer.coupled_decay else (0.0, decay)
-
-
-def _frozen(trainer: Trainer) -> frozenset[str]:
-    slow = [name for name, options in trainer.per_layer.items() if options.get("lr") == 0]
-    names = trainer.model.params
-    return frozenset(n for n in names if any(n == key or n.startswith(f"{key}.") for key in slow))
 
 
 def _limits(trainer: Trainer) -> dict[str, float]:

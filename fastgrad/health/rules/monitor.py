@@ -187,8 +187,7 @@ class Monitor:
         if self._first is None:
             with np.errstate(all="ignore"):
                 self._first_profile = depth.profile(part[:1], self.facts)
-            known, frozen = self.facts.weights, self.facts.frozen
-            self._weights = np.array([n in known and n not in frozen for n in part.tensors], bool)
+            self._weights = np.array([n in self.facts.weights for n in part.tensors], bool)
         if self._first is None or len(self._first) < _FIRST:
             start = part[: _FIRST - (0 if self._first is None else len(self._first))]
             first = start.copy() if self._first is None else self._first.then(start)

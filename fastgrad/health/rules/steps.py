@@ -35,7 +35,7 @@ def relative(recent: Measurements, facts: Facts) -> float:
     known = {
         i: facts.weights[name].meant
         for i, name in enumerate(recent.tensors)
-        if name in facts.weights and name not in facts.frozen
+        if name in facts.weights
     }
     if not known:
         return math.nan
