@@ -239,8 +239,8 @@ def test_sequences_of_other_lengths_come_later(activation):
         found = trainer.health.measurements
         names = "output_means", "output_stds", "saturated", "dead", "delta_norms"
         seen.append({name: getattr(found, name) for name in names})
-    # the sums of both, some hundred float64 numbers in another order, differ by 1e-14 of them, and three
-    # steps pass that on; padding that counts would show in the first digits
+    # sums of some hundred float64 numbers in another order differ by 1e-14 of them, which three
+    # steps pass on; padding that counts would show in the first digits
     for name, cut in seen[1].items():
         np.testing.assert_allclose(seen[0][name], cut, rtol=1e-9, atol=1e-13, err_msg=name)
 

@@ -6,8 +6,19 @@ import fastgrad as fg
 from bench.health_suite.case import Case, update_bias
 from bench.health_suite.healthy import INIT
 from bench.health_suite.nets import (
+    LATER,
+    ROWS,
+    STEPS,
+    TEXT,
+    VOWELS,
+    D,
+    E,
     Fault,
     Net,
+    O,
+    S,
+    T,
+    V,
     born_dead,
     clipped,
     constant,
@@ -34,10 +45,6 @@ from bench.health_suite.nets import (
 Adam, AdamW, SGD, RMSprop, NAdam = fg.Adam, fg.AdamW, fg.SGD, fg.RMSprop, fg.NAdam
 L1, L2, ClipNorm, ClipValue = fg.L1, fg.L2, fg.ClipNorm, fg.ClipValue
 LAYER, BATCH = {"norm": fg.LayerNorm}, {"norm": fg.BatchNorm}
-D, E, O = "digits", "digits_even", "digits_one_hot"  # noqa: E741
-V, S, T = "vowels_means", "sunspots", "shakespeare_next"
-ROWS, VOWELS, LATER = "digits_in_rows", "vowels", "vowels_remembered"
-STEPS, TEXT = "sunspots_in_steps", "shakespeare"
 
 _DENSE: list[tuple[Net, tuple[Fault, ...]]] = [
     (Net(D, 72, 3, "relu", NAdam(1e-3), 0.85),

@@ -25,6 +25,12 @@ EPOCHS = {
 SHORT = ("vowels_means", "vowels", "vowels_remembered", "shakespeare")  # few rows: small batches
 CELLS = {"rnn": fg.RNN, "lstm": fg.LSTM, "gru": fg.GRU}
 
+# tasks, by short names, since the tables of nets are read by their columns
+D, E, O = "digits", "digits_even", "digits_one_hot"  # noqa: E741
+V, S, T = "vowels_means", "sunspots", "shakespeare_next"
+ROWS, VOWELS, LATER = "digits_in_rows", "vowels", "vowels_remembered"
+STEPS, TEXT = "sunspots_in_steps", "shakespeare"
+
 
 @dataclass(frozen=True)
 class Net:
