@@ -55,7 +55,7 @@ clean:
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Without isolation the objects in build/ are used again, and only what has changed is compiled.
-$(BUILT): $(BIN)/python pyproject.toml setup.py $(wildcard src/*)
+$(BUILT): $(BIN)/python pyproject.toml setup.py $(wildcard src/* src/calls/*)
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > .venv/build.txt
 	$(BIN)/python -m pip install --quiet --requirement .venv/build.txt
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[plot,info,bench,test,lint]'

@@ -7,13 +7,9 @@
 #  c) Comparisons are written so that NaN passes through.
 from _core cimport ptrdiff_t, real
 from _math cimport absolute, erf, exp, expm1, log1p, sigmoid, tanh
-
-cdef enum Activation:
-    IDENTITY, RELU, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SILU, SOFTPLUS, SOFTSIGN, TANH, SIGMOID
-
-cdef inline int activation_code(str name) except -1:
-    return ("identity", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu",
-            "softplus", "softsign", "tanh", "sigmoid").index(name)
+from calls.activation cimport (
+    ELU, GELU, GELU_TANH, LEAKY_RELU, RELU, SELU, SIGMOID, SILU, SOFTPLUS, SOFTSIGN, TANH,
+)
 
 cdef inline bint keeps_slope(int kind) noexcept nogil:
     """Whether f' is no function of y."""

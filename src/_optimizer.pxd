@@ -1,30 +1,12 @@
 # What the optimizers that treat every element alike share.
 from libc.math cimport pow
 
-from _core cimport Team, cnp, data, int64_t, memcpy, ptrdiff_t, real, record_real, team_share
+from _core cimport Team, memcpy, ptrdiff_t, real, team_share
 from _probe cimport see_gradient_of, see_update_of
+from calls.optimizers cimport Pass
 
 cdef enum:
     BLOCK = 4096  # elements: threads share whole blocks
-
-
-cdef struct Pass:
-    const void *g
-    void *p
-    void *first  # the state vectors; NULL where there is none
-    void *second
-    void *third
-    const double *hyper
-    const int64_t *step
-    ptrdiff_t P
-    # of a pass that is watched
-    const int64_t *blocks
-    double *seen
-    double *moved
-    void *run
-    bint looks  # itself, where it is given one block with `moved`
-    ptrdiff_t B
-    double *powers  # which blocks share, and what follows from them; negative until it is known
 
 
 ctypedef void (*Run)(const void *args, Team *team, void *scratch) noexcept nogil
@@ -79,18 +61,3 @@ cdef inline void run_watched(const void *args, Team *team, real *scratch) noexce
         if part.seen != NULL:
             see_gradient_of(<const real *>part.g, n, part.seen)
         see_update_of(<const real *>part.p, scratch, n, a.moved + 2 * i)
-
-
-cdef inline bytes recorded(void *run_float, void *run_double, double work, g, hyper, step, p,
-                           first, second, third, blocks, seen, moved, bint looks=False):
-    """One pass, of so much work for an element; watched where there are blocks."""
-    cdef Pass a = Pass(data(g), data(p), data(first), data(second), data(third),
-                       <const double *>data(hyper), <const int64_t *>data(step), g.size,
-                       <const int64_t *>data(blocks), <double *>data(seen), <double *>data(moved),
-                       NULL, looks, 0, NULL)
-    if moved is None or blocks is None:
-        return record_real(<cnp.ndarray>g, run_float, run_double, &a, sizeof(a), work * a.P)
-    a.B = blocks.size - 1
-    a.run = run_double if cnp.PyArray_TYPE(<cnp.ndarray>g) == cnp.NPY_FLOAT64 else run_float
-    return record_real(<cnp.ndarray>g, <void *>run_watched[float], <void *>run_watched[double],
-                       &a, sizeof(a), (work + 4) * a.P)

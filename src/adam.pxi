@@ -1,9 +1,10 @@
 # Adam and its kin: a running mean of the gradient over one of its size. See optimizers.pxi.
 from libc.math cimport pow, sqrt
 
-from _core cimport Team, cnp, int64_t, ptrdiff_t, real, team_share
+from _core cimport Team, int64_t, ptrdiff_t, real, team_share
 from _math cimport absolute, square_root
-from _optimizer cimport BLOCK, Pass, once, recorded
+from _optimizer cimport BLOCK, once
+from calls.optimizers cimport Pass
 
 
 cdef extern from "fg_update.h" nogil:
@@ -77,14 +78,6 @@ cdef void run_amsgrad(const void *args, Team *team, real *scratch) noexcept nogi
         p[i] = shrink * p[i] - rate * m / (square_root(s) * correction + eps)
 
 
-def adam(g, hyper, step, blocks, p, mean, square, largest, seen, moved):
-    if largest is not None:
-        return recorded(<void *>run_amsgrad[float], <void *>run_amsgrad[double], 8,
-                        g, hyper, step, p, mean, square, largest, blocks, seen, moved)
-    return recorded(<void *>run_adam[float], <void *>run_adam[double], 8,
-                    g, hyper, step, p, mean, square, None, blocks, seen, moved, True)
-
-
 cdef void run_adamax(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Pass *a = <const Pass *>args
     cdef const real *g = <const real *>a.g
@@ -103,11 +96,6 @@ cdef void run_adamax(const void *args, Team *team, real *scratch) noexcept nogil
         s = s if s > d else d
         mean[i], largest[i] = m, s
         p[i] -= rate * m / s
-
-
-def adamax(g, hyper, step, blocks, p, mean, largest, seen, moved):
-    return recorded(<void *>run_adamax[float], <void *>run_adamax[double], 8,
-                    g, hyper, step, p, mean, largest, None, blocks, seen, moved)
 
 
 cdef double mu_product(double beta1, double momentum_decay, int64_t t) noexcept nogil:
@@ -168,11 +156,6 @@ cdef void run_nadam(const void *args, Team *team, real *scratch) noexcept nogil:
         p[i] = shrink * p[i] - d
 
 
-def nadam(g, hyper, step, blocks, p, mean, square, seen, moved):
-    return recorded(<void *>run_nadam[float], <void *>run_nadam[double], 8,
-                    g, hyper, step, p, mean, square, None, blocks, seen, moved)
-
-
 cdef void run_radam(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Pass *a = <const Pass *>args
     cdef const real *g = <const real *>a.g
@@ -206,8 +189,3 @@ cdef void run_radam(const void *args, Team *team, real *scratch) noexcept nogil:
             m = beta1 * mean[i] + rest1 * d
             mean[i], square[i] = m, beta2 * square[i] + rest2 * d * d
             p[i] = shrink * p[i] - rate * m
-
-
-def radam(g, hyper, step, blocks, p, mean, square, seen, moved):
-    return recorded(<void *>run_radam[float], <void *>run_radam[double], 8,
-                    g, hyper, step, p, mean, square, None, blocks, seen, moved)

@@ -3,17 +3,12 @@
 # design:
 #  a) Work is shared in whole blocks, so that an element is always met by the same code, whatever
 #     the number of threads.
-from _core cimport Team, data, ptrdiff_t, raise_flag, real, record_real, team_share
+from _core cimport Team, ptrdiff_t, raise_flag, real, team_share
 from _reduce cimport all_finite
+from calls.arena cimport Finite
 
 cdef enum:
     CHECK_BLOCK = 4096
-
-
-cdef struct Finite:
-    const void *g
-    long long *status
-    ptrdiff_t P
 
 
 cdef void run_check_finite(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -23,9 +18,3 @@ cdef void run_check_finite(const void *args, Team *team, real *scratch) noexcept
     team_share(team, a.P, CHECK_BLOCK, &low, &high)
     if not all_finite(g + low, high - low):
         raise_flag(a.status)
-
-
-def check_finite(g, status):
-    cdef Finite a = Finite(data(g), <long long *>data(status), g.size)
-    return record_real(g, <void *>run_check_finite[float], <void *>run_check_finite[double],
-                       &a, sizeof(a), <double>a.P)

@@ -1,9 +1,8 @@
 # Cutting a minibatch out of the data, its weights, its end and a step's, scheduled values.
 from libc.string cimport memcpy
 
-from _core cimport (
-    Team, data, int64_t, ptrdiff_t, real, record, record_real, team_rows,
-)
+from _core cimport Team, int64_t, ptrdiff_t, real, team_rows
+from calls.batch cimport End, Gather, Schedule, Step, Weights
 
 cdef extern from *:
     """
@@ -16,14 +15,6 @@ cdef extern from *:
 
 cdef enum:
     AHEAD = 2048  # bytes between the row that is copied and the row that is fetched
-
-
-cdef struct Gather:
-    const char *source
-    const int64_t *order
-    const int64_t *cursor
-    char *out
-    ptrdiff_t N, row_bytes
 
 
 cdef void run_gather(const void *args, Team *team, void *scratch) noexcept nogil:
@@ -41,29 +32,6 @@ cdef void run_gather(const void *args, Team *team, void *scratch) noexcept nogil
         if i + ahead < high:
             fetch(a.source + order[i + ahead] * a.row_bytes, a.row_bytes)
         memcpy(a.out + i * a.row_bytes, a.source + order[i] * a.row_bytes, a.row_bytes)
-
-
-cdef bytes gather(source, order, cursor, out):
-    cdef ptrdiff_t rows = out.shape[0]
-    cdef Gather a = Gather(<const char *>data(source), <const int64_t *>data(order),
-                           <const int64_t *>data(cursor), <char *>data(out), rows,
-                           out.nbytes // max(rows, 1))
-    return record(<void *>run_gather, &a, sizeof(a), <double>a.N * a.row_bytes, rows, rows)
-
-
-def gather_rows(source, order, cursor, out):
-    return gather(source, order, cursor, out)
-
-
-def gather_labels(source, order, cursor, out):
-    return gather(source, order, cursor, out)
-
-
-cdef struct Weights:
-    const int64_t *lengths
-    const void *sample_weight
-    void *weight
-    ptrdiff_t N, T
 
 
 cdef void run_sequence_weights(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -85,22 +53,6 @@ cdef void run_sequence_weights(const void *args, Team *team, real *scratch) noex
             weight[t] = 0
 
 
-def sequence_weights(lengths, sample_weight, weight):
-    cdef Weights a = Weights(<const int64_t *>data(lengths), data(sample_weight), data(weight),
-                             weight.shape[0], weight.shape[1])
-    return record_real(weight, <void *>run_sequence_weights[float],
-                       <void *>run_sequence_weights[double], &a, sizeof(a), <double>a.N * a.T)
-
-
-cdef struct End:
-    const double *loss
-    const int64_t *lengths
-    double *total
-    int64_t *cursor
-    int64_t *batches
-    ptrdiff_t rows, sequences
-
-
 cdef void run_end_batch(const void *args, Team *team, void *scratch) noexcept nogil:
     cdef const End *a = <const End *>args
     cdef int64_t count = a.rows
@@ -115,33 +67,8 @@ cdef void run_end_batch(const void *args, Team *team, void *scratch) noexcept no
     a.batches[0] += 1
 
 
-def end_batch(loss, rows, lengths, total, cursor, batches):
-    cdef End a = End(<const double *>data(loss), <const int64_t *>data(lengths),
-                     <double *>data(total), <int64_t *>data(cursor), <int64_t *>data(batches),
-                     rows, 0 if lengths is None else lengths.shape[0])
-    return record(<void *>run_end_batch, &a, sizeof(a), 0)
-
-
-cdef struct Step:
-    int64_t *step
-
-
 cdef void run_end_step(const void *args, Team *team, void *scratch) noexcept nogil:
     (<const Step *>args).step[0] += 1
-
-
-def end_step(step):
-    cdef Step a = Step(<int64_t *>data(step))
-    return record(<void *>run_end_step, &a, sizeof(a), 0)
-
-
-cdef struct Schedule:
-    const double *table
-    const int64_t *places
-    const int64_t *first
-    const int64_t *step
-    double *values
-    ptrdiff_t K, C
 
 
 cdef void run_schedule(const void *args, Team *team, void *scratch) noexcept nogil:
@@ -149,10 +76,3 @@ cdef void run_schedule(const void *args, Team *team, void *scratch) noexcept nog
     cdef ptrdiff_t row = min(max(<ptrdiff_t>(a.step[0] - a.first[0]), 0), a.K - 1), c
     for c in range(a.C):
         a.values[a.places[c]] = a.table[row * a.C + c]
-
-
-def schedule(table, places, first, step, values):
-    cdef Schedule a = Schedule(<const double *>data(table), <const int64_t *>data(places),
-                               <const int64_t *>data(first), <const int64_t *>data(step),
-                               <double *>data(values), table.shape[0], table.shape[1])
-    return record(<void *>run_schedule, &a, sizeof(a), 0)

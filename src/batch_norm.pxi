@@ -9,29 +9,12 @@
 #     is known to be good.
 from libc.math cimport isfinite, sqrt
 
-from _core cimport (
-    Team, cnp, data, ptrdiff_t, raise_flag, real, record_real, team_rows, team_share,
-)
+from _core cimport Team, ptrdiff_t, raise_flag, real, team_rows, team_share
+from calls.batch_norm cimport BatchNorm, Predict, Running
 
 
 cdef enum:
     NORM_BLOCK = 64  # columns
-    NORM_WORK = 8  # multiply-adds that an element is worth
-
-
-cdef struct BatchNorm:
-    const void *x
-    const void *weight
-    const void *bias
-    double *mean
-    double *var
-    void *y  # dx, in the backward pass
-    const void *dy
-    void *dweight
-    void *dbias
-    long long *status
-    ptrdiff_t N, F
-    double eps
 
 
 cdef void run_bn_forward(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -75,14 +58,6 @@ cdef void run_bn_forward(const void *args, Team *team, real *scratch) noexcept n
             x, y = <const real *>a.x + i * F + c, <real *>a.y + i * F + c
             for j in range(n):
                 y[j] = (x[j] - center[j]) * scale[j] + shift[j]
-
-
-def batch_norm_forward(x, weight, bias, eps, y, mean, var):
-    cdef BatchNorm a = BatchNorm(data(x), data(weight), data(bias), <double *>data(mean),
-                                 <double *>data(var), data(y), NULL, NULL, NULL, NULL, x.shape[0],
-                                 x.shape[1], eps)
-    return record_real(x, <void *>run_bn_forward[float], <void *>run_bn_forward[double], &a,
-                       sizeof(a), <double>a.N * a.F * NORM_WORK)
 
 
 cdef void run_bn_backward(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -143,25 +118,7 @@ cdef void run_bn_backward(const void *args, Team *team, real *scratch) noexcept 
         raise_flag(a.status)
 
 
-def batch_norm_backward(x, weight, mean, var, dy, eps, dx, dweight, dbias, status):
-    cdef BatchNorm a = BatchNorm(data(x), data(weight), NULL, <double *>data(mean),
-                                 <double *>data(var), data(dx), data(dy), data(dweight),
-                                 data(dbias), <long long *>data(status), x.shape[0], x.shape[1],
-                                 eps)
-    return record_real(x, <void *>run_bn_backward[float], <void *>run_bn_backward[double], &a,
-                       sizeof(a), <double>a.N * a.F * NORM_WORK)
-
-
-cdef struct Running:
-    const double *mean
-    const double *var
-    void *running_mean
-    void *running_var
-    ptrdiff_t F
-    double momentum, unbiased
-
-
-cdef void run_update(const void *args, Team *team, real *scratch) noexcept nogil:
+cdef void run_bn_update(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Running *a = <const Running *>args
     cdef real *mean = <real *>a.running_mean
     cdef real *var = <real *>a.running_var
@@ -171,25 +128,7 @@ cdef void run_update(const void *args, Team *team, real *scratch) noexcept nogil
         var[j] = <real>((1 - a.momentum) * var[j] + a.momentum * a.unbiased * a.var[j])
 
 
-def batch_norm_update(mean, var, rows, momentum, running_mean, running_var):
-    cdef Running a = Running(<double *>data(mean), <double *>data(var), data(running_mean),
-                             data(running_var), mean.size, momentum, rows / (rows - 1))
-    return record_real(running_mean, <void *>run_update[float], <void *>run_update[double], &a,
-                       sizeof(a), 0)
-
-
-cdef struct Predict:
-    const void *x
-    const void *weight
-    const void *bias
-    const void *running_mean
-    const void *running_var
-    void *y
-    ptrdiff_t N, F
-    double eps
-
-
-cdef void run_predict(const void *args, Team *team, real *scratch) noexcept nogil:
+cdef void run_bn_predict(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Predict *a = <const Predict *>args
     cdef const real *weight = <const real *>a.weight
     cdef const real *bias = <const real *>a.bias
@@ -212,10 +151,3 @@ cdef void run_predict(const void *args, Team *team, real *scratch) noexcept nogi
             x, y = <const real *>a.x + i * F + c, <real *>a.y + i * F + c
             for j in range(n):
                 y[j] = (x[j] - mean[c + j]) * scale[j] + shift[j]
-
-
-def batch_norm_predict(x, weight, bias, running_mean, running_var, eps, y):
-    cdef Predict a = Predict(data(x), data(weight), data(bias), data(running_mean),
-                             data(running_var), data(y), x.shape[0], x.shape[1], eps)
-    return record_real(x, <void *>run_predict[float], <void *>run_predict[double], &a, sizeof(a),
-                       <double>a.N * a.F, a.N, a.N)

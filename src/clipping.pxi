@@ -9,11 +9,11 @@ from libc.float cimport DBL_MAX
 from libc.math cimport INFINITY, floor, hypot, isfinite, sqrt
 
 from _core cimport (
-    Mode, Team, cnp, data, int64_t, keep_denormals, ptrdiff_t, real, record, record_real,
-    set_mode, team_share, team_wait,
+    Mode, Team, int64_t, keep_denormals, ptrdiff_t, real, set_mode, team_share, team_wait,
 )
 from _math cimport absolute
 from _reduce cimport all_finite, sum_of_squares
+from calls.clipping cimport Norms, Percentile, Relative, Rescale, Value, ZScore
 
 
 cdef void sum_block(const real *x, ptrdiff_t n, double *sum) noexcept nogil:
@@ -50,15 +50,6 @@ cdef void add_blocks(const double *sums, ptrdiff_t stride, ptrdiff_t n,
     norm[1] = sqrt(square)
 
 
-cdef struct Norms:
-    const void *x
-    const int64_t *blocks
-    const int64_t *groups
-    double *sums
-    double *norms
-    ptrdiff_t B, S
-
-
 cdef void run_group_norms(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Norms *a = <const Norms *>args
     cdef const real *x = <const real *>a.x
@@ -72,14 +63,6 @@ cdef void run_group_norms(const void *args, Team *team, real *scratch) noexcept 
     for i in range(low, high):
         add_blocks(a.sums + 2 * a.groups[i], 2, a.groups[i + 1] - a.groups[i], a.norms + 2 * i)
     set_mode(mode)
-
-
-def group_norms(x, blocks, groups, sums, norms):
-    cdef Norms a = Norms(data(x), <const int64_t *>data(blocks), <const int64_t *>data(groups),
-                         <double *>data(sums), <double *>data(norms), blocks.size - 1,
-                         groups.size - 1)
-    return record_real(x, <void *>run_group_norms[float], <void *>run_group_norms[double],
-                       &a, sizeof(a), <double>x.size)
 
 
 cdef double away(double factor) noexcept nogil:
@@ -97,16 +80,6 @@ cdef void note(double *report, bint acted, double norm, double factor,
     report[2] = norm
     report[3] = factor
     report[4] += kept
-
-
-cdef struct Rescale:
-    const double *norms
-    const double *bounds
-    const int64_t *blocks
-    const int64_t *groups
-    void *g
-    double *report
-    ptrdiff_t B, S
 
 
 cdef double find_factor(const double *norm, const double *bound, double *lift) noexcept nogil:
@@ -172,21 +145,6 @@ cdef void run_rescale(const void *args, Team *team, real *scratch) noexcept nogi
     set_mode(mode)
 
 
-def rescale(norms, bounds, blocks, groups, g, report):
-    cdef Rescale a = Rescale(<const double *>data(norms), <const double *>data(bounds),
-                             <const int64_t *>data(blocks), <const int64_t *>data(groups),
-                             data(g), <double *>data(report), blocks.size - 1, groups.size - 1)
-    return record_real(g, <void *>run_rescale[float], <void *>run_rescale[double], &a, sizeof(a),
-                       <double>g.size)
-
-
-cdef struct Relative:
-    const double *norms
-    double *bounds
-    ptrdiff_t S
-    double factor, eps
-
-
 cdef void run_relative_bounds(const void *args, Team *team, void *scratch) noexcept nogil:
     cdef const Relative *a = <const Relative *>args
     cdef Mode mode = keep_denormals()
@@ -195,22 +153,6 @@ cdef void run_relative_bounds(const void *args, Team *team, void *scratch) noexc
         a.bounds[2 * i] = 0
         a.bounds[2 * i + 1] = a.factor * max(a.norms[2 * i] * a.norms[2 * i + 1], a.eps)
     set_mode(mode)
-
-
-def relative_bounds(norms, factor, eps, bounds):
-    cdef Relative a = Relative(<const double *>data(norms), <double *>data(bounds),
-                               norms.shape[0], factor, eps)
-    return record(<void *>run_relative_bounds, &a, sizeof(a), 0)
-
-
-cdef struct Percentile:
-    const double *norm
-    double *bound
-    double *arrived
-    double *ordered
-    int64_t *count
-    ptrdiff_t W
-    double percentile
 
 
 cdef void remember(const Percentile *a, double norm) noexcept nogil:
@@ -250,21 +192,6 @@ cdef void run_percentile_bounds(const void *args, Team *team, void *scratch) noe
     set_mode(mode)
 
 
-def percentile_bounds(norms, percentile, bounds, arrived, ordered, count):
-    cdef Percentile a = Percentile(
-        <const double *>data(norms), <double *>data(bounds), <double *>data(arrived),
-        <double *>data(ordered), <int64_t *>data(count), arrived.size, percentile)
-    return record(<void *>run_percentile_bounds, &a, sizeof(a), 0)
-
-
-cdef struct ZScore:
-    const double *norm
-    double *bound
-    double *moments
-    double threshold, alpha, min_std, max_norm
-    ptrdiff_t warmup
-
-
 cdef void run_z_score_bounds(const void *args, Team *team, void *scratch) noexcept nogil:
     cdef const ZScore *a = <const ZScore *>args
     cdef Mode mode = keep_denormals()
@@ -286,21 +213,6 @@ cdef void run_z_score_bounds(const void *args, Team *team, void *scratch) noexce
         a.moments[0], a.moments[1], a.moments[2] = seen + 1, mean, std
     a.bound[0], a.bound[1] = 0, min(limit, a.max_norm)
     set_mode(mode)
-
-
-def z_score_bounds(norms, threshold, alpha, warmup, min_std, max_norm, bounds, moments):
-    cdef ZScore a = ZScore(<const double *>data(norms), <double *>data(bounds),
-                           <double *>data(moments), threshold, alpha, min_std, max_norm, warmup)
-    return record(<void *>run_z_score_bounds, &a, sizeof(a), 0)
-
-
-cdef struct Value:
-    const int64_t *blocks
-    void *g
-    double *sums
-    double *report
-    ptrdiff_t B
-    double limit
 
 
 cdef void run_clip_value(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -334,10 +246,3 @@ cdef void run_clip_value(const void *args, Team *team, real *scratch) noexcept n
             kept = after[0] / before[0] * (after[1] / before[1])
         note(a.report, acted, before[0] * before[1], kept, kept)
     set_mode(mode)
-
-
-def clip_value(limit, blocks, g, sums, report):
-    cdef Value a = Value(<const int64_t *>data(blocks), data(g), <double *>data(sums),
-                         <double *>data(report), blocks.size - 1, limit)
-    return record_real(g, <void *>run_clip_value[float], <void *>run_clip_value[double],
-                       &a, sizeof(a), 2.0 * g.size)

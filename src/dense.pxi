@@ -6,37 +6,16 @@
 #  b) Threads share the rows of the batch where it is tall: then a thread's activations stay in its
 #     own cache from layer to layer. Where the weights are larger they share columns of the output,
 #     if there are enough for all, so that each packs only its own weights.
-from _activation cimport activate, activation_code, multiply_by_slope
-from _core cimport (
-    Team, data, memset, ptrdiff_t, raise_flag, real, record_real, team_rows, team_share,
-    team_wait,
-)
-from _product cimport SCRATCH_DOUBLES, SCRATCH_FLOATS, multiply
+from _activation cimport activate, multiply_by_slope
+from _core cimport Team, memset, ptrdiff_t, raise_flag, real, team_rows, team_share, team_wait
+from _product cimport multiply
 from _reduce cimport add_rows, all_finite
-
-scratch_bytes = max(SCRATCH_FLOATS * sizeof(float), SCRATCH_DOUBLES * sizeof(double))
+from calls.dense cimport DenseBackward, DenseForward
 
 cdef enum:
     COLUMNS = 32  # a share of columns is a whole number of panels, at every level
     ROWS = 12  # and a share of rows, of register tiles; also in muon.pxi
     GROUP = 4096  # elements of dz whose bias sums follow while they are in L1
-
-
-cdef struct Forward:
-    const void *x
-    const void *w
-    const void *b
-    void *y
-    void *slope
-    ptrdiff_t rows, fan_in, fan_out
-    bint by_rows
-    int activation
-    double alpha
-
-
-cdef bint tall(ptrdiff_t rows, ptrdiff_t fan_in, ptrdiff_t fan_out) noexcept:
-    """Whether moving activations between cores costs more than packing the weights in each."""
-    return rows * (fan_in + fan_out) >= fan_in * fan_out
 
 
 cdef void share_output(Team *team, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t *r0,
@@ -50,8 +29,8 @@ cdef void share_output(Team *team, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t 
         c0[0], c1[0] = 0, columns
 
 
-cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogil:
-    cdef const Forward *a = <const Forward *>args
+cdef void run_dense_forward(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const DenseForward *a = <const DenseForward *>args
     cdef const real *x = <const real *>a.x
     cdef const real *w = <const real *>a.w
     cdef const real *b = <const real *>a.b
@@ -77,39 +56,14 @@ cdef void run_forward(const void *args, Team *team, real *scratch) noexcept nogi
                      slope + r * O + c0 if slope else NULL, c1 - c0)
 
 
-def dense_forward(x, w, b, activation, alpha, y, slope):
-    cdef Forward a = Forward(data(x), data(w), data(b), data(y), data(slope), x.shape[0],
-                             x.shape[1], w.shape[0], tall(x.shape[0], x.shape[1], w.shape[0]),
-                             activation_code(activation), alpha)
-    cdef ptrdiff_t own = a.rows if a.by_rows else 0
-    return record_real(x, <void *>run_forward[float], <void *>run_forward[double], &a, sizeof(a),
-                       <double>a.rows * a.fan_in * a.fan_out, own, own)
-
-
 cdef void times_slope(int kind, real alpha, const real *y, const real *slope, real *dz,
                       ptrdiff_t n) noexcept nogil:
     """multiply_by_slope in place, one copy of it for all callers."""
     multiply_by_slope(kind, alpha, y, slope, dz, dz, n)
 
 
-cdef struct Backward:
-    const void *x
-    const void *w
-    const void *y
-    const void *slope
-    void *dy
-    void *dx
-    void *dw
-    void *db
-    long long *status
-    ptrdiff_t rows, fan_in, fan_out
-    bint by_rows
-    int activation
-    double alpha
-
-
-cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nogil:
-    cdef const Backward *a = <const Backward *>args
+cdef void run_dense_backward(const void *args, Team *team, real *scratch) noexcept nogil:
+    cdef const DenseBackward *a = <const DenseBackward *>args
     cdef const real *x = <const real *>a.x
     cdef const real *w = <const real *>a.w
     cdef const real *y = <const real *>a.y
@@ -173,13 +127,3 @@ cdef void run_backward(const void *args, Team *team, real *scratch) noexcept nog
         if r0 < r1 and c0 < c1:
             multiply(r1 - r0, c1 - c0, O, dz + r0 * O, O, 1, w + c0, I, 1, dx + r0 * I + c0, I,
                      NULL, False, N, NULL, scratch)
-
-
-def dense_backward(x, w, y, slope, activation, alpha, dy, dx, dw, db, status):
-    cdef Backward a = Backward(data(x), data(w), data(y), data(slope), data(dy), data(dx),
-                               data(dw), data(db), <long long *>data(status), x.shape[0],
-                               x.shape[1], w.shape[0], tall(x.shape[0], x.shape[1], w.shape[0]),
-                               activation_code(activation), alpha)
-    cdef ptrdiff_t own = a.rows if a.by_rows else 0
-    return record_real(x, <void *>run_backward[float], <void *>run_backward[double], &a, sizeof(a),
-                       <double>a.rows * a.fan_in * a.fan_out, own, own if a.dx else 0)

@@ -7,21 +7,9 @@
 #  b) The upper half of the place is the same for 2^32 elements and stays out of the inner loop.
 from libc.stdint cimport uint32_t, uint64_t
 
-from _core cimport Team, data, int64_t, ptrdiff_t, real, record_real, team_rows
+from _core cimport Team, int64_t, ptrdiff_t, real, team_rows
 from _random cimport random_bits, random_key
-
-cdef enum:
-    DROP_WORK = 20  # multiply-adds that one element is worth
-
-
-cdef struct Drop:
-    const void *x
-    void *y
-    const int64_t *count
-    int64_t seed, layer
-    ptrdiff_t N, F
-    uint32_t threshold
-    double p
+from calls.dropout cimport Drop
 
 
 cdef void run_dropout(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -42,11 +30,3 @@ cdef void run_dropout(const void *args, Team *team, real *scratch) noexcept nogi
             grown = scale * x[i]  # outside the condition: else older levels cannot load a vector
             y[i] = grown if bits >= threshold else 0
         low = stop
-
-
-def dropout(x, p, seed, layer, count, y):
-    cdef uint32_t threshold = min(round(p * 2.0**32), 2**32 - 1)
-    cdef Drop a = Drop(data(x), data(y), <const int64_t *>data(count), seed, layer, x.shape[0],
-                       x.shape[1], threshold, p)
-    return record_real(x, <void *>run_dropout[float], <void *>run_dropout[double], &a, sizeof(a),
-                       <double>a.N * a.F * DROP_WORK, a.N, a.N)

@@ -11,10 +11,8 @@
 from libc.math cimport isfinite
 from libc.string cimport memcpy, memset
 
-from _core cimport (
-    Team, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_rows, team_share,
-    team_wait,
-)
+from _core cimport Team, int64_t, ptrdiff_t, raise_flag, real, team_rows, team_share, team_wait
+from calls.embedding cimport Lookup, Scatter
 
 cdef extern from *:
     """
@@ -35,13 +33,6 @@ cdef enum:
     TABLE_ROWS = 64  # of the table
 
 
-cdef struct Lookup:
-    const void *w
-    const int64_t *x
-    void *y
-    ptrdiff_t N, F
-
-
 cdef void run_lookup(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Lookup *a = <const Lookup *>args
     cdef const real *w = <const real *>a.w
@@ -51,27 +42,6 @@ cdef void run_lookup(const void *args, Team *team, real *scratch) noexcept nogil
     for i in range(low, high):
         if a.x[i] >= 0:  # not behind the last step of a batch of sequences
             memcpy(y + i * F, w + a.x[i] * F, F * sizeof(real))
-
-
-def embedding_forward(w, x, y):
-    cdef Lookup a = Lookup(data(w), <const int64_t *>data(x), data(y), x.shape[0], w.shape[1])
-    return record_real(w, <void *>run_lookup[float], <void *>run_lookup[double], &a, sizeof(a),
-                       <double>a.N * a.F, a.N, a.N)
-
-
-cdef struct Scatter:
-    const int64_t *x
-    const void *dy
-    void *dw
-    int64_t *place  # of a row of the table among the used ones
-    int64_t *row  # used rows of the table, the place in the batch where each is first and last
-    int64_t *first
-    int64_t *last
-    int64_t *following  # the next place with the same index
-    int64_t *count  # of used rows
-    long long *status
-    ptrdiff_t N, V, F
-    int64_t padding
 
 
 cdef void chain(const Scatter *a) noexcept nogil:
@@ -127,14 +97,3 @@ cdef void run_scatter(const void *args, Team *team, real *scratch) noexcept nogi
                 good &= isfinite(dw[r + j])
     if a.status and not good:
         raise_flag(a.status)
-
-
-def embedding_backward(x, dy, padding, dw, place, chains, count, status):
-    cdef ptrdiff_t N = x.shape[0]
-    cdef int64_t *rows = <int64_t *>data(chains)
-    cdef Scatter a = Scatter(<const int64_t *>data(x), data(dy), data(dw),
-                             <int64_t *>data(place), rows, rows + N, rows + 2 * N, rows + 3 * N,
-                             <int64_t *>data(count), <long long *>data(status), N, dw.shape[0],
-                             dw.shape[1], padding)
-    return record_real(dy, <void *>run_scatter[float], <void *>run_scatter[double], &a,
-                       sizeof(a), (<double>a.N + a.V / 4) * a.F)

@@ -1,17 +1,11 @@
 # Sums and means of whole flat vectors: gradients of several minibatches, parameters over the steps.
 from libc.math cimport pow
 
-from _core cimport Team, data, int64_t, ptrdiff_t, real, record_real, team_share
+from _core cimport Team, int64_t, ptrdiff_t, real, team_share
+from calls.flat cimport Average, Blend
 
 cdef enum:
     FLAT_BLOCK = 4096
-
-
-cdef struct Blend:
-    const void *x
-    void *y
-    ptrdiff_t P
-    double keep, add
 
 
 cdef void run_blend(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -29,20 +23,6 @@ cdef void run_blend(const void *args, Team *team, real *scratch) noexcept nogil:
             y[i] = keep * y[i] + add * x[i]
 
 
-def blend(x, keep, add, y):
-    cdef Blend a = Blend(data(x), data(y), x.size, keep, add)
-    return record_real(x, <void *>run_blend[float], <void *>run_blend[double], &a, sizeof(a),
-                       2.0 * a.P)
-
-
-cdef struct Average:
-    const void *p
-    const int64_t *step
-    void *mean
-    ptrdiff_t P
-    double decay
-
-
 cdef void run_average(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Average *a = <const Average *>args
     cdef const real *p = <const real *>a.p
@@ -56,9 +36,3 @@ cdef void run_average(const void *args, Team *team, real *scratch) noexcept nogi
     else:
         for i in range(low, high):
             mean[i] += share * (p[i] - mean[i])
-
-
-def average(p, decay, step, mean):
-    cdef Average a = Average(data(p), <const int64_t *>data(step), data(mean), p.size, decay)
-    return record_real(p, <void *>run_average[float], <void *>run_average[double], &a, sizeof(a),
-                       3.0 * a.P)

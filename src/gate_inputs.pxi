@@ -1,20 +1,9 @@
 # What the inputs of a recurrent layer add to its gates, for all steps at once, and its biases.
+from calls.gate_inputs cimport GateBias, GateInputs, GateTable
 
 cdef enum:
     FEW_INPUTS = 8
     PIECE = 256  # columns of the turned gradient
-
-cdef struct GateInputs:
-    const void *x
-    const void *w
-    const void *bias
-    void *z  # backward: its gradient
-    void *dx
-    void *dw
-    const int64_t *offsets
-    long long *status
-    ptrdiff_t T, rows, inputs, outputs, wide, turned
-
 
 cdef void run_inputs_forward(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const GateInputs *a = <const GateInputs *>args
@@ -35,14 +24,6 @@ cdef void run_inputs_forward(const void *args, Team *team, real *scratch) noexce
                  scratch)
         for r in range(high - low):
             memcpy(z + r * G + O, bias + O, H * sizeof(real))
-
-
-def gate_inputs_forward(x, w, bias, offsets, turned, z):
-    cdef GateInputs a = GateInputs(data(x), data(w), data(bias), data(z), NULL, NULL,
-                                   <const int64_t *>data(offsets), NULL, offsets.shape[0] - 1,
-                                   x.shape[0], x.shape[1], w.shape[0], z.shape[1], turned)
-    return record_real(x, <void *>run_inputs_forward[float], <void *>run_inputs_forward[double],
-                       &a, sizeof(a), <double>a.rows * a.inputs * a.outputs)
 
 
 cdef void run_inputs_backward(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -103,25 +84,6 @@ cdef void gates_to_weight(const GateInputs *a, Team *team, ptrdiff_t column, ptr
         raise_flag(a.status)
 
 
-def gate_inputs_backward(x, w, dz, offsets, turned, dx, dw, status):
-    cdef GateInputs a = GateInputs(data(x), data(w), NULL, data(dz), data(dx), data(dw),
-                                   <const int64_t *>data(offsets), <long long *>data(status),
-                                   offsets.shape[0] - 1, x.shape[0], x.shape[1], w.shape[0],
-                                   dz.shape[1], turned)
-    return record_real(x, <void *>run_inputs_backward[float], <void *>run_inputs_backward[double],
-                       &a, sizeof(a), <double>a.rows * a.inputs * a.outputs)
-
-
-cdef struct GateBias:
-    void *b_ih  # backward: their gradients
-    void *b_hh
-    void *bias  # backward: the gradient of gates
-    const int64_t *offsets
-    long long *status
-    ptrdiff_t T, outputs, wide, turned
-    bint apart
-
-
 cdef void run_bias(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const GateBias *a = <const GateBias *>args
     cdef const real *b_ih = <const real *>a.b_ih
@@ -133,12 +95,6 @@ cdef void run_bias(const void *args, Team *team, real *scratch) noexcept nogil:
     for i in range(H):
         bias[i] = b_ih[O - H + i] if a.apart else b_ih[O - H + i] + b_hh[O - H + i]
         bias[O + i] = b_hh[O - H + i] if a.apart else <real>0
-
-
-def gate_bias(b_ih, b_hh, turned, apart, bias):
-    cdef GateBias a = GateBias(data(b_ih), data(b_hh), data(bias), NULL, NULL, 0, b_ih.shape[0],
-                               bias.shape[0], turned, apart)
-    return record_real(bias, <void *>run_bias[float], <void *>run_bias[double], &a, sizeof(a), 0)
 
 
 cdef void run_bias_backward(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -170,22 +126,6 @@ cdef void run_bias_backward(const void *args, Team *team, real *scratch) noexcep
         raise_flag(a.status)
 
 
-def gate_bias_backward(dz, offsets, turned, apart, db_ih, db_hh, status):
-    cdef GateBias a = GateBias(data(db_ih), data(db_hh), data(dz), <const int64_t *>data(offsets),
-                               <long long *>data(status), offsets.shape[0] - 1, db_ih.shape[0],
-                               dz.shape[1], turned, apart and turned)
-    return record_real(dz, <void *>run_bias_backward[float], <void *>run_bias_backward[double], &a,
-                       sizeof(a), <double>dz.shape[0] * a.wide)
-
-
-cdef struct GateTable:
-    void *w
-    const void *bias
-    void *table
-    long long *status
-    ptrdiff_t count, outputs, wide, turned
-
-
 cdef inline ptrdiff_t turned_back(const GateTable *a, ptrdiff_t column) noexcept nogil:
     """The row of w of a column of gates."""
     cdef ptrdiff_t row = column - a.turned
@@ -210,13 +150,6 @@ cdef void run_table(const void *args, Team *team, real *scratch) noexcept nogil:
                 table[v * G + i] = bias[i]
 
 
-def gate_table(w, bias, turned, table):
-    cdef GateTable a = GateTable(data(w), data(bias), data(table), NULL, w.shape[1], w.shape[0],
-                                 table.shape[1], turned)
-    return record_real(w, <void *>run_table[float], <void *>run_table[double], &a, sizeof(a),
-                       <double>a.count * a.wide)
-
-
 cdef void run_table_backward(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const GateTable *a = <const GateTable *>args
     cdef const real *table = <const real *>a.table
@@ -230,10 +163,3 @@ cdef void run_table_backward(const void *args, Team *team, real *scratch) noexce
             row[v] = table[v * G + i]
         if a.status and not all_finite(row, a.count):
             raise_flag(a.status)
-
-
-def gate_table_backward(dtable, turned, dw, status):
-    cdef GateTable a = GateTable(data(dw), NULL, data(dtable), <long long *>data(status),
-                                 dw.shape[1], dw.shape[0], dtable.shape[1], turned)
-    return record_real(dw, <void *>run_table_backward[float], <void *>run_table_backward[double],
-                       &a, sizeof(a), <double>a.count * a.wide)

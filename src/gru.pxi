@@ -71,14 +71,6 @@ cdef void run_gru_forward(const void *args, Team *team, real *scratch) noexcept 
             team_wait(team)
 
 
-def gru_forward(offsets, x, w_ih, bias, w, before, gates, h, panels, ready):
-    cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 4)
-    a.before = before
-    take_inputs(&a, x, w_ih, bias)
-    a.ready = <int64_t *>data(ready)
-    return record_steps(w, <void *>run_gru_forward[float], <void *>run_gru_forward[double], &a)
-
-
 cdef void gru_back_rows(const Recurrence *a, const Share *s, int part, ptrdiff_t t, ptrdiff_t low,
                         ptrdiff_t high, const real *dy, real *scratch) noexcept nogil:
     """The same backward; dy are rows from `low` on, or NULL."""
@@ -174,14 +166,3 @@ cdef void new_gradient(const Recurrence *a, Team *team, real *dw, real *scratch)
                  4 * H, 1, dw + r0 * H + c0, H, NULL, False, H, &not_finite, scratch)
     if a.status and not_finite:
         raise_flag(a.status)
-
-
-def gru_backward(offsets, w, before, h, dy, dh_last, initial, gates, dw, dh0, spare, flow, squares,
-                 panels, status):
-    cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 4)
-    a.before, a.initial = before, initial
-    a.dy, a.dh_last = data(dy), data(dh_last)
-    a.dw, a.dh0, a.dc0 = data(dw), data(dh0), data(spare)
-    a.flow, a.squares = <double *>data(flow), <double *>data(squares)
-    a.status = <long long *>data(status)
-    return record_steps(w, <void *>run_gru_backward[float], <void *>run_gru_backward[double], &a)

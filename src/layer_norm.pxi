@@ -9,10 +9,10 @@
 #  c) The backward kernel is met with a barrier (rows_in is 0): its columns read all rows. So are
 #     both with offsets: how many rows there are is known to the replay alone.
 from _core cimport (
-    Team, cnp, data, int64_t, memset, ptrdiff_t, raise_flag, real, record_real, team_rows,
-    team_share, team_wait,
+    Team, int64_t, memset, ptrdiff_t, raise_flag, real, team_rows, team_share, team_wait,
 )
 from _reduce cimport all_finite
+from calls.layer_norm cimport LayerNorm, LayerNormBackward
 
 
 cdef extern from "fg_norm.h" nogil:
@@ -34,29 +34,11 @@ cdef extern from "fg_norm.h" nogil:
 
 cdef enum:
     SHARE_COLUMNS = 32  # a share of columns is a whole number of cache lines
-    ROW_WORK = 20  # multiply-adds that one element is worth
-
-
-cdef struct LayerNorm:
-    const void *x
-    const void *weight
-    const void *bias
-    void *y
-    double *mean
-    double *scale
-    const int64_t *offsets
-    ptrdiff_t N, T, F
-    bint center
-    double eps
 
 
 cdef inline ptrdiff_t count(const int64_t *offsets, ptrdiff_t T, ptrdiff_t N) noexcept nogil:
     """Rows that mean something."""
     return offsets[T] if offsets else N
-
-
-cdef inline ptrdiff_t steps_of(offsets):
-    return 0 if offsets is None else offsets.shape[0] - 1
 
 
 cdef void run_ln_forward(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -76,32 +58,9 @@ cdef void run_ln_forward(const void *args, Team *team, real *scratch) noexcept n
                                 a.mean + i, a.scale + i)
 
 
-def layer_norm_forward(x, weight, bias, center, eps, offsets, y, mean, scale):
-    cdef LayerNorm a = LayerNorm(data(x), data(weight), data(bias), data(y), <double *>data(mean),
-                                 <double *>data(scale), <const int64_t *>data(offsets),
-                                 x.shape[0], steps_of(offsets), x.shape[1], center != 0, eps)
-    cdef ptrdiff_t linked = 0 if a.offsets else a.N
-    return record_real(x, <void *>run_ln_forward[float], <void *>run_ln_forward[double], &a,
-                       sizeof(a), <double>a.N * a.F * ROW_WORK, linked, linked)
-
-
-cdef struct Backward:
-    const void *x
-    const void *weight
-    const double *mean
-    const double *scale
-    const void *dy
-    void *dx
-    void *dweight
-    void *dbias
-    long long *status
-    const int64_t *offsets
-    ptrdiff_t N, T, F
-    bint center
-
-
-cdef void add_columns(const Backward *a, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t c0, ptrdiff_t c1,
-                      const real *x, const real *dy, real *dweight, real *dbias) noexcept nogil:
+cdef void add_columns(const LayerNormBackward *a, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t c0,
+                      ptrdiff_t c1, const real *x, const real *dy, real *dweight,
+                      real *dbias) noexcept nogil:
     """What these rows add to columns [c0, c1) of the gradients of weight and bias."""
     x += row * a.F + c0
     dy += row * a.F + c0
@@ -113,7 +72,7 @@ cdef void add_columns(const Backward *a, ptrdiff_t row, ptrdiff_t rows, ptrdiff_
         fg_norm_columns_f64(x, dy, rows, a.F, c1 - c0, a.mean + row, a.scale + row, dweight, dbias)
 
 
-cdef void rows_back(const Backward *a, ptrdiff_t low, ptrdiff_t high, const real *x,
+cdef void rows_back(const LayerNormBackward *a, ptrdiff_t low, ptrdiff_t high, const real *x,
                     const real *weight, const real *dy, real *dx) noexcept nogil:
     cdef ptrdiff_t i
     for i in range(low, high):
@@ -131,7 +90,7 @@ cdef void start_sum(real *sums, ptrdiff_t c0, ptrdiff_t c1) noexcept nogil:
 
 
 cdef void run_ln_backward(const void *args, Team *team, real *scratch) noexcept nogil:
-    cdef const Backward *a = <const Backward *>args
+    cdef const LayerNormBackward *a = <const LayerNormBackward *>args
     cdef const real *x = <const real *>a.x
     cdef const real *weight = <const real *>a.weight
     cdef const real *dy = <const real *>a.dy
@@ -161,13 +120,3 @@ cdef void run_ln_backward(const void *args, Team *team, real *scratch) noexcept 
     if dx:
         team_rows(team, N, &low, &high)
         rows_back(a, low, high, x, weight, dy, dx)
-
-
-def layer_norm_backward(x, weight, center, mean, scale, dy, offsets, dx, dweight, dbias, status):
-    cdef Backward a = Backward(data(x), data(weight), <double *>data(mean), <double *>data(scale),
-                               data(dy), data(dx), data(dweight), data(dbias),
-                               <long long *>data(status), <const int64_t *>data(offsets),
-                               x.shape[0], steps_of(offsets), x.shape[1], center != 0)
-    return record_real(x, <void *>run_ln_backward[float], <void *>run_ln_backward[double], &a,
-                       sizeof(a), <double>a.N * a.F * ROW_WORK, 0,
-                       a.N if a.dx and not a.offsets else 0)

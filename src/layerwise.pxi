@@ -7,26 +7,10 @@
 #     thread finds in its cache what it left there.
 from libc.math cimport pow, sqrt
 
-from _core cimport (
-    Team, cnp, data, int64_t, ptrdiff_t, real, record_real, team_share, team_wait,
-)
+from _core cimport Team, int64_t, ptrdiff_t, real, team_share, team_wait
 from _math cimport square_root
 from _reduce cimport sum_of_squares
-
-
-cdef struct Layers:
-    const void *g
-    void *p
-    void *first  # mean (lamb) or velocity (lars)
-    void *second  # square
-    void *update
-    const double *hyper
-    const int64_t *step
-    const int64_t *blocks
-    const int64_t *groups
-    double *squares
-    double *ratios
-    ptrdiff_t B, S
+from calls.layerwise cimport Layers
 
 
 cdef void find_ratios(const Layers *a, double coefficient, double eps) noexcept nogil:
@@ -116,23 +100,3 @@ cdef void run_lars(const void *args, Team *team, real *scratch) noexcept nogil:
                 v = momentum * velocity[i] + rate * update[i]
                 velocity[i] = v
                 p[i] -= of_update * rate * update[i] + of_velocity * v
-
-
-def lamb(g, hyper, step, blocks, groups, p, mean, square, update, squares, ratios):
-    cdef Layers a = Layers(
-        data(g), data(p), data(mean), data(square), data(update), <const double *>data(hyper),
-        <const int64_t *>data(step), <const int64_t *>data(blocks), <const int64_t *>data(groups),
-        <double *>data(squares), <double *>data(ratios), blocks.size - 1, groups.size - 1,
-    )
-    return record_real(g, <void *>run_lamb[float], <void *>run_lamb[double], &a, sizeof(a),
-                       10.0 * g.size)
-
-
-def lars(g, hyper, blocks, groups, p, velocity, update, squares, ratios):
-    cdef Layers a = Layers(
-        data(g), data(p), data(velocity), NULL, data(update), <const double *>data(hyper), NULL,
-        <const int64_t *>data(blocks), <const int64_t *>data(groups), <double *>data(squares),
-        <double *>data(ratios), blocks.size - 1, groups.size - 1,
-    )
-    return record_real(g, <void *>run_lars[float], <void *>run_lars[double], &a, sizeof(a),
-                       6.0 * g.size)

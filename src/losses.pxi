@@ -10,35 +10,14 @@
 #     loss, and only the sum of weights knows the row's own class (as in PyTorch).
 from libc.math cimport INFINITY, isfinite
 
-from _core cimport (
-    Team, cnp, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_rows, team_wait,
-)
+from _core cimport Team, int64_t, ptrdiff_t, raise_flag, real, team_rows, team_wait
 from _math cimport absolute, exp, log, log1p, sigmoid
 from _reduce cimport sum_of
+from calls.losses cimport HUBER, MAE, MSE, Loss
 
 
 cdef enum:
     CHUNK = 64  # rows worked on at a time
-    LOSS_WORK = 20  # multiply-adds that an output element is worth
-
-cdef enum Kind:
-    MSE, MAE, HUBER, BINARY_CROSS_ENTROPY
-
-
-cdef struct Loss:
-    const void *z
-    const void *target
-    const void *class_weight
-    const void *sample_weight
-    void *dz
-    double *rows
-    double *loss
-    long long *status
-    ptrdiff_t N, O
-    int kind
-    double delta
-    double smoothing
-
 
 cdef double row_weight(const Loss *a, ptrdiff_t i, const real *tag) noexcept nogil:
     """What the row counts in the sum of weights."""
@@ -227,51 +206,3 @@ cdef void run_softmax(const void *args, Team *team, real *scratch) noexcept nogi
     team_wait(team)
     if team.rank == 0:
         mean_loss(a, total, tag)
-
-
-cdef ptrdiff_t own_rows(const Loss *a):
-    """The rows that a thread reads are its own, unless all weights are needed for their sum."""
-    return 0 if a.sample_weight or a.class_weight else a.N
-
-
-cdef bytes regression(int kind, z, target, sample_weight, double delta, double smoothing, dz, rows,
-                      loss, status):
-    cdef Loss a = Loss(data(z), data(target), NULL, data(sample_weight), data(dz),
-                       <double *>data(rows), <double *>data(loss), <long long *>data(status),
-                       z.shape[0], z.shape[1], kind, delta, smoothing)
-    return record_real(z, <void *>run_regression[float], <void *>run_regression[double],
-                       &a, sizeof(a), <double>a.N * a.O * LOSS_WORK, own_rows(&a))
-
-
-def mse(z, target, sample_weight, dz, rows, loss, status):
-    return regression(MSE, z, target, sample_weight, 0, 0, dz, rows, loss, status)
-
-
-def mae(z, target, sample_weight, dz, rows, loss, status):
-    return regression(MAE, z, target, sample_weight, 0, 0, dz, rows, loss, status)
-
-
-def huber(z, target, sample_weight, delta, dz, rows, loss, status):
-    return regression(HUBER, z, target, sample_weight, delta, 0, dz, rows, loss, status)
-
-
-def binary_cross_entropy(z, target, sample_weight, smoothing, dz, rows, loss, status):
-    return regression(BINARY_CROSS_ENTROPY, z, target, sample_weight, 0, smoothing, dz, rows, loss,
-                      status)
-
-
-cdef bytes softmax(bint soft, z, target, class_weight, sample_weight, double smoothing, dz, rows,
-                   loss, status):
-    cdef Loss a = Loss(data(z), data(target), data(class_weight), data(sample_weight), data(dz),
-                       <double *>data(rows), <double *>data(loss), <long long *>data(status),
-                       z.shape[0], z.shape[1], soft, 0, smoothing)
-    return record_real(z, <void *>run_softmax[float], <void *>run_softmax[double], &a, sizeof(a),
-                       <double>a.N * a.O * LOSS_WORK, own_rows(&a))
-
-
-def cross_entropy(z, target, class_weight, sample_weight, smoothing, dz, rows, loss, status):
-    return softmax(False, z, target, class_weight, sample_weight, smoothing, dz, rows, loss, status)
-
-
-def soft_cross_entropy(z, target, sample_weight, smoothing, dz, rows, loss, status):
-    return softmax(True, z, target, None, sample_weight, smoothing, dz, rows, loss, status)

@@ -57,14 +57,6 @@ cdef void run_lstm_forward(const void *args, Team *team, real *scratch) noexcept
             team_wait(team)
 
 
-def lstm_forward(offsets, x, w_ih, bias, w, p_i, p_f, p_o, gates, h, c, panels, ready):
-    cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 4)
-    a.p_i, a.p_f, a.p_o, a.c = data(p_i), data(p_f), data(p_o), data(c)
-    take_inputs(&a, x, w_ih, bias)
-    a.ready = <int64_t *>data(ready)
-    return record_steps(w, <void *>run_lstm_forward[float], <void *>run_lstm_forward[double], &a)
-
-
 cdef void run_lstm_backward(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Recurrence *a = <const Recurrence *>args
     cdef Share s = share_steps(a, team)
@@ -152,15 +144,3 @@ cdef void peephole_gradient(const Recurrence *a, Team *team, void *gradient, int
         u += n
     if a.status and not all_finite(dp + u0, u1 - u0):
         raise_flag(a.status)
-
-
-def lstm_backward(offsets, w, p_i, p_f, p_o, h, c, dy, dh_last, dc_last, initial, gates, dw, dp_i,
-                  dp_f, dp_o, dh0, dc0, flow, squares, panels, status):
-    cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 4)
-    a.p_i, a.p_f, a.p_o, a.c = data(p_i), data(p_f), data(p_o), data(c)
-    a.dy, a.dh_last, a.dc_last, a.initial = data(dy), data(dh_last), data(dc_last), initial
-    a.dw, a.dp_i, a.dp_f, a.dp_o = data(dw), data(dp_i), data(dp_f), data(dp_o)
-    a.dh0, a.dc0 = data(dh0), data(dc0)
-    a.flow, a.squares = <double *>data(flow), <double *>data(squares)
-    a.status = <long long *>data(status)
-    return record_steps(w, <void *>run_lstm_backward[float], <void *>run_lstm_backward[double], &a)

@@ -4,6 +4,7 @@
 #  a) A row is normalized over the sums of all units, so that threads share sequences only.
 #  b) Gradients of the norms' own parameters are sums over all steps, which layer_norm_backward
 #     makes of what these kernels leave.
+from calls.lstm_norm cimport NormSteps
 
 cdef extern from "fg_lstm_norm.h" nogil:
     void fg_norm_row_f32(const float *x, const float *w, const float *b, ptrdiff_t n, double eps,
@@ -24,37 +25,6 @@ cdef extern from "fg_lstm_norm.h" nogil:
                                     float *dc_all)
     void fg_lstm_norm_cell_back_f64(ptrdiff_t n, double *gates, const double *before, double *dc,
                                     double *dc_all)
-
-
-cdef struct NormSteps:
-    Recurrence steps  # whose gates are the sums of w; backward the gradient of these
-    void *gates
-    const void *sums
-    void *seen
-    double *mean_h
-    double *scale_h
-    double *mean_c
-    double *scale_c
-    const void *norm_h
-    const void *norm_c
-    const void *bias_c
-    double eps
-
-
-cdef NormSteps norm_steps(offsets, w, products, h, c, panels, gates, seen, norm_h, norm_c, mean_h,
-                          scale_h, mean_c, scale_c):
-    cdef NormSteps a
-    memset(&a, 0, sizeof(a))
-    a.steps = recurrence(offsets, w, products, h, panels, 4)
-    a.steps.c, a.gates, a.seen = data(c), data(gates), data(seen)
-    a.norm_h, a.norm_c = data(norm_h), data(norm_c)
-    a.mean_h, a.scale_h = <double *>data(mean_h), <double *>data(scale_h)
-    a.mean_c, a.scale_c = <double *>data(mean_c), <double *>data(scale_c)
-    return a
-
-
-cdef double norm_work(const NormSteps *a):
-    return <double>a.steps.T * a.steps.N * 4 * a.steps.H * a.steps.H
 
 
 cdef Share share_sequences(const Recurrence *a, const Team *team) noexcept nogil:
@@ -128,15 +98,6 @@ cdef void run_lstm_norm_forward(const void *args, Team *team, real *scratch) noe
         before = r.N + r.offsets[t]
 
 
-def lstm_norm_forward(offsets, w, norm_h, norm_c, bias_c, eps, gates, h, c, sums, seen, mean_h,
-                      scale_h, mean_c, scale_c, panels, ready):
-    cdef NormSteps a = norm_steps(offsets, w, sums, h, c, panels, gates, seen, norm_h, norm_c,
-                                  mean_h, scale_h, mean_c, scale_c)
-    a.bias_c, a.eps, a.steps.ready = data(bias_c), eps, <int64_t *>data(ready)
-    return record_real(w, <void *>run_lstm_norm_forward[float],
-                       <void *>run_lstm_norm_forward[double], &a, sizeof(a), norm_work(&a))
-
-
 cdef void run_lstm_norm_backward(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const NormSteps *a = <const NormSteps *>args
     cdef const Recurrence *r = &a.steps
@@ -189,18 +150,3 @@ cdef void run_lstm_norm_backward(const void *args, Team *team, real *scratch) no
     if team.rank == 0:
         finish_flow(r, scratch)
     weight_gradient(r, team, 0, 4, <real *>r.dw, scratch)
-
-
-def lstm_norm_backward(offsets, w, norm_h, norm_c, h, c, sums, mean_h, scale_h, mean_c, scale_c,
-                       dy, dh_last, dc_last, initial, gates, seen, d_sums, dw, dh0, dc0, flow,
-                       squares, panels, status):
-    cdef NormSteps a = norm_steps(offsets, w, d_sums, h, c, panels, gates, seen, norm_h, norm_c,
-                                  mean_h, scale_h, mean_c, scale_c)
-    cdef Recurrence *r = &a.steps
-    a.sums = data(sums)
-    r.dy, r.dh_last, r.dc_last, r.initial = data(dy), data(dh_last), data(dc_last), initial
-    r.dw, r.dh0, r.dc0 = data(dw), data(dh0), data(dc0)
-    r.flow, r.squares = <double *>data(flow), <double *>data(squares)
-    r.status = <long long *>data(status)
-    return record_real(w, <void *>run_lstm_norm_backward[float],
-                       <void *>run_lstm_norm_backward[double], &a, sizeof(a), norm_work(&a))

@@ -7,22 +7,10 @@
 #  c) PyTorch iterates in bfloat16, this in the dtype of the parameters.
 from libc.math cimport fmax, sqrt
 
-from _core cimport Team, data, ptrdiff_t, real, record_real, team_share, team_wait
+from _core cimport Team, ptrdiff_t, real, team_share, team_wait
 from _product cimport multiply
 from _reduce cimport sum_of_squares
-
-
-cdef struct Matrix:
-    const void *g
-    void *p
-    void *mean
-    void *x
-    void *y
-    void *gram
-    void *polynomial
-    double *squares
-    const double *hyper
-    ptrdiff_t rows, columns
+from calls.muon cimport Matrix
 
 
 cdef void momentum(const Matrix *a, Team *team, real *u) noexcept nogil:
@@ -115,12 +103,3 @@ cdef void run_muon(const void *args, Team *team, real *scratch) noexcept nogil:
         team_wait(team)
         x, y = y, x
     move(a, team, x)
-
-
-def muon(g, hyper, p, mean, x, y, gram, polynomial, squares):
-    cdef Matrix a = Matrix(data(g), data(p), data(mean), data(x), data(y), data(gram),
-                           data(polynomial), <double *>data(squares), <const double *>data(hyper),
-                           g.shape[0], g.shape[1])
-    cdef double m = min(a.rows, a.columns), n = max(a.rows, a.columns)
-    return record_real(g, <void *>run_muon[float], <void *>run_muon[double], &a, sizeof(a),
-                       5 * m * m * (m + 2 * n))

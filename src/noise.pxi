@@ -11,23 +11,10 @@
 from libc.math cimport NAN, pow, sqrt
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
-from _core cimport Team, data, int64_t, ptrdiff_t, real, record_real, team_share
+from _core cimport Team, int64_t, ptrdiff_t, real, team_share
 from _math cimport log, sinpi, square_root
 from _random cimport random_bits, random_key
-
-cdef enum:
-    NOISE_WORK = 60  # multiply-adds that one element is worth
-
-
-cdef struct Noise:
-    void *g
-    const int64_t *count
-    const int64_t *blocks
-    const double *scale
-    double *report
-    int64_t seed, layer
-    ptrdiff_t P, B
-    double eta, gamma
+from calls.noise cimport Noise
 
 
 cdef inline real normal(uint32_t bits, uint32_t more, const real *tag) noexcept nogil:
@@ -68,11 +55,3 @@ cdef void run_noise(const void *args, Team *team, real *scratch) noexcept nogil:
         a.report[3] = 1
         a.report[4] = a.report[0]
         a.report[5] = 1
-
-
-def gradient_noise(eta, gamma, seed, layer, count, blocks, scale, g, report):
-    cdef Noise a = Noise(data(g), <const int64_t *>data(count), <const int64_t *>data(blocks),
-                         <const double *>data(scale), <double *>data(report), seed, layer, g.size,
-                         scale.size, eta, gamma)
-    return record_real(g, <void *>run_noise[float], <void *>run_noise[double], &a, sizeof(a),
-                       <double>a.P * NOISE_WORK)

@@ -6,9 +6,10 @@
 #  b) What changes between steps (hyperparameters, step count) is read from memory when the call
 #     runs, because the call itself is recorded once. Scalars are computed in float64.
 #  c) Where gradient, parameter and state are 0, as between two tensors, the parameter stays 0.
-from _core cimport Team, cnp, ptrdiff_t, real, team_share
+from _core cimport Team, ptrdiff_t, real, team_share
 from _math cimport square_root
-from _optimizer cimport BLOCK, Pass, recorded
+from _optimizer cimport BLOCK, run_watched
+from calls.optimizers cimport Pass
 
 
 cdef extern from "fg_update.h" nogil:
@@ -42,11 +43,6 @@ cdef void run_sgd(const void *args, Team *team, real *scratch) noexcept nogil:
         fg_sgd_f32(g, p, velocity, high - low, numbers, a.seen, a.moved)
     else:
         fg_sgd_f64(g, p, velocity, high - low, numbers, a.seen, a.moved)
-
-
-def sgd(g, hyper, step, blocks, p, velocity, seen, moved):
-    return recorded(<void *>run_sgd[float], <void *>run_sgd[double], 4,
-                    g, hyper, step, p, velocity, None, None, blocks, seen, moved, True)
 
 
 cdef void run_rmsprop(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -97,11 +93,6 @@ cdef inline real variance(real square, real mean) noexcept nogil:
     return none if found < 0 else found
 
 
-def rmsprop(g, hyper, step, blocks, p, square, velocity, mean, seen, moved):
-    return recorded(<void *>run_rmsprop[float], <void *>run_rmsprop[double], 8,
-                    g, hyper, step, p, square, velocity, mean, blocks, seen, moved)
-
-
 cdef void run_adagrad(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Pass *a = <const Pass *>args
     cdef const real *g = <const real *>a.g
@@ -116,11 +107,6 @@ cdef void run_adagrad(const void *args, Team *team, real *scratch) noexcept nogi
         s = square[i] + d * d
         square[i] = s
         p[i] -= rate * d / (square_root(s) + eps)
-
-
-def adagrad(g, hyper, step, blocks, p, square, seen, moved):
-    return recorded(<void *>run_adagrad[float], <void *>run_adagrad[double], 8,
-                    g, hyper, step, p, square, None, None, blocks, seen, moved)
 
 
 cdef void run_adadelta(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -140,11 +126,6 @@ cdef void run_adadelta(const void *args, Team *team, real *scratch) noexcept nog
         d *= square_root((square_delta[i] + eps) / (s + eps))
         square_delta[i] = rho * square_delta[i] + rest * d * d
         p[i] -= lr * d
-
-
-def adadelta(g, hyper, step, blocks, p, square, square_delta, seen, moved):
-    return recorded(<void *>run_adadelta[float], <void *>run_adadelta[double], 8,
-                    g, hyper, step, p, square, square_delta, None, blocks, seen, moved)
 
 
 cdef void run_rprop(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -172,11 +153,6 @@ cdef inline real sign(real x) noexcept nogil:
     return one if x > 0 else (-one if x < 0 else x)
 
 
-def rprop(g, hyper, step, blocks, p, previous, step_size, seen, moved):
-    return recorded(<void *>run_rprop[float], <void *>run_rprop[double], 4,
-                    g, hyper, step, p, previous, step_size, None, blocks, seen, moved)
-
-
 cdef void run_lion(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Pass *a = <const Pass *>args
     cdef const real *g = <const real *>a.g
@@ -192,8 +168,3 @@ cdef void run_lion(const void *args, Team *team, real *scratch) noexcept nogil:
         m = mean[i]
         p[i] = shrink * p[i] - rate * sign(beta1 * m + rest1 * g[i])
         mean[i] = beta2 * m + rest2 * g[i]
-
-
-def lion(g, hyper, step, blocks, p, mean, seen, moved):
-    return recorded(<void *>run_lion[float], <void *>run_lion[double], 4,
-                    g, hyper, step, p, mean, None, None, blocks, seen, moved)

@@ -7,22 +7,9 @@
 #  b) The subgradient of |w| at 0 is 0. A denormal w counts as 0, as everywhere in a replay.
 from libc.math cimport isfinite
 
-from _core cimport (
-    Team, data, int64_t, ptrdiff_t, raise_flag, real, record_real, team_share, team_wait,
-)
+from _core cimport Team, int64_t, ptrdiff_t, raise_flag, real, team_share, team_wait
 from _reduce cimport all_finite, sum_of_sizes, sum_of_squares
-
-
-cdef struct Penalty:
-    const void *w
-    void *g
-    const int64_t *blocks
-    const double *l1
-    const double *l2
-    double *sums
-    double *loss
-    long long *status
-    ptrdiff_t P, B
+from calls.penalty cimport Penalty
 
 
 cdef double penalize(const real *w, real *g, ptrdiff_t n, double l1, double l2) noexcept nogil:
@@ -63,12 +50,3 @@ cdef void run_penalty(const void *args, Team *team, real *scratch) noexcept nogi
         a.loss[0] += total
         if a.status and not isfinite(a.loss[0]):
             raise_flag(a.status)
-
-
-def penalty(w, blocks, l1, l2, g, sums, loss, status):
-    cdef Penalty a = Penalty(data(w), data(g), <const int64_t *>data(blocks),
-                             <const double *>data(l1), <const double *>data(l2),
-                             <double *>data(sums), <double *>data(loss),
-                             <long long *>data(status), w.size, l1.size)
-    return record_real(w, <void *>run_penalty[float], <void *>run_penalty[double], &a, sizeof(a),
-                       4.0 * a.P)

@@ -6,18 +6,9 @@
 #  b) Row step % K of a ring is that of the step.
 from libc.math cimport INFINITY, NAN, isfinite, sqrt
 
-from _core cimport (
-    Team, cnp, data, int64_t, memcpy, ptrdiff_t, real, record, record_real, team_rows, team_share,
-)
+from _core cimport Team, int64_t, memcpy, ptrdiff_t, real, team_rows, team_share
 from _probe cimport PROBE_ROWS, see_gradient_of, see_rows, see_squares, see_update_of
-
-
-cdef struct Seen:
-    const void *x
-    const void *before
-    const int64_t *blocks
-    double *seen
-    ptrdiff_t B
+from calls.probe cimport Delta, Flow, Noted, Output, Seen, Updated
 
 
 cdef void run_see_gradient(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -29,13 +20,6 @@ cdef void run_see_gradient(const void *args, Team *team, real *scratch) noexcept
         see_gradient_of(g + a.blocks[i], a.blocks[i + 1] - a.blocks[i], a.seen + 5 * i)
 
 
-def see_gradient(g, blocks, seen):
-    cdef Seen a = Seen(data(g), NULL, <const int64_t *>data(blocks), <double *>data(seen),
-                       blocks.size - 1)
-    return record_real(g, <void *>run_see_gradient[float], <void *>run_see_gradient[double],
-                       &a, sizeof(a), <double>g.size)
-
-
 cdef void run_see_update(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Seen *a = <const Seen *>args
     cdef const real *p = <const real *>a.x
@@ -45,13 +29,6 @@ cdef void run_see_update(const void *args, Team *team, real *scratch) noexcept n
     for i in range(low, high):
         at = a.blocks[i]
         see_update_of(p + at, before + at, a.blocks[i + 1] - at, a.seen + 2 * i)
-
-
-def see_update(p, before, blocks, moved):
-    cdef Seen a = Seen(data(p), data(before), <const int64_t *>data(blocks), <double *>data(moved),
-                       blocks.size - 1)
-    return record_real(p, <void *>run_see_update[float], <void *>run_see_update[double],
-                       &a, sizeof(a), <double>p.size)
 
 
 cdef double norm_of(const double *norms, ptrdiff_t stride, ptrdiff_t n) noexcept nogil:
@@ -70,19 +47,6 @@ cdef double norm_of(const double *norms, ptrdiff_t stride, ptrdiff_t n) noexcept
         ratio = norms[i * stride] / top
         sum += ratio * ratio
     return top * sqrt(sum)
-
-
-cdef struct Updated:
-    const double *seen
-    const double *moved
-    const int64_t *groups
-    const int64_t *spare
-    const double *loss
-    const double *rate
-    const int64_t *step
-    double *tensors
-    double *losses
-    ptrdiff_t S, K
 
 
 cdef void run_note_update(const void *args, Team *team, void *scratch) noexcept nogil:
@@ -109,24 +73,6 @@ cdef void run_note_update(const void *args, Team *team, void *scratch) noexcept 
     a.losses[2 * row], a.losses[2 * row + 1] = a.loss[0], a.rate[0]
 
 
-def note_update(seen, moved, groups, spare, loss, rate, step, tensors, losses):
-    cdef Updated a = Updated(<const double *>data(seen), <const double *>data(moved),
-                             <const int64_t *>data(groups), <const int64_t *>data(spare),
-                             <const double *>data(loss), <const double *>data(rate),
-                             <const int64_t *>data(step), <double *>data(tensors),
-                             <double *>data(losses), tensors.shape[1], tensors.shape[0])
-    return record(<void *>run_note_update, &a, sizeof(a), 0)
-
-
-cdef struct Output:
-    const void *y
-    const void *slope
-    void *alive
-    double *parts
-    double low, high
-    ptrdiff_t N, F
-
-
 cdef void run_see_output(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Output *a = <const Output *>args
     cdef const real *y = <const real *>a.y
@@ -138,19 +84,6 @@ cdef void run_see_output(const void *args, Team *team, real *scratch) noexcept n
              a.parts + 3 * (low // PROBE_ROWS), <real *>a.alive)
 
 
-def see_output(y, slope, low, high, alive, parts):
-    cdef Output a = Output(data(y), data(slope), data(alive), <double *>data(parts), low, high,
-                           y.shape[0], y.shape[1])
-    return record_real(y, <void *>run_see_output[float], <void *>run_see_output[double],
-                       &a, sizeof(a), <double>y.size, a.N, a.N)
-
-
-cdef struct Delta:
-    const void *dy
-    double *sums
-    ptrdiff_t N, F
-
-
 cdef void run_see_delta(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Delta *a = <const Delta *>args
     cdef const real *dy = <const real *>a.dy
@@ -158,26 +91,6 @@ cdef void run_see_delta(const void *args, Team *team, real *scratch) noexcept no
     team_rows(team, a.N, &low, &high)
     see_squares(dy + low * a.F, (high - low) * a.F, <ptrdiff_t>PROBE_ROWS * a.F,
                 a.sums + low // PROBE_ROWS)
-
-
-def see_delta(dy, sums):
-    cdef Delta a = Delta(data(dy), <double *>data(sums), dy.shape[0], dy.shape[1])
-    return record_real(dy, <void *>run_see_delta[float], <void *>run_see_delta[double],
-                       &a, sizeof(a), <double>dy.size, a.N, a.N)
-
-
-cdef struct Noted:
-    const double *parts
-    const double *sums
-    const int64_t *rows
-    const int64_t *units
-    const double *elements
-    const int64_t *places
-    const int64_t *step
-    void *alive
-    void *lived
-    double *ring
-    ptrdiff_t D, K, L
 
 
 cdef void note_layer(const Noted *a, ptrdiff_t p, real *alive, real *lived,
@@ -214,33 +127,8 @@ cdef void run_note_outputs(const void *args, Team *team, real *scratch) noexcept
         note_layer(a, p, <real *>a.alive, <real *>a.lived, row + 5 * a.places[p])
 
 
-def note_outputs(parts, sums, rows, units, elements, places, step, alive, lived, ring):
-    cdef Noted a = Noted(<const double *>data(parts), <const double *>data(sums),
-                         <const int64_t *>data(rows), <const int64_t *>data(units),
-                         <const double *>data(elements), <const int64_t *>data(places),
-                         <const int64_t *>data(step), data(alive), data(lived),
-                         <double *>data(ring), places.size, ring.shape[0], ring.shape[1])
-    # so little work, since it is for one thread alone
-    return record_real(alive, <void *>run_note_outputs[float], <void *>run_note_outputs[double],
-                       &a, sizeof(a), 0)
-
-
-cdef struct Flow:
-    const double *flow
-    const int64_t *step
-    double *ring
-    int64_t *stamps
-    ptrdiff_t size, K
-
-
 cdef void run_note_flow(const void *args, Team *team, void *scratch) noexcept nogil:
     cdef const Flow *a = <const Flow *>args
     cdef ptrdiff_t row = <ptrdiff_t>(a.step[0] % a.K)
     memcpy(a.ring + row * a.size, a.flow, <size_t>a.size * sizeof(double))
     a.stamps[row] = a.step[0]
-
-
-def note_flow(flow, step, ring, stamps):
-    cdef Flow a = Flow(<const double *>data(flow), <const int64_t *>data(step),
-                       <double *>data(ring), <int64_t *>data(stamps), flow.size, ring.shape[0])
-    return record(<void *>run_note_flow, &a, sizeof(a), 0)

@@ -12,79 +12,19 @@ from _core cimport int64_t, memcpy
 from libc.math cimport NAN, sqrt
 
 from _product cimport multiply_panels, pack, packed_size
+from calls.recurrent cimport STEP_WORTH, TILE_ROWS, Recurrence
 
 cdef extern from "fg_cells.h" nogil:
     double fg_squares_f32(const float *x, ptrdiff_t n)
     double fg_squares_f64(const double *x, ptrdiff_t n)
 
 cdef enum:
-    TILE_ROWS = 8  # a thread's sequences are whole register tiles
-    UNITS = 16  # and its units whole vectors, at every level
-    STEP_WORTH = 16384  # multiply-adds of a step for which a thread is worth a barrier
-
-cdef struct Recurrence:
-    const int64_t *offsets
-    const void *x
-    const void *w_ih
-    const void *bias
-    const void *w
-    const void *p_i
-    const void *p_f
-    const void *p_o
-    void *h
-    void *c
-    const void *dy
-    const void *dh_last
-    const void *dc_last
-    void *gates
-    void *dw
-    void *dp_i
-    void *dp_f
-    void *dp_o
-    void *dh0
-    void *dc0
-    double *flow
-    double *squares
-    void *panels
-    long long *status
-    int64_t *ready
-    ptrdiff_t T, N, H, inputs
-    double alpha
-    int blocks  # of the weight's rows
-    int wide  # blocks of columns of gates
-    int activation
-    bint initial  # whether the gradient of the initial states is wanted
-    bint before  # of a GRU: whether r acts before the product
+    UNITS = 16  # a thread's units are whole vectors, at every level
 
 cdef struct Share:
     ptrdiff_t r0, r1  # sequences
     ptrdiff_t u0, u1  # units
     int part, parts  # of the units
-
-
-cdef Recurrence recurrence(offsets, w, gates, h, panels, int wide):
-    cdef ptrdiff_t H = w.shape[1]
-    cdef Recurrence a
-    memset(&a, 0, sizeof(a))
-    a.offsets, a.w, a.gates, a.h = <const int64_t *>data(offsets), data(w), data(gates), data(h)
-    a.panels = data(panels)
-    a.T, a.N, a.H = offsets.shape[0] - 1, h.shape[0] - gates.shape[0], H
-    a.blocks, a.wide = w.shape[0] // H if H else 1, wide
-    return a
-
-
-cdef void take_inputs(Recurrence *a, x, w_ih, bias) except *:
-    a.x, a.w_ih, a.bias = data(x), data(w_ih), data(bias)
-    a.inputs = 0 if x is None else x.shape[1]
-
-
-cdef bytes record_steps(like, void *run_float, void *run_double, const Recurrence *a):
-    """A call with as much work as can be shared."""
-    cdef double step = <double>a.N * a.blocks * a.H * a.H
-    cdef double work = a.T * (step + <double>a.N * a.blocks * a.H * a.inputs)
-    if a.N < 2 * TILE_ROWS and step < 2 * STEP_WORTH:
-        work = 0
-    return record_real(like, run_float, run_double, a, sizeof(a[0]), work)
 
 
 cdef inline ptrdiff_t rows_of(const Recurrence *a, ptrdiff_t t) noexcept nogil:

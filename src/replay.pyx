@@ -14,9 +14,10 @@ from cython.parallel cimport parallel
 from libc.stdlib cimport free
 
 from _core cimport (
-    Barrier, Call, Mode, Team, cnp, data, flush_denormals, keep_denormals, link, memcpy, memset,
-    ptrdiff_t, raise_flag, read_flag, record, seconds, set_mode, team_meet, team_worth,
+    Barrier, Call, Mode, Team, flush_denormals, keep_denormals, link, memcpy, memset, ptrdiff_t,
+    raise_flag, read_flag, seconds, set_mode, team_meet, team_worth,
 )
+from _record cimport cnp, data, record
 
 cnp.import_array()
 

@@ -6,22 +6,9 @@
 #     a barrier (rows_in is 0); the other two touch a thread's own rows alone.
 from libc.math cimport isfinite
 
-from _core cimport (
-    Team, data, ptrdiff_t, raise_flag, real, record_real, team_rows, team_wait,
-)
+from _core cimport Team, ptrdiff_t, raise_flag, real, team_rows, team_wait
 from _reduce cimport dot
-
-
-cdef struct Around:
-    const void *x
-    const void *f
-    const void *scale
-    void *y
-    void *dscale
-    double *rows
-    long long *status
-    ptrdiff_t N, F
-    double factor
+from calls.residual cimport Around
 
 
 cdef real scale_of(const Around *a, const real *tag) noexcept nogil:
@@ -38,13 +25,6 @@ cdef void run_around(const void *args, Team *team, real *scratch) noexcept nogil
     team_rows(team, a.N, &low, &high)
     for i in range(low * a.F, high * a.F):
         y[i] = x[i] + scale * f[i]
-
-
-def residual_forward(x, f, scale, factor, y):
-    cdef Around a = Around(data(x), data(f), data(scale), data(y), NULL, NULL, NULL, x.shape[0],
-                           x.shape[1], factor)
-    return record_real(x, <void *>run_around[float], <void *>run_around[double], &a, sizeof(a),
-                       <double>a.N * a.F, a.N, a.N)
 
 
 cdef void run_around_back(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -72,14 +52,6 @@ cdef void run_around_back(const void *args, Team *team, real *scratch) noexcept 
             raise_flag(a.status)
 
 
-def residual_backward(f, dy, scale, factor, df, dscale, rows, status):
-    cdef Around a = Around(data(dy), data(f), data(scale), data(df), data(dscale),
-                           <double *>data(rows), <long long *>data(status), f.shape[0],
-                           f.shape[1], factor)
-    return record_real(f, <void *>run_around_back[float], <void *>run_around_back[double], &a,
-                       sizeof(a), <double>a.N * a.F, 0, a.N)
-
-
 cdef void run_add(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Around *a = <const Around *>args
     cdef const real *x = <const real *>a.x
@@ -88,10 +60,3 @@ cdef void run_add(const void *args, Team *team, real *scratch) noexcept nogil:
     team_rows(team, a.N, &low, &high)
     for i in range(low * a.F, high * a.F):
         y[i] += x[i]
-
-
-def add(x, y):
-    cdef Around a = Around(data(x), NULL, NULL, data(y), NULL, NULL, NULL, x.shape[0], x.shape[1],
-                           1)
-    return record_real(x, <void *>run_add[float], <void *>run_add[double], &a, sizeof(a),
-                       <double>a.N * a.F, a.N, a.N)

@@ -35,14 +35,6 @@ cdef void run_rnn_forward(const void *args, Team *team, real *scratch) noexcept 
             team_wait(team)
 
 
-def rnn_forward(offsets, x, w_ih, bias, w, activation, alpha, gates, h, panels, ready):
-    cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 1)
-    a.activation, a.alpha = activation_code(activation), alpha
-    take_inputs(&a, x, w_ih, bias)
-    a.ready = <int64_t *>data(ready)
-    return record_steps(w, <void *>run_rnn_forward[float], <void *>run_rnn_forward[double], &a)
-
-
 cdef void run_rnn_backward(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Recurrence *a = <const Recurrence *>args
     cdef Share s = share_steps(a, team)
@@ -85,14 +77,3 @@ cdef void run_rnn_backward(const void *args, Team *team, real *scratch) noexcept
     if team.rank == 0:
         finish_flow(a, scratch)
     weight_gradient(a, team, 0, 1, <real *>a.dw, scratch)
-
-
-def rnn_backward(offsets, w, activation, alpha, h, dy, dh_last, initial, gates, dw, dh0, flow,
-                 squares, panels, status):
-    cdef Recurrence a = recurrence(offsets, w, gates, h, panels, 1)
-    a.activation, a.alpha = activation_code(activation), alpha
-    a.dy, a.dh_last, a.initial = data(dy), data(dh_last), initial
-    a.dw, a.dh0 = data(dw), data(dh0)
-    a.flow, a.squares = <double *>data(flow), <double *>data(squares)
-    a.status = <long long *>data(status)
-    return record_steps(w, <void *>run_rnn_backward[float], <void *>run_rnn_backward[double], &a)

@@ -6,20 +6,12 @@
 #  b) What depends on lengths (order, offsets) is data, not part of the recording.
 from libc.string cimport memcpy, memset
 
-from _core cimport (
-    Team, data, int64_t, ptrdiff_t, raise_flag, real, record, record_real, team_share,
-)
+from _core cimport Team, int64_t, ptrdiff_t, raise_flag, real, team_share
 from _reduce cimport add_rows, all_finite
+from calls.sequences cimport Move, Plan, Sum
 
 cdef enum:
     SUM_COLUMNS = 16  # a thread's least share of columns: a cache line of float32
-
-
-cdef struct Plan:
-    const int64_t *lengths
-    int64_t *order
-    int64_t *offsets
-    ptrdiff_t N, T
 
 
 cdef void run_plan(const void *args, Team *team, void *scratch) noexcept nogil:
@@ -45,21 +37,6 @@ cdef void run_plan(const void *args, Team *team, void *scratch) noexcept nogil:
     a.offsets[0] = 0
 
 
-def sequence_plan(lengths, order, offsets):
-    cdef Plan a = Plan(<const int64_t *>data(lengths), <int64_t *>data(order),
-                       <int64_t *>data(offsets), lengths.shape[0], offsets.shape[0] - 1)
-    return record(<void *>run_plan, &a, sizeof(a), 0)
-
-
-cdef struct Move:
-    const void *x
-    void *y
-    const int64_t *order
-    const int64_t *offsets
-    ptrdiff_t N, T, R, F, G, start
-    bint reverse, add
-
-
 cdef inline ptrdiff_t length_of(const Move *a, ptrdiff_t i, ptrdiff_t most) noexcept nogil:
     """Steps of sequence i of the order, which are `most` at most."""
     while most > 0 and a.offsets[most] - a.offsets[most - 1] <= i:
@@ -79,14 +56,6 @@ cdef void run_to_steps(const void *args, Team *team, real *scratch) noexcept nog
         for t in range(length):
             time = length - 1 - t if a.reverse else t
             memcpy(y + (a.offsets[t] + i) * a.F, x + time * a.G, a.F * sizeof(real))
-
-
-def to_steps(x, start, order, offsets, reverse, y):
-    cdef Move a = Move(data(x), data(y), <const int64_t *>data(order),
-                       <const int64_t *>data(offsets), x.shape[0], x.shape[1], y.shape[0],
-                       y.shape[1], x.shape[2], start, reverse, False)
-    return record_real(x, <void *>run_to_steps[float], <void *>run_to_steps[double], &a, sizeof(a),
-                       <double>a.N * a.T * a.F)
 
 
 cdef void run_from_steps(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -113,14 +82,6 @@ cdef void run_from_steps(const void *args, Team *team, real *scratch) noexcept n
                 memset(y + t * a.G, 0, a.F * sizeof(real))
 
 
-def from_steps(x, start, order, offsets, reverse, add, y):
-    cdef Move a = Move(data(x), data(y), <const int64_t *>data(order),
-                       <const int64_t *>data(offsets), y.shape[0], y.shape[1], x.shape[0],
-                       x.shape[1], y.shape[2], start, reverse, add)
-    return record_real(x, <void *>run_from_steps[float], <void *>run_from_steps[double], &a,
-                       sizeof(a), <double>a.N * a.T * a.F)
-
-
 cdef void run_indices(const void *args, Team *team, void *scratch) noexcept nogil:
     cdef const Move *a = <const Move *>args
     cdef const int64_t *x
@@ -135,13 +96,6 @@ cdef void run_indices(const void *args, Team *team, void *scratch) noexcept nogi
         y[i] = -1
 
 
-def indices_to_steps(x, order, offsets, reverse, y):
-    cdef Move a = Move(data(x), data(y), <const int64_t *>data(order),
-                       <const int64_t *>data(offsets), x.shape[0], x.shape[1], y.shape[0], 1, 1, 0,
-                       reverse, False)
-    return record(<void *>run_indices, &a, sizeof(a), 0)
-
-
 cdef void run_last(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Move *a = <const Move *>args
     cdef const real *x = <const real *>a.x
@@ -151,14 +105,6 @@ cdef void run_last(const void *args, Team *team, real *scratch) noexcept nogil:
         length = length_of(a, i, length)
         row = a.N + a.offsets[length - 1] + i if length else i
         memcpy(<real *>a.y + a.order[i] * a.G + a.start, x + row * a.F, a.F * sizeof(real))
-
-
-def last_steps(x, start, order, offsets, y):
-    cdef Move a = Move(data(x), data(y), <const int64_t *>data(order),
-                       <const int64_t *>data(offsets), y.shape[0], offsets.shape[0] - 1,
-                       x.shape[0], x.shape[1], y.shape[1], start, False, False)
-    return record_real(x, <void *>run_last[float], <void *>run_last[double], &a, sizeof(a),
-                       <double>a.N * a.F)
 
 
 cdef void run_take(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -176,26 +122,12 @@ cdef void run_take(const void *args, Team *team, real *scratch) noexcept nogil:
             memcpy(y, x, a.F * sizeof(real))
 
 
-def take_rows(x, start, order, add, y):
-    cdef Move a = Move(data(x), data(y), <const int64_t *>data(order), NULL, y.shape[0], 0, 0,
-                       y.shape[1], x.shape[1], start, False, add)
-    return record_real(x, <void *>run_take[float], <void *>run_take[double], &a, sizeof(a),
-                       <double>a.N * a.F)
-
-
 cdef void run_put(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Move *a = <const Move *>args
     cdef ptrdiff_t low, high, i
     team_share(team, a.N, 1, &low, &high)
     for i in range(low, high):
         memcpy(<real *>a.y + a.order[i] * a.F, <const real *>a.x + i * a.F, a.F * sizeof(real))
-
-
-def put_rows(x, order, y):
-    cdef Move a = Move(data(x), data(y), <const int64_t *>data(order), NULL, y.shape[0], 0, 0,
-                       y.shape[1], y.shape[1], 0, False, False)
-    return record_real(x, <void *>run_put[float], <void *>run_put[double], &a, sizeof(a),
-                       <double>a.N * a.F)
 
 
 cdef void run_fill(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -209,19 +141,6 @@ cdef void run_fill(const void *args, Team *team, real *scratch) noexcept nogil:
             memset(y + i * a.F, 0, a.F * sizeof(real))
 
 
-def fill_rows(row, y):
-    cdef Move a = Move(data(row), data(y), NULL, NULL, y.shape[0], 0, 0, y.shape[1], 0, 0, False,
-                       False)
-    return record_real(y, <void *>run_fill[float], <void *>run_fill[double], &a, sizeof(a), 0)
-
-
-cdef struct Sum:
-    const void *x
-    void *sums
-    long long *status
-    ptrdiff_t N, F
-
-
 cdef void run_sum(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Sum *a = <const Sum *>args
     cdef real *sums = <real *>a.sums
@@ -231,9 +150,3 @@ cdef void run_sum(const void *args, Team *team, real *scratch) noexcept nogil:
     add_rows(<const real *>a.x + low, a.N, a.F, high - low, sums + low)
     if a.status and not all_finite(sums + low, high - low):
         raise_flag(a.status)
-
-
-def sum_rows(x, sums, status):
-    cdef Sum a = Sum(data(x), data(sums), <long long *>data(status), x.shape[0], x.shape[1])
-    return record_real(x, <void *>run_sum[float], <void *>run_sum[double], &a, sizeof(a),
-                       <double>a.N * a.F)

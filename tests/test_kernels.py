@@ -1,12 +1,15 @@
-"""What holds for every kernel: how many threads share the work changes no bit."""
+"""What holds for every kernel: threads change no bit, and each level runs what is its own."""
 
 from __future__ import annotations
+
+import contextlib
+import importlib
 
 import pytest
 from harness import example, meant
 from rounding import ACTIVATIONS
 
-from fastgrad.backends import contract
+from fastgrad.backends import contract, cython, load
 
 # Sizes at which every kernel shares its work, most of them multiples of nothing.
 SHARED = {"M": 700, "N": 645, "K": 35, "I": 35, "O": 67, "C": 67, "n": 30_001, "P": 130_001}
@@ -51,3 +54,26 @@ def test_threads_change_nothing(run, rng, dtype, threads, kernel, changes):
         results.append({name: array.tobytes() for name, array in out.items()})
     differ = {name for result in results for name in result if result[name] != results[0][name]}
     assert not differ
+
+
+def levels_here():
+    for level in cython.LEVELS:
+        with contextlib.suppress(ImportError):
+            yield load(f"cython:{level}")
+
+
+@pytest.mark.parametrize("kernel", contract.CONTRACT)
+def test_a_call_names_the_function_of_its_level(rng, kernel):
+    given = example(kernel, "float32", rng).values()
+    calls = [level.record(kernel, *given) for level in levels_here()]
+    assert len({call[:8] for call in calls}) == len(calls)
+    assert len({len(call) for call in calls}) == 1
+
+
+def test_a_table_that_lacks_a_kernel_is_refused():
+    from fastgrad._kernels.record import Level
+
+    level = cython.chosen_level()[0]
+    rows = importlib.import_module(f"fastgrad._kernels.rows_{level}")
+    with pytest.raises(AssertionError, match="no module has filled in place"):
+        Level(rows.TABLE)

@@ -1,11 +1,13 @@
-"""The compiled kernels: one set of extension modules per instruction-set level."""
+"""The compiled kernels: extension modules per instruction-set level, one that records them all."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -41,24 +43,22 @@ def chosen_level() -> tuple[str, str]:
 def kernels(level: str) -> dict[str, Callable[..., bytes]]:
     """Every kernel of one level, by name; calling one records it."""
     _require(level)
-    functions = {}
-    for name in _MODULES:
-        module = _module(name, level)
-        functions.update({k: getattr(module, k) for k in contract.CONTRACT if hasattr(module, k)})
-    return functions
+    from fastgrad._kernels import record
+
+    return {name: _bound(name, level) for name in contract.CONTRACT if hasattr(record, name)}
 
 
 def probe(level: str) -> Any:
-    """The module of one level with `fma_peak` and `product_rate`, for benches."""
+    """`fma_peak` and `product_rate` of one level, for benches."""
     _require(level)
-    return _module("linear", level)
+    return SimpleNamespace(**{k: _bound(k, level) for k in ("fma_peak", "product_rate")})
 
 
 def program_maker(level: str) -> Callable[..., Any]:
     """What makes a native program of calls of this level."""
     from fastgrad._kernels.replay import Replay
 
-    scratch = _module("linear", level).scratch_bytes
+    scratch = _table(level).scratch_bytes
 
     def make(
         segments: list[list[Any]], status: np.ndarray, keep: Any, commits: list[int] | None = None
@@ -66,6 +66,21 @@ def program_maker(level: str) -> Callable[..., Any]:
         return Replay(segments, commits or list(map(len, segments)), status, scratch, keep)
 
     return make
+
+
+@functools.cache
+def _table(level: str) -> Any:
+    """Where the kernels of one level are."""
+    from fastgrad._kernels.record import Level
+
+    return Level(*(_module(name, level).TABLE for name in _MODULES))
+
+
+def _bound(name: str, level: str) -> Any:
+    """The function of that name, which takes the table of a level first."""
+    from fastgrad._kernels import record
+
+    return MethodType(getattr(record, name), _table(level))
 
 
 def _require(level: str) -> None:
