@@ -31,6 +31,8 @@ test: $(BUILT)
 bench: $(BUILT)
 	$(BENCH) pytest bench --benchmark-only
 	$(BENCH) bench.peers
+	$(BENCH) bench.activations
+	$(BENCH) bench.backends
 	$(BENCH) bench.products
 	$(BENCH) bench.sweep
 	$(BENCH) bench.health

@@ -1,6 +1,7 @@
 """Builds every kernel source once per instruction-set level.
 
 FASTGRAD_LEVELS=base,v4 builds only these levels; FASTGRAD_DEBUG=1 builds for a debugger.
+FASTGRAD_PURE=1 builds nothing: without a C compiler, fastgrad[numba] compiles when it runs.
 """
 
 import os
@@ -75,10 +76,15 @@ def compiled(extensions: list[Extension], folder: str) -> list[Extension]:
     )
 
 
-modules = compiled(
-    [extension(name, name, SMALL if name == "record" else [], OPENMP) for name in PLAIN], "plain"
-)
-for level, flags in LEVELS.items():
-    modules += compiled([extension(f"{k}_{level}", k, flags, []) for k in KERNELS], level)
+def modules() -> list[Extension]:
+    found = compiled(
+        [extension(name, name, SMALL if name == "record" else [], OPENMP) for name in PLAIN],
+        "plain",
+    )
+    for level, flags in LEVELS.items():
+        found += compiled([extension(f"{k}_{level}", k, flags, []) for k in KERNELS], level)
+    return found
 
-setup(ext_modules=modules, options={"build_ext": {"parallel": os.cpu_count()}})
+
+PURE = os.environ.get("FASTGRAD_PURE") == "1"
+setup(ext_modules=[] if PURE else modules(), options={"build_ext": {"parallel": os.cpu_count()}})

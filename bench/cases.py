@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import fastgrad as fg
 from fastgrad import backends
 from fastgrad.arena import Part, aligned
-from fastgrad.backends.contract import NEED_SLOPE
+from fastgrad.backends.contract import needs_slope
 from fastgrad.optimizers import Optimizer
 from fastgrad.program import Tape, Workspace
 
@@ -72,7 +72,7 @@ class DenseCase:
 
     def step(self, backend: str, a: dict[str, Array]) -> Replay:
         """One pass forward and backward over those arrays."""
-        slope = a["slope"] if self.activation in NEED_SLOPE else None
+        slope = a["slope"] if needs_slope(self.activation) else None
         how = self.activation, 0.0
         forward = ("dense_forward", a["x"], a["w"], a["b"], *how, a["y"], slope)
         backward = ("dense_backward", a["x"], a["w"], a["y"], slope, *how, a["dy"], a["dx"])

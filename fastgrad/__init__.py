@@ -1,7 +1,7 @@
 """fastgrad: fast and honest training of dense and recurrent networks on a CPU."""
 
 from fastgrad import callbacks, health, initializers, schedules
-from fastgrad.backends import num_threads, set_num_threads, use_backend
+from fastgrad.backends import num_threads, set_num_threads, use_backend, warmup
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.callbacks import EarlyStopping
 from fastgrad.checkpoints import Checkpoint, resume
@@ -18,6 +18,7 @@ from fastgrad.clipping import (
     ZClip,
 )
 from fastgrad.constraints import MaxNorm, NonNegative, UnitNorm
+from fastgrad.custom import activation
 from fastgrad.embedding import Embedding, Flatten
 from fastgrad.errors import GradientError
 from fastgrad.fitting import fit
@@ -32,6 +33,7 @@ from fastgrad.losses import (
     CrossEntropy,
     Huber,
     SoftCrossEntropy,
+    loss,
 )
 from fastgrad.model import Sequential
 from fastgrad.optimizers import (
@@ -130,6 +132,7 @@ __all__ = [
     "Trainer",
     "UnitNorm",
     "ZClip",
+    "activation",
     "callbacks",
     "fit",
     "gradcheck",
@@ -137,10 +140,12 @@ __all__ = [
     "info",
     "initializers",
     "load",
+    "loss",
     "lr_range_test",
     "num_threads",
     "resume",
     "schedules",
     "set_num_threads",
     "use_backend",
+    "warmup",
 ]

@@ -19,6 +19,7 @@ import numpy as np
 from fastgrad import checks, fitting, io
 from fastgrad.arena import Array
 from fastgrad.callbacks.early_stopping import one_of_modes, rises
+from fastgrad.custom import files
 from fastgrad.descriptions import (
     described,
     fingerprint,
@@ -141,7 +142,7 @@ def save(run: Run, path: Path) -> None:
     arrays, callbacks = _callback_states(run.callbacks)
     note = {
         "format": _FORMAT,
-        "trainer": described(trainer),
+        "trainer": files.named(described(trainer)),
         "numbers": trainer.stepper.numbers(),
         "done": trainer.stepper.done if within else 0,
         "rng": random_state(run.epoch_start or trainer.rng),
@@ -204,6 +205,7 @@ def resume(
     epochs: int | None = None,
     progress: bool | None = None,
     layers: Mapping[str, type[Layer]] | None = None,
+    custom: Mapping[str, Any] | None = None,
 ) -> Run:
     """Go on with a run that a `Checkpoint` has saved.
 
@@ -221,6 +223,8 @@ def resume(
         parts of the run follows the new one.
     progress, layers
         As for `fit` and `load`.
+    custom : mapping of str to UserActivation or UserLoss, optional
+        As for `load`; the loss, too, where it is your own.
 
     Returns
     -------
@@ -235,7 +239,7 @@ def resume(
         For a file that is no checkpoint, or data or callbacks that are not those of the run.
     """
     path = Path(path)
-    model = io.load(path, layers)
+    model = io.load(path, layers, custom)
     tensors, metadata = io.read(path)
     if _KEY not in metadata:
         raise ValueError(f"{path} is a model without a run; fit writes one with Checkpoint(path)")
@@ -247,7 +251,8 @@ def resume(
     settings = Settings(**{**note["settings"], "split": copy.deepcopy(split)})
     if epochs is not None:
         settings.epochs = checks.count("epochs", epochs, minimum=note["epoch"])
-    trainer = rebuilt(model, note["trainer"], random_generator(note["rng"]))
+    described = files.restored(path, note["trainer"], custom)
+    trainer = rebuilt(model, described, random_generator(note["rng"]))
     if (settings.validation == "given") != (validation is not None):
         given = "needs" if settings.validation == "given" else "takes no"
         raise ValueError(f"resume {given} validation=(X, y): fit had {settings.validation!r}")

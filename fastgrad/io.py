@@ -15,6 +15,7 @@ import numpy as np
 from fastgrad.arena import Array
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.containers import Chain, buffers_of, parameters_of
+from fastgrad.custom import files
 from fastgrad.embedding import Embedding, Flatten
 from fastgrad.layer_norm import LayerNorm, RMSNorm
 from fastgrad.layers import Activation, Dense, Layer
@@ -35,7 +36,10 @@ _KNOWN: dict[str, type[Layer]] = {kind.__name__: kind for kind in _KINDS}
 
 
 def save(model: Sequential, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a model whole or not at all: to a temporary file beside it, synced, then renamed."""
+    """Write a model whole or not at all: to a temporary file beside it, synced, then renamed.
+
+    Of a user's activation the file has the name and no code; see `load`.
+    """
     if metadata is not None:
         if not isinstance(metadata, Mapping):
             raise TypeError(f"metadata must map str to str, got {metadata!r}")
@@ -51,7 +55,7 @@ def packed(model: Sequential) -> tuple[dict[str, Array], dict[str, str]]:
     description = {
         "format": _FORMAT,
         "dtype": str(model.dtype),
-        "layers": [_described(layer) for layer in model.layers],
+        "layers": files.named([_described(layer) for layer in model.layers]),
         "metadata": model.metadata,
     }
     return {**model.params, **model.buffers}, {"fastgrad": json.dumps(description)}
@@ -108,7 +112,11 @@ def remove_leftovers(path: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def load(path: str | Path, layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
+def load(
+    path: str | Path,
+    layers: Mapping[str, type[Layer]] | None = None,
+    custom: Mapping[str, Any] | None = None,
+) -> Sequential:
     """Read a model that `Sequential.save` wrote.
 
     Parameters
@@ -117,6 +125,8 @@ def load(path: str | Path, layers: Mapping[str, type[Layer]] | None = None) -> S
     layers : mapping of str to class, optional
         Layer classes of your own that the model uses, by class name; they are made again from
         what their `config` returned.
+    custom : mapping of str to UserActivation, optional
+        Activations of your own, by name: of these a file has the name and no code.
 
     Returns
     -------
@@ -135,7 +145,13 @@ def load(path: str | Path, layers: Mapping[str, type[Layer]] | None = None) -> S
         raise ValueError(f"{path} is a safetensors file, but not of a fastgrad model")
     own = {name: array for name, array in tensors.items() if not name.startswith(TRAINING)}
     try:
-        return _made(json.loads(metadata["fastgrad"]), own, {**_KNOWN, **(layers or {})})
+        description = json.loads(metadata["fastgrad"])
+        entries = description["layers"]
+    except (KeyError, RecursionError, TypeError, ValueError) as why:
+        raise ValueError(f"{path} does not describe a fastgrad model: {why}") from None
+    description["layers"] = files.restored(path, entries, custom)
+    try:
+        return _made(description, own, {**_KNOWN, **(layers or {})})
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as why:
         raise ValueError(f"{path} does not describe a fastgrad model: {why}") from None
 

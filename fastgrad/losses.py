@@ -7,13 +7,14 @@ is such a row, with the weight of its sequence; steps behind the length of their
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, overload
 
 import numpy as np
 
 from fastgrad import checks, configs
 from fastgrad.arena import Array
+from fastgrad.custom import LossFunction
 from fastgrad.program import Tape
 
 
@@ -206,6 +207,80 @@ class SoftCrossEntropy(_CrossEntropy):
         return found
 
 
+class UserLoss(Loss):
+    """A loss of a user's own formula for an output and its target; `loss` makes it.
+
+    Parameters
+    ----------
+    formula : LossFunction
+    """
+
+    name = "elementwise_loss"
+
+    def __init__(self, formula: LossFunction) -> None:
+        self.formula = formula
+        self.__module__ = formula.__module__  # where pickle looks for it
+
+    def __call__(self, z: Any, target: Any) -> float:
+        """The formula, for two numbers."""
+        return float(self.formula.at(float(z), float(target))[0])
+
+    def _weights(self, weight: Array | None) -> tuple[Any, ...]:
+        return weight, self.formula
+
+    def __reduce__(self) -> str:
+        """It is found by its name, as functions are."""
+        return self.formula.__qualname__
+
+    def __repr__(self) -> str:
+        return f"<loss {self.formula.name}>"
+
+
+@overload
+def loss(function: Callable[..., Any], *, derivative: Any = None) -> UserLoss: ...
+@overload
+def loss(
+    function: None = None, *, derivative: Any = None
+) -> Callable[[Callable[..., Any]], UserLoss]: ...
+def loss(function: Any = None, *, derivative: Any = None) -> Any:
+    """Make a loss of a function of an output and its target.
+
+    The loss of a row is the mean of ``f(z, target)`` over its outputs, that of a minibatch the mean
+    over rows, weighted as that of any other loss. What is said of `fastgrad.activation` holds here,
+    too; the function is tried out with targets in [0, 1].
+
+    Parameters
+    ----------
+    function : callable
+        ``f(z, target)``, from two numbers to a number; others it takes must have a default.
+    derivative : callable, optional
+        df/dz, of the same arguments, instead of that of the code.
+
+    Returns
+    -------
+    UserLoss
+        For `fit`, `Trainer` and what else takes a loss.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `fastgrad.activation`.
+
+    Examples
+    --------
+    >>> import math
+    >>> import fastgrad as fg
+    >>> @fg.loss
+    ... def log_cosh(z, target):
+    ...     d = abs(z - target)
+    ...     return d + math.log1p(math.exp(-2 * d)) - math.log(2)
+    >>> trainer = fg.Trainer(fg.Sequential(fg.Dense(4, 1), rng=0), loss=log_cosh)
+    """
+    if function is None:
+        return lambda later: UserLoss(LossFunction(later, derivative))
+    return UserLoss(LossFunction(function, derivative))
+
+
 def _of_rows(tape: Tape, z: Array, weight: Array | None) -> Array | None:
     """The weight of each row of z laid flat."""
     if z.ndim == 2 or (weight is None and tape.lengths is None):
@@ -228,13 +303,17 @@ def get(loss: Any) -> Loss:
     if isinstance(loss, Loss):
         return loss
     if not isinstance(loss, str) or loss not in _BY_NAME:
-        raise ValueError(f"loss: expected one of {', '.join(_BY_NAME)} or a Loss, got {loss!r}")
+        hint = " (fastgrad.loss makes one of a function)" if callable(loss) else ""
+        raise ValueError(
+            f"loss: expected one of {', '.join(_BY_NAME)} or a Loss, got {loss!r}{hint}"
+        )
     return _BY_NAME[loss]()
 
 
 def from_config(config: Mapping[str, Any]) -> Loss:
     """Make the loss that `Loss.config` described."""
-    return configs.rebuilt("loss", {kind.__name__: kind for kind in _BY_NAME.values()}, config)
+    kinds: tuple[type[Loss], ...] = (*_BY_NAME.values(), UserLoss)
+    return configs.rebuilt("loss", {kind.__name__: kind for kind in kinds}, config)
 
 
 def for_targets(loss: Loss, y: Any, outputs: tuple[int, ...]) -> Loss:

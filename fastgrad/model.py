@@ -329,6 +329,8 @@ class Sequential(Parameters):
     def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
         """Write parameters and description to a safetensors file, whole or not at all.
 
+        Of a user's activation the file has the name and no code; see `fastgrad.load`.
+
         Parameters
         ----------
         path : path

@@ -6,13 +6,17 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from fastgrad.arena import ALIGNMENT, Array, aligned
 from fastgrad.backends import Backend
+from fastgrad.custom import UserActivation
 from fastgrad.states import Memory, State
+
+# name, alpha and slopes of an activation
+Known: TypeAlias = tuple[str | UserActivation, float, Array | None]
 
 
 class Workspace:
@@ -59,7 +63,7 @@ class Watcher(Protocol):
     `Tape.path` says whose they are.
     """
 
-    def output(self, tape: Tape, y: Array, known: tuple[str, float, Array | None] | None) -> None:
+    def output(self, tape: Tape, y: Array, known: Known | None) -> None:
         """What comes out of a layer; and the name, alpha and slopes of its activation."""
 
     def gradient(self, tape: Tape, dy: Array) -> None:
@@ -145,7 +149,7 @@ class Tape:
         self.in_steps: dict[str, InSteps] = {}
         self.plans: dict[int, tuple[Array, Array]] = {}
         self.path = ""
-        self._activation: tuple[Array, tuple[str, float, Array | None]] | None = None
+        self._activation: tuple[Array, Known] | None = None
         self._workspace = workspace
         self._random_layers = 0
         self._meets = False
@@ -257,7 +261,9 @@ class Tape:
         """Record a call back into Python, for layers that are written in it."""
         self.calls.append(function)
 
-    def activated(self, y: Array, activation: str, alpha: float, slope: Array | None) -> None:
+    def activated(
+        self, y: Array, activation: str | UserActivation, alpha: float, slope: Array | None
+    ) -> None:
         """Say what activation has given y, with its slopes where those are kept."""
         self._activation = y, (activation, alpha, slope)
 

@@ -27,9 +27,14 @@ def info() -> Info:
 
     try:
         level, why = cython.chosen_level()
-        backend = backends.active().name
     except ImportError as missing:
-        level, why, backend = "none", str(missing), "none"
+        level, why = "none", str(missing)
+    try:
+        backend = backends.active().name
+        if level == "none" and backend == "numba":
+            why = "nothing is compiled ahead: Numba compiles for this processor"
+    except ImportError:
+        backend = "none"
     return Info(
         version=version(),
         backend=backend,

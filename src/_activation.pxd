@@ -4,16 +4,18 @@
 #  a) One loop per activation, free of branches, so that the compiler vectorizes each.
 #  b) Where f' is a function of y, only y is kept. gelu, gelu_tanh and silu are not monotone, so
 #     their forward loop leaves f'(z) in `slope` when the caller will want a backward pass.
-#  c) Comparisons are written so that NaN passes through.
-from _core cimport ptrdiff_t, real
+#  c) What users write is compiled to C functions, whose address is the number of the activation.
+#  d) Comparisons are written so that NaN passes through.
+from _core cimport int64_t, ptrdiff_t, real
 from _math cimport absolute, erf, exp, expm1, log1p, sigmoid, tanh
 from calls.activation cimport (
-    ELU, GELU, GELU_TANH, LEAKY_RELU, RELU, SELU, SIGMOID, SILU, SOFTPLUS, SOFTSIGN, TANH,
+    ELU, GELU, GELU_TANH, LEAKY_RELU, OWN, RELU, SELU, SIGMOID, SILU, SOFTPLUS, SOFTSIGN, TANH,
+    OwnDouble, OwnFloat,
 )
 
-cdef inline bint keeps_slope(int kind) noexcept nogil:
+cdef inline bint keeps_slope(int64_t kind) noexcept nogil:
     """Whether f' is no function of y."""
-    return kind == GELU or kind == GELU_TANH or kind == SILU
+    return kind == GELU or kind == GELU_TANH or kind == SILU or kind >= OWN
 
 cdef extern from *:
     """
@@ -31,14 +33,21 @@ cdef extern from *:
     const double SQRT_2_PI "FG_SQRT_2_PI"
 
 
-cdef inline void activate(int kind, real alpha, real *y, real *slope, ptrdiff_t n) noexcept nogil:
+cdef inline void activate(
+    int64_t kind, real alpha, real *y, real *slope, ptrdiff_t n
+) noexcept nogil:
     """y[n]: z on entry, f(z) on return. slope[n]: f'(z) on return, or NULL."""
     cdef ptrdiff_t i
     cdef real z, s, t
     cdef real one = 1, zero = 0, half = <real>0.5
     cdef real scale = <real>SELU_SCALE, scaled_alpha = <real>(SELU_SCALE * SELU_ALPHA)
     cdef real c = <real>SQRT_2_PI, cubic = <real>0.044715, three = 3
-    if kind == RELU:
+    if kind >= OWN:
+        if real is float:
+            (<OwnFloat><void *>kind)(y, y, slope, n)
+        else:
+            (<OwnDouble><void *>kind)(y, y, slope, n)
+    elif kind == RELU:
         for i in range(n):
             y[i] = zero if y[i] < zero else y[i]
     elif kind == LEAKY_RELU:
@@ -100,7 +109,8 @@ cdef inline void activate(int kind, real alpha, real *y, real *slope, ptrdiff_t 
 
 
 cdef inline void multiply_by_slope(
-    int kind, real alpha, const real *y, const real *slope, const real *dy, real *dz, ptrdiff_t n,
+    int64_t kind, real alpha, const real *y, const real *slope, const real *dy, real *dz,
+    ptrdiff_t n,
 ) noexcept nogil:
     """dz[n] = dy[n] * f'(z[n]); dz may be dy."""
     cdef ptrdiff_t i

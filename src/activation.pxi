@@ -7,6 +7,7 @@ from calls.activation cimport Activated
 
 cdef enum:
     LAYER_GRAIN = 64  # elements that a share is a multiple of
+    LAYER_PIECE = 2048  # elements that are in L1 from the copy to the function
 
 
 cdef void run_activation(const void *args, Team *team, real *scratch) noexcept nogil:
@@ -14,11 +15,14 @@ cdef void run_activation(const void *args, Team *team, real *scratch) noexcept n
     cdef const real *x = <const real *>a.x
     cdef real *y = <real *>a.y
     cdef real *slope = <real *>a.slope
-    cdef ptrdiff_t low, high
+    cdef ptrdiff_t low, high, n
     team_share(team, a.n, LAYER_GRAIN, &low, &high)
-    if y != x and low < high:
-        memcpy(y + low, x + low, <size_t>(high - low) * sizeof(real))
-    activate(a.activation, <real>a.alpha, y + low, slope + low if slope else NULL, high - low)
+    while low < high:
+        n = min(<ptrdiff_t>LAYER_PIECE, high - low)
+        if y != x:
+            memcpy(y + low, x + low, <size_t>n * sizeof(real))
+        activate(a.activation, <real>a.alpha, y + low, slope + low if slope else NULL, n)
+        low += n
 
 
 cdef void run_activation_backward(const void *args, Team *team, real *scratch) noexcept nogil:

@@ -7,7 +7,9 @@
 #     own cache from layer to layer. Where the weights are larger they share columns of the output,
 #     if there are enough for all, so that each packs only its own weights.
 from _activation cimport activate, multiply_by_slope
-from _core cimport Team, memset, ptrdiff_t, raise_flag, real, team_rows, team_share, team_wait
+from _core cimport (
+    Team, int64_t, memset, ptrdiff_t, raise_flag, real, team_rows, team_share, team_wait,
+)
 from _product cimport multiply
 from _reduce cimport add_rows, all_finite
 from calls.dense cimport DenseBackward, DenseForward
@@ -56,7 +58,7 @@ cdef void run_dense_forward(const void *args, Team *team, real *scratch) noexcep
                      slope + r * O + c0 if slope else NULL, c1 - c0)
 
 
-cdef void times_slope(int kind, real alpha, const real *y, const real *slope, real *dz,
+cdef void times_slope(int64_t kind, real alpha, const real *y, const real *slope, real *dz,
                       ptrdiff_t n) noexcept nogil:
     """multiply_by_slope in place, one copy of it for all callers."""
     multiply_by_slope(kind, alpha, y, slope, dz, dz, n)

@@ -5,7 +5,8 @@
 #  b) Exponentials run over rows laid end to end: with 10 classes a loop along one row would leave
 #     most of a vector idle.
 #  c) Threads share rows; the mean over rows is one sum in one order.
-#  d) Smoothing mixes the targets with the uniform distribution where they are read. With class
+#  d) A formula that users write comes as a C function, see calls/losses.pxd.
+#  e) Smoothing mixes the targets with the uniform distribution where they are read. With class
 #     weights every class of a row then counts with its own, so that they are part of the row's
 #     loss, and only the sum of weights knows the row's own class (as in PyTorch).
 from libc.math cimport INFINITY, isfinite
@@ -13,11 +14,12 @@ from libc.math cimport INFINITY, isfinite
 from _core cimport Team, int64_t, ptrdiff_t, raise_flag, real, team_rows, team_wait
 from _math cimport absolute, exp, log, log1p, sigmoid
 from _reduce cimport sum_of
-from calls.losses cimport HUBER, MAE, MSE, Loss
+from calls.losses cimport HUBER, MAE, MSE, FormulaDouble, FormulaFloat, Loss
 
 
 cdef enum:
     CHUNK = 64  # rows worked on at a time
+    PIECE = 512  # numbers that a user's formula is given at a time
 
 cdef double row_weight(const Loss *a, ptrdiff_t i, const real *tag) noexcept nogil:
     """What the row counts in the sum of weights."""
@@ -100,6 +102,38 @@ cdef void regression_row(int kind, real delta, real smoothing, const real *z, co
                 dz[j] -= scale * (smoothing * (half - t[j]))
 
 
+cdef void formula_rows(const Loss *a, ptrdiff_t low, ptrdiff_t high, double total,
+                       const real *tag) noexcept nogil:
+    """The rows of a user's formula, in pieces of several, or of parts of one."""
+    cdef real values[PIECE]
+    cdef const real *z = <const real *>a.z
+    cdef const real *t = <const real *>a.target
+    cdef real *dz = <real *>a.dz
+    cdef real scale
+    cdef ptrdiff_t O = a.O, most = PIECE // O if 0 < O < PIECE else 1, i = low, rows, k, j, start, n
+    while i < high:
+        rows = min(most, high - i)
+        for k in range(rows):
+            a.rows[i + k] = 0
+        start = 0
+        while start < rows * O:
+            n = min(<ptrdiff_t>PIECE, rows * O - start)
+            j = i * O + start
+            if real is float:
+                (<FormulaFloat>a.formula)(z + j, t + j, values, dz + j, n)
+            else:
+                (<FormulaDouble>a.formula)(z + j, t + j, values, dz + j, n)
+            for k in range(rows):
+                a.rows[i + k] += sum_of(values + k * O, n if rows == 1 else O)
+            start += n
+        for k in range(rows):
+            a.rows[i + k] /= <double>O
+            scale = <real>(row_weight(a, i + k, tag) / (total * O))
+            for j in range((i + k) * O, (i + k + 1) * O):
+                dz[j] *= scale
+        i += rows
+
+
 cdef void run_regression(const void *args, Team *team, real *scratch) noexcept nogil:
     cdef const Loss *a = <const Loss *>args
     cdef const real *z = <const real *>a.z
@@ -108,9 +142,12 @@ cdef void run_regression(const void *args, Team *team, real *scratch) noexcept n
     cdef ptrdiff_t i, low, high, O = a.O
     cdef double total = total_weight(a, z)
     team_rows(team, a.N, &low, &high)
-    for i in range(low, high):
-        regression_row(a.kind, <real>a.delta, <real>a.smoothing, z + i * O, t + i * O, dz + i * O,
-                       a.rows + i, <real>(row_weight(a, i, z) / (total * O)), O)
+    if a.formula:
+        formula_rows(a, low, high, total, z)
+    else:
+        for i in range(low, high):
+            regression_row(a.kind, <real>a.delta, <real>a.smoothing, z + i * O, t + i * O,
+                           dz + i * O, a.rows + i, <real>(row_weight(a, i, z) / (total * O)), O)
     team_wait(team)
     if team.rank == 0:
         mean_loss(a, total, z)

@@ -17,13 +17,15 @@ cdef class Level:
         cdef void **part
         cdef size_t i
         for table in tables:
-            assert len(table) == sizeof(Runs)
+            if len(table) != sizeof(Runs):
+                raise ImportError("fastgrad: compiled modules are of different versions")
             part = <void **><char *>(<bytes>table)
             for i in range(sizeof(Runs) // sizeof(void *)):
                 if part[i] != NULL:
                     runs[i] = part[i]
         for i in range(sizeof(Runs) // sizeof(void *)):
-            assert runs[i] != NULL, f"no module has filled in place {i} of the table"
+            if runs[i] == NULL:
+                raise ImportError(f"fastgrad: no compiled module has filled in kernel {i}")
 
     @property
     def scratch_bytes(self):

@@ -17,7 +17,7 @@ from rounding import MOST_CURVED, rounding, slope_bound, stored_slope_bound
 from running_error import Rounded, joined, sum_of
 
 from fastgrad.backends import contract
-from fastgrad.backends.contract import NEED_SLOPE, room
+from fastgrad.backends.contract import needs_slope, room
 
 # of rows of w, of columns of gates
 BLOCKS = {"rnn": (1, 1), "lstm": (4, 4), "lstm_norm": (4, 4), "gru": (3, 4)}
@@ -140,7 +140,7 @@ def rnn_step(given, own, z, h, c):
     flat, slope = z.value.ravel(), None
     y = exact("activation_forward", x=flat, activation=name, alpha=alpha, slope=np.empty_like(flat))
     found = {"h": z.activation(name, y.y.reshape(z.value.shape))}
-    if name in NEED_SLOPE:
+    if needs_slope(name):
         slope = y.slope.reshape(z.value.shape)
         error = MOST_CURVED * z.error + stored_slope_bound(name, z.value, own.dtype)
         found["gates"] = Rounded(slope, error, own.dtype)
@@ -227,7 +227,7 @@ def of_tanh(y):
 def rnn_backward(given, own, left, dz, d, now, here, before):
     name, h = given["activation"], left["h"][here]
     shape, ones = h.value.shape, np.ones(h.value.size)
-    slopes = left["gates"][now].value.ravel() if name in NEED_SLOPE else None
+    slopes = left["gates"][now].value.ravel() if needs_slope(name) else None
     how = {"y": h.value.ravel(), "slope": slopes, "activation": name, "alpha": given["alpha"]}
     slope = exact("activation_backward", dy=ones, **how).dx.reshape(shape)
     error = 0 * slope if slopes is not None else slope_bound(name, h.value, slope, own.dtype)

@@ -21,7 +21,7 @@ def threads():
     backends.set_num_threads(before)
 
 
-@pytest.fixture(params=["reference", "cython:base", "cython:v3", "cython:v4"])
+@pytest.fixture(params=["reference", "cython:base", "cython:v3", "cython:v4", "numba"])
 def ops(request, threads):
     """Each backend; one that cannot run here is skipped, unless FASTGRAD_REQUIRE names it.
 
@@ -76,20 +76,23 @@ def level(ops):
     yield from use(ops.name)
 
 
-@pytest.fixture(params=["reference", "cython"])
+@pytest.fixture(params=["reference", "cython", "numba"])
 def backend(request):
     """The name of the backend that this test runs on."""
     yield from use(request.param)
 
 
-@pytest.fixture(params=["reference", "cython"])
+@pytest.fixture(params=["reference", "cython", "numba"])
 def recurrent(request, threads):
     """The name of a backend that has the kernels of recurrent layers, on one thread."""
     threads(1)
     yield from use(request.param)
 
 
-@pytest.fixture(params=[("reference", 1), ("cython", 1), ("cython", 2)], ids="{0[0]} {0[1]}".format)
+ENGINES = [("reference", 1), ("cython", 1), ("cython", 2), ("numba", 2)]
+
+
+@pytest.fixture(params=ENGINES, ids="{0[0]} {0[1]}".format)
 def engine(request, threads):
     """A backend, and how many threads it may use."""
     threads(request.param[1])

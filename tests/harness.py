@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import own_functions
 
 from fastgrad import backends
 from fastgrad.backends import contract
@@ -116,6 +117,8 @@ def example(kernel: str, dtype, rng: np.random.Generator, **changes) -> dict:
     for a in contract.arguments(kernel):
         if a.name in changes or a.dims is None:
             values[a.name] = changes.get(a.name, SCALARS.get(a.name))
+            if a.kind == "loss" and a.name not in changes:
+                values[a.name] = own_functions.loss(own_functions.huber).formula
             continue
         shape = shape_of(a.dims, sizes)
         if a.name == "hyper":
@@ -193,7 +196,7 @@ def call(backend: backends.Backend, kernel: str, **given) -> SimpleNamespace:
 def meant(kernel: str, given: dict, out: SimpleNamespace) -> dict[str, np.ndarray]:
     """Those of the outputs that mean something: of arrays in steps, what is not behind the last."""
     found = {k: v for k, v in vars(out).items() if k not in ("panels", "ready", "spare", "squares")}
-    if kernel == "rnn_forward" and given["activation"] not in contract.NEED_SLOPE:
+    if kernel == "rnn_forward" and not contract.needs_slope(given["activation"]):
         del found["gates"]
     if "initial" in given and not given["initial"]:
         found = {k: v for k, v in found.items() if k not in ("dh0", "dc0")}

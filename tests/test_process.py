@@ -16,9 +16,13 @@ import pytest
 import fastgrad as fg
 
 PRELUDE = """
+import os
 import signal
 import numpy as np
 import fastgrad as fg
+
+if "BACKEND" in os.environ:
+    fg.use_backend(os.environ["BACKEND"])
 
 # whoever starts the tests in the background hands down that SIGINT is ignored
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,10 +54,13 @@ def start(code, **environment):
     )
 
 
+SECONDS = 60  # Numba may have to compile
+
+
 def finish(process):
-    """What it printed and complained of, and its exit status; killed after ten seconds."""
+    """What it printed and complained of, and its exit status; killed after a minute."""
     try:
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()
@@ -67,8 +74,12 @@ def printed(code, **environment):
     return out.split()
 
 
+native = pytest.mark.parametrize("backend", ["cython", "numba"])
+
+
+@native
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_trains():
+def test_a_forked_child_trains(backend):
     """The threads of its parent are gone there, and nothing may wait for them."""
     code = """
         import os
@@ -85,7 +96,7 @@ def test_a_forked_child_trains():
             os._exit(0)
         print(os.waitpid(child, 0)[1], trained() == before, fg.num_threads())
     """
-    assert printed(code) == ["True", "True", "1", "0", "True", "2"]
+    assert printed(code, BACKEND=backend) == ["True", "True", "1", "0", "True", "2"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
@@ -118,10 +129,10 @@ def test_a_level_that_is_none_is_refused():
     assert all(level in message for level in ("base", "v3", "v4"))
 
 
-def interrupted(code, after):
+def interrupted(code, after, backend):
     """Ctrl-C some seconds after "ready": how soon it printed a line, and what it printed."""
-    process = start(code)
-    watchdog = threading.Timer(10, process.kill)
+    process = start(code, BACKEND=backend)
+    watchdog = threading.Timer(SECONDS, process.kill)
     watchdog.start()
     with process:
         assert process.stdout.readline() == "ready\n"
@@ -136,8 +147,9 @@ def interrupted(code, after):
     return seconds, out, err
 
 
+@native
 @pytest.mark.parametrize("count", [1, 2])
-def test_ctrl_c_stops_an_epoch(count):
+def test_ctrl_c_stops_an_epoch(backend, count):
     code = f"""
         fg.set_num_threads({count})
         X = np.tile(X, (400, 1))  # for an epoch of many seconds
@@ -153,12 +165,13 @@ def test_ctrl_c_stops_an_epoch(count):
         print(steps < 1600, np.isfinite(one.model.predict(X[:64])).all())
         print(one.step(X[:64], y[:64]) < 10, one.steps == steps + 1)
     """
-    seconds, out, err = interrupted(code, after=0.3)
+    seconds, out, err = interrupted(code, 0.3, backend)
     assert out.split() == ["stopped"] + ["True"] * 4, err
     assert seconds < 1
 
 
-def test_ctrl_c_stops_within_a_long_step():
+@native
+def test_ctrl_c_stops_within_a_long_step(backend):
     code = """
         fg.set_num_threads(1)
         one = trainer(3000)
@@ -170,11 +183,12 @@ def test_ctrl_c_stops_within_a_long_step():
             print("stopped", one.steps, flush=True)
         print(np.isfinite(one.model.predict(X[:64])).all())
     """
-    _, out, err = interrupted(code, after=0.5)
+    _, out, err = interrupted(code, 0.5, backend)
     assert out.split() == ["stopped", "0", "True"], err
 
 
-def test_ctrl_c_leaves_clips_as_after_whole_steps():
+@native
+def test_ctrl_c_leaves_clips_as_after_whole_steps(backend):
     """A replay looks for signals after any other call of so many elements."""
     code = """
         fg.set_num_threads(1)
@@ -193,10 +207,11 @@ def test_ctrl_c_leaves_clips_as_after_whole_steps():
                 whole.append({report.steps for report in one.clip_reports()} == {one.steps})
         print(len(whole), all(whole))
     """
-    assert printed(code) == ["12", "True"]
+    assert printed(code, BACKEND=backend) == ["12", "True"]
 
 
-def test_a_failing_step_stops_every_thread():
+@native
+def test_a_failing_step_stops_every_thread(backend):
     """One thread must not leave while another goes on and waits for it."""
     code = """
         fg.set_num_threads(3)
@@ -210,7 +225,7 @@ def test_a_failing_step_stops_every_thread():
                 failed += 1
         print(failed)
     """
-    assert printed(code) == ["500"]
+    assert printed(code, BACKEND=backend) == ["500"]
 
 
 def test_importing_it_imports_no_more_than_numpy():
@@ -265,9 +280,11 @@ TURNS = {
 }
 
 
+@native
 @pytest.mark.parametrize("turn", TURNS)
-def test_memory_does_not_grow(turn):
+def test_memory_does_not_grow(turn, backend):
     """By less than a hundredth of what X alone would cost if every turn kept it."""
-    growth, resident = map(int, printed(GROWTH.format(turn=TURNS[turn]), OMP_NUM_THREADS="1"))
+    code = GROWTH.format(turn=TURNS[turn])
+    growth, resident = map(int, printed(code, OMP_NUM_THREADS="1", BACKEND=backend))
     assert growth < 256 * 300 * 4
     assert resident < 100 * 256 * 300 * 4 / 1024 / 4

@@ -1,12 +1,14 @@
-"""Derive the constants of src/fg_math.h and print them as src/fg_math_coeffs.h.
+"""Derive the constants of the elementary functions and print them for C or for Python.
 
-    python tools/fit_math.py > src/fg_math_coeffs.h
+    python tools/fit_math.py c > src/fg_math_coeffs.h
+    python tools/fit_math.py python > fastgrad/backends/numba/coefficients.py
 
 Every polynomial is a least-squares fit on Chebyshev nodes, weighted so that the residual is the
 relative error of the function it serves. On such nodes the largest error comes within a small
 factor of the minimax one, which is not worth the machinery of an exchange algorithm.
 """
 
+import sys
 from dataclasses import dataclass
 
 from mpmath import mp, mpf
@@ -157,8 +159,37 @@ def print_format(fmt):
         print_poly(fmt, name, coefficients)
 
 
-if __name__ == "__main__":
+def print_c():
     print("/* Printed by tools/fit_math.py; do not edit. */")
     for fmt in FORMATS:
         print()
         print_format(fmt)
+
+
+def python_hex(value):
+    return f'number("{float(value).hex()}")'
+
+
+def print_python():
+    """The same values; polynomials as coefficients, constant term first."""
+    print('"""Constants and polynomials of `math`, printed by tools/fit_math.py; do not edit."""\n')
+    print("number = float.fromhex\n")
+    for fmt in FORMATS:
+        bits = fmt.suffix[1:]
+        print(f"FLOAT{bits} = {{")
+        for name, value in constants(fmt).items():
+            print(f'    "{name}": {python_hex(fmt.round(value))},')
+        print("}")
+        print(f"POLYNOMIALS{bits} = {{")
+        for name, (formula, *problem) in targets(fmt).items():
+            coefficients, _ = fit(fmt, fmt.degrees[name], *problem)
+            print(f"    # {formula}")
+            print(f'    "{name}": (')
+            for coefficient in coefficients:
+                print(f"        {python_hex(coefficient)},")
+            print("    ),")
+        print("}")
+
+
+if __name__ == "__main__":
+    {"c": print_c, "python": print_python}[sys.argv[1]]()

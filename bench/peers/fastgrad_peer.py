@@ -1,4 +1,4 @@
-"""fastgrad itself, on its compiled kernels or on its ``reference`` backend (naive NumPy).
+"""fastgrad itself, on any of its backends; ``reference`` is naive NumPy.
 
 One ``Trainer.epoch`` per epoch; it draws the order and gathers the minibatches by itself.
 """

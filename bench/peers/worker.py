@@ -27,7 +27,10 @@ MODULES = {
     "sklearn": "sklearn_peer",
     "numpy": "fastgrad_peer",
 }
+# fastgrad on other backends: not peers, but sides like them
+BACKENDS = {"numpy": "reference", "numba": "numba", "reference": "reference"}
 RECURRENT = {peer: f"{peer}_recurrent" for peer in ("fastgrad", "torch", "jax", "numpy")}
+RECURRENT |= {"numba": "fastgrad_recurrent", "reference": "fastgrad_recurrent"}
 LONG_EPOCH = 0.1
 QUIET_SLICE = 0.005
 QUIET_LIMIT = 0.5
@@ -83,13 +86,14 @@ class Worker:
     Parameters
     ----------
     peer : str
-        A key of ``MODULES``.
+        A key of ``MODULES`` or ``BACKENDS``.
     threads : int
     """
 
     def __init__(self, peer: str, threads: int) -> None:
-        self._module: Any = importlib.import_module(f".{MODULES[peer]}", __package__)
-        backend = ("reference",) if peer == "numpy" else ()
+        module = MODULES.get(peer, "fastgrad_peer")
+        self._module: Any = importlib.import_module(f".{module}", __package__)
+        backend = (BACKENDS[peer],) if peer in BACKENDS else ()
         self.info: dict[str, str] = self._module.start(threads, *backend)
         self._recurrent: Any = None
         if peer in RECURRENT:

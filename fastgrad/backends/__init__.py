@@ -2,13 +2,16 @@
 
 ``load("reference")`` is plain NumPy, the specification. ``load("cython")`` is compiled code at
 the best instruction-set level of this machine; ``load("cython:base")``, ``"cython:v3"`` and
-``"cython:v4"`` name a level. A backend is asked for kernels by name (`load(..).dense_forward(..)`)
-and checks every call against `contract.CONTRACT`.
+``"cython:v4"`` name a level. ``load("numba")`` is Python that Numba compiles when it is first
+needed; where there are no compiled modules it takes their place. A backend is asked for kernels by
+name (`load(..).dense_forward(..)`) and checks every call against `contract.CONTRACT`.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -24,6 +27,7 @@ __all__ = [
     "num_threads",
     "set_num_threads",
     "use_backend",
+    "warmup",
 ]
 
 
@@ -43,7 +47,7 @@ class Backend:
     Parameters
     ----------
     name : str
-        "reference", or "cython:" and a level.
+        "reference", "numba", or "cython:" and a level.
     kernels : dict
         The raw functions. Compiled ones return the recorded call instead of running it.
     program : callable
@@ -52,6 +56,8 @@ class Backend:
         each segment from which on no signal may stop it.
     compiled : bool
         Whether raw functions record.
+    warmup : callable, optional
+        Compiles ahead, for dtypes given by name, what is compiled at run time.
     """
 
     def __init__(
@@ -60,8 +66,10 @@ class Backend:
         kernels: dict[str, Callable[..., Any]],
         program: Callable[..., Program],
         compiled: bool,
+        warmup: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         self.name = name
+        self.warmup = warmup
         self.program = program
         self._raw = kernels
         self._compiled = compiled
@@ -122,7 +130,16 @@ def load(name: str) -> Backend:
         if name == "cython":
             return load(f"cython:{level}")
         return Backend(name, cython.kernels(level), cython.program_maker(level), compiled=True)
-    raise ValueError(f"backend {name!r} is unknown: it must be reference, cython or cython:LEVEL")
+    if name == "numba":
+        if importlib.util.find_spec("numba") is None:
+            raise ImportError('the numba backend needs numba, from pip install "fastgrad[numba]"')
+        from fastgrad.backends.numba import kernels
+
+        program = PythonProgram if kernels.PYTHON else kernels.Replay
+        return Backend(name, dict(kernels.KERNELS), program, True, kernels.warmup)
+    raise ValueError(
+        f"backend {name!r} is unknown: it must be reference, numba, cython or cython:LEVEL"
+    )
 
 
 class PythonProgram:
@@ -168,11 +185,46 @@ def use_backend(name: str) -> None:
 
 
 def active() -> Backend:
-    """The backend in use."""
+    """The backend in use: unless told otherwise the compiled one, or where that is missing Numba.
+
+    Raises
+    ------
+    ImportError
+        Where there is neither.
+    """
     global _active
     if _active is None:
-        _active = load("cython")
+        from fastgrad.backends.cython import NotBuiltError
+
+        try:
+            _active = load("cython")
+        except NotBuiltError:
+            if importlib.util.find_spec("numba") is None:
+                raise
+            _active = load("numba")
+            text = "no compiled kernels are installed: Numba compiles those that are used"
+            logging.getLogger("fastgrad").warning("fastgrad: %s", text)
     return _active
+
+
+def warmup(*dtypes: str) -> None:
+    """Compile ahead what the backend in use would compile at the first step.
+
+    Only the numba backend has something to compile: all its kernels, of which it finds those of
+    earlier runs in its cache.
+
+    Parameters
+    ----------
+    *dtypes : {"float32", "float64"}
+        Of the models to come; float32 where none is given.
+    """
+    names = dtypes or ("float32",)
+    for name in names:
+        if name not in ("float32", "float64"):
+            raise ValueError(f"dtypes must be float32 or float64, got {name!r}")
+    compile_ahead = active().warmup
+    if compile_ahead is not None:
+        compile_ahead(names)
 
 
 def set_num_threads(n: int) -> None:
@@ -198,9 +250,19 @@ def num_threads() -> int:
         try:
             from fastgrad._kernels.replay import max_threads
         except ImportError:
-            return 1
+            max_threads = _cores
         _threads = max_threads()
     return _threads
+
+
+def _cores() -> int:
+    """What OpenMP would use, where there is none."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if wanted.isdigit() and int(wanted) > 0:
+        return min(int(wanted), MOST_THREADS)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _after_fork() -> None:

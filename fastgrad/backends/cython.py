@@ -15,6 +15,12 @@ import numpy as np
 from fastgrad.backends import contract
 
 LEVELS = ("base", "v3", "v4")
+
+
+class NotBuiltError(ImportError):
+    """No compiled kernels are there at all."""
+
+
 _MODULES = "linear", "rows"
 
 
@@ -101,9 +107,10 @@ def _best_level() -> str:
         from fastgrad._kernels.cpu import best_level
     except ModuleNotFoundError:
         folder = Path(__file__).parents[1]
-        raise ImportError(
+        raise NotBuiltError(
             f"fastgrad: no compiled kernels in {folder}; in the folder of the sources run make and "
-            "then .venv/bin/python, or leave it for an installed fastgrad to be found"
+            "then .venv/bin/python, or leave it for an installed fastgrad to be found; without a C "
+            'compiler, pip install "fastgrad[numba]"'
         ) from None
     found: str = best_level()
     return found

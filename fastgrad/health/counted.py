@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastgrad.arena import Array
-from fastgrad.program import Tape
+from fastgrad.program import Known, Tape
 from fastgrad.recurrent.steps import Steps
 
 
@@ -19,7 +19,7 @@ def marks(tape: Tape, shape: tuple[int, int, int]) -> Array:
 
 
 def without_padding(
-    tape: Tape, y: Array, counts: Array, known: tuple[str, float, Array | None] | None
+    tape: Tape, y: Array, counts: Array, known: Known | None
 ) -> tuple[Array, Array | None]:
     """Record what makes a copy of y with 0 in the padding, and the slopes of its activation.
 

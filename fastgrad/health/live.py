@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from fastgrad.backends.contract import NEED_SLOPE
+from fastgrad.backends.contract import needs_slope
+from fastgrad.custom import UserActivation
 
 LEAST = 0.01  # of the largest slope
 
@@ -13,12 +14,12 @@ _STEEPEST = {"gelu": 1.12890, "gelu_tanh": 1.12890, "silu": 1.09984}
 _SELU_LAMBDA, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 
-def live_range(activation: str, alpha: float) -> tuple[float, float] | None:
+def live_range(activation: str | UserActivation, alpha: float) -> tuple[float, float] | None:
     """Outputs y of an activation that is alive, ``low < y < high``; None where it always is.
 
-    Of `NEED_SLOPE` it is the square of the slope that lies between them.
+    Of those that `needs_slope` names it is the square of the slope that lies between them.
     """
-    if activation in NEED_SLOPE:
+    if needs_slope(activation):
         return live_slopes(activation, alpha)
     if activation == "relu" or (activation == "leaky_relu" and alpha < LEAST):
         return 0.0, math.inf
@@ -41,8 +42,10 @@ def live_range(activation: str, alpha: float) -> tuple[float, float] | None:
     return None
 
 
-def live_slopes(activation: str, alpha: float) -> tuple[float, float]:
+def live_slopes(activation: str | UserActivation, alpha: float) -> tuple[float, float]:
     """The same of the squares of slopes, for any activation that has such a range."""
+    if isinstance(activation, UserActivation):
+        return (LEAST * activation.steepest) ** 2, math.inf
     steepest = _STEEPEST.get(activation, 1.0)
     if activation == "elu":
         steepest = max(alpha, 1)

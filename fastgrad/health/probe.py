@@ -20,7 +20,7 @@ from fastgrad.recurrent.base import Recurrent
 
 if TYPE_CHECKING:
     from fastgrad.model import Sequential
-    from fastgrad.program import Tape
+    from fastgrad.program import Known, Tape
 
 _MOST, _LEAST = 8192, 64  # steps of a ring
 _BYTES = 1 << 22  # of a ring, unless these are less than the fewest steps
@@ -108,7 +108,7 @@ class Probe:
         room = len(self.layers) * -(-rows // ROWS)
         self._looks, self._parts, self._sums = {}, np.zeros((room, 3)), np.full(room, np.nan)
 
-    def output(self, tape: Tape, y: Array, known: tuple[str, float, Array | None] | None) -> None:
+    def output(self, tape: Tape, y: Array, known: Known | None) -> None:
         """Record a look at what a layer gives; `known` is its activation, alpha and slopes."""
         name = tape.path.rstrip(".")
         if name not in self.layers or not np.issubdtype(y.dtype, np.floating):

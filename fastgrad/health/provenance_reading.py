@@ -16,6 +16,7 @@ from fastgrad.health.ranges import Range
 # by what the names of kernels start with; the first that fits
 _OPERATIONS = (
     ("activation", "activation"),
+    ("elementwise_loss", "loss"),
     ("elementwise", "activation"),
     ("standardize", "normalization"),
     ("batch_norm", "normalization"),
@@ -282,14 +283,14 @@ class Reader:
 
     def _actor(self, call: Call, operation: str) -> str:
         if not call.layer:
-            name = call.kernel if operation == "loss" else operation
+            name = str(call.settings.get("formula", call.kernel))
             return f"the loss {name}" if operation == "loss" else f"the {operation}"
         kind = type(self.layers[call.layer]).__name__ if call.layer in self.layers else "layer"
         which = f"layer {call.layer} ({kind})"
         if operation == "Python layer":
             return f"{which}, written in Python,"
         told = call.settings.get("activation")
-        if operation == "activation" and isinstance(told, str):
+        if operation == "activation" and told is not None:
             operation = f"{'derivative of ' if call.backward else ''}{told}"
         elif call.backward and operation != "gradient product":
             operation = f"gradient of the {operation}"

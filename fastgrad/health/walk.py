@@ -10,7 +10,7 @@ import numpy as np
 from fastgrad import backends
 from fastgrad.arena import Array
 from fastgrad.containers import record_all
-from fastgrad.program import Tape, Workspace
+from fastgrad.program import Known, Tape, Workspace
 from fastgrad.samples import Samples
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Walk:
         self.gradients: Seen = {}
         self.inner_gradients: Seen = {}
 
-    def output(self, tape: Tape, y: Array, known: tuple[str, float, Array | None] | None) -> None:
+    def output(self, tape: Tape, y: Array, known: Known | None) -> None:
         """Look at what comes out of a layer."""
         self._record(tape, y, self.outputs)
 

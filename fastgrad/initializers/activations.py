@@ -14,6 +14,7 @@ from fastgrad.initializers.scaling import (
     he_normal,
     lecun_normal,
     rectifier_scale,
+    variance_scaling,
     xavier_uniform,
 )
 
@@ -62,7 +63,7 @@ def gain(activation: str | Elementwise, negative_slope: float = 0.01) -> float:
     return _activation(activation, negative_slope)[0]
 
 
-def for_activation(activation: str, negative_slope: float = 0.01) -> Initializer:
+def for_activation(activation: str | Elementwise, negative_slope: float = 0.01) -> Initializer:
     """Choose the initializer of the weights in front of an activation: the default of a layer.
 
     Parameters
@@ -74,8 +75,11 @@ def for_activation(activation: str, negative_slope: float = 0.01) -> Initializer
     -------
     Initializer
         `he_normal` for relu, leaky_relu (with its slope), elu, gelu, silu and softplus;
-        `lecun_normal` for selu; `xavier_uniform` for identity, tanh, sigmoid and softsign.
+        `lecun_normal` for selu; `xavier_uniform` for identity, tanh, sigmoid and softsign. For a
+        function, normal weights of variance ``gain^2 / fan_in``.
     """
+    if not isinstance(activation, str):
+        return variance_scaling(gain(activation) ** 2, "fan_in", "normal")
     return _activation(activation, negative_slope)[1]()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from fastgrad.custom import UserActivation
 from fastgrad.initializers.checks import Array
 from fastgrad.initializers.quadrature import LIMIT, expectation, slopes
 
@@ -52,9 +53,9 @@ def function(
     alpha: float | None = None,
 ) -> Function:
     """Find a named activation, or check a callable and its derivative; see `MeanField`."""
-    if isinstance(activation, str):
+    if isinstance(activation, (str, UserActivation)):
         if derivative is not None:
-            raise TypeError(f"derivative: that of {activation} is known")
+            raise TypeError(f"derivative: that of {activation!s} is known")
         from fastgrad.layers import Activation
 
         return of_layer(Activation(activation, alpha=alpha))
@@ -78,6 +79,8 @@ def of_layer(layer: Dense | Activation) -> Function:
     from fastgrad.backends.reference import activations as reference
 
     name, alpha = layer.activation, layer.alpha
+    if isinstance(name, UserActivation):
+        return Function(name.name, name.__call__, name.slope)
     phi = reference.ACTIVATIONS[name]
     if name in reference.SLOPES_FROM_INPUT:
         return Function(name, lambda u: phi(u, alpha), reference.SLOPES_FROM_INPUT[name])

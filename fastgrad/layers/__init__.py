@@ -4,7 +4,7 @@ Recording a layer's forward pass returns its output and a function that records 
 so a layer is one method (`record`) and the two passes share their variables.
 """
 
-from fastgrad.layers.activation import ACTIVATIONS, Activation, checked_activation
+from fastgrad.layers.activation import ACTIVATIONS, Activation, checked_activation, own_alpha
 from fastgrad.layers.base import Backward, Layer, Rows, rows_of
 from fastgrad.layers.dense import Dense
 
@@ -16,5 +16,6 @@ __all__ = [
     "Layer",
     "Rows",
     "checked_activation",
+    "own_alpha",
     "rows_of",
 ]

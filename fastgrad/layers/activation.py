@@ -10,7 +10,8 @@ import numpy as np
 
 from fastgrad.arena import Array
 from fastgrad.backends.contract import ACTIVATIONS as NAMES
-from fastgrad.backends.contract import NEED_SLOPE
+from fastgrad.backends.contract import needs_slope
+from fastgrad.custom import UserActivation
 from fastgrad.layers.base import Backward, Layer
 from fastgrad.program import Tape
 
@@ -19,11 +20,20 @@ _ALPHAS = {"leaky_relu": 0.01, "elu": 1.0}
 ACTIVATIONS = {name: _ALPHAS.get(name, 0.0) for name in NAMES}
 
 
-def checked_activation(name: Any, alpha: float | None) -> tuple[str, float]:
-    """An activation's name and parameter, as kernels take them."""
+def checked_activation(name: Any, alpha: float | None) -> tuple[str | UserActivation, float]:
+    """An activation, mostly by name, and its parameter, as kernels take them."""
     name = "identity" if name is None else name
+    if isinstance(name, UserActivation):
+        if alpha is not None:
+            raise ValueError(
+                f"alpha is a parameter of leaky_relu and elu; those of {name.name} are in its code"
+            )
+        return name, 0.0
     if not isinstance(name, str) or name not in ACTIVATIONS:
-        raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
+        hint = " (fastgrad.activation makes one of a function)" if callable(name) else ""
+        raise ValueError(
+            f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}{hint}"
+        )
     if alpha is None:
         return name, ACTIVATIONS[name]
     if name not in _ALPHAS:
@@ -33,14 +43,23 @@ def checked_activation(name: Any, alpha: float | None) -> tuple[str, float]:
     return name, float(alpha)
 
 
-def activation_flops(name: str, elements: int) -> tuple[int, int]:
-    """Operations of the function; of its slope, and that times the gradient."""
+def own_alpha(name: str | UserActivation, alpha: float) -> float | None:
+    """An activation's parameter, unless it is that which it has anyway."""
+    has = isinstance(name, str) and alpha != ACTIVATIONS[name]
+    return alpha if has else None
+
+
+def activation_flops(name: str | UserActivation, elements: int) -> tuple[int, int]:
+    """Operations of the function; of its slope, and that times the gradient.
+
+    A user's function counts as one, too, whatever is in it.
+    """
     return (0, 0) if name == "identity" else (elements, 2 * elements)
 
 
-def arrays_kept(name: str) -> int:
+def arrays_kept(name: str | UserActivation) -> int:
     """Arrays of the shape of y that training keeps."""
-    return 2 if name in NEED_SLOPE else 1
+    return 2 if needs_slope(name) else 1
 
 
 class Activation(Layer):
@@ -48,13 +67,13 @@ class Activation(Layer):
 
     Parameters
     ----------
-    activation : str
+    activation : str or UserActivation
         As for `Dense`.
     alpha : float, optional
         As for `Dense`.
     """
 
-    def __init__(self, activation: str, *, alpha: float | None = None) -> None:
+    def __init__(self, activation: str | UserActivation, *, alpha: float | None = None) -> None:
         self.activation, self.alpha = checked_activation(activation, alpha)
 
     def flops(self, shape: tuple[int, ...], input_grad: bool) -> tuple[int, int]:
@@ -76,7 +95,7 @@ class Activation(Layer):
     ) -> tuple[Array, Backward]:
         """Record activation_forward, and activation_backward for later."""
         y = tape.empty(x.shape)
-        keep_slope = train and self.activation in NEED_SLOPE
+        keep_slope = train and needs_slope(self.activation)
         slope = tape.empty((y.size,)) if keep_slope else None
         flat = y.reshape(-1)
         tape.call("activation_forward", x.reshape(-1), self.activation, self.alpha, flat, slope)
@@ -92,6 +111,6 @@ class Activation(Layer):
     def config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""
         found: dict[str, Any] = {"activation": self.activation}
-        if self.alpha != ACTIVATIONS[self.activation]:
+        if own_alpha(self.activation, self.alpha) is not None:
             found["alpha"] = self.alpha
         return found

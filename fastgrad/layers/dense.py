@@ -8,12 +8,13 @@ from typing import Any
 
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
-from fastgrad.backends.contract import NEED_SLOPE
+from fastgrad.backends.contract import needs_slope
+from fastgrad.custom import UserActivation
 from fastgrad.layers.activation import (
-    ACTIVATIONS,
     activation_flops,
     arrays_kept,
     checked_activation,
+    own_alpha,
 )
 from fastgrad.layers.base import Backward, Layer
 from fastgrad.program import Tape
@@ -26,9 +27,9 @@ class Dense(Layer):
     ----------
     inputs, outputs : int
         Features in and out; ``weight`` has shape (outputs, inputs), ``bias`` (outputs,).
-    activation : str, optional
+    activation : str or UserActivation, optional
         One of relu, leaky_relu, elu, selu, gelu (exact), gelu_tanh, silu, softplus, softsign,
-        tanh, sigmoid, identity (the default).
+        tanh, sigmoid, identity (the default); or what `fastgrad.activation` makes of a function.
     weight_init, bias_init : str, initializer or ndarray, optional
         Default: what the activation needs (`fastgrad.initializers.for_activation`), and zeros.
     bias : bool
@@ -43,7 +44,7 @@ class Dense(Layer):
         self,
         inputs: int,
         outputs: int,
-        activation: str | None = None,
+        activation: str | UserActivation | None = None,
         *,
         weight_init: Any = None,
         bias_init: Any = "zeros",
@@ -94,7 +95,7 @@ class Dense(Layer):
         rows = x.reshape(-1, self.inputs)
         y = tape.empty((*x.shape[:-1], self.outputs))
         flat = y.reshape(-1, self.outputs)
-        keep_slope = train and self.activation in NEED_SLOPE
+        keep_slope = train and needs_slope(self.activation)
         slope = tape.empty(flat.shape) if keep_slope else None
         weight, bias = params["weight"], params.get("bias")
         tape.call("dense_forward", rows, weight, bias, self.activation, self.alpha, flat, slope)
@@ -129,7 +130,7 @@ class Dense(Layer):
             "outputs": self.outputs,
             "activation": self.activation,
         }
-        if self.alpha != ACTIVATIONS[self.activation]:
+        if own_alpha(self.activation, self.alpha) is not None:
             found["alpha"] = self.alpha
         if not self.bias:
             found["bias"] = False

@@ -10,8 +10,9 @@ import numpy as np
 from fastgrad import checks, initializers
 from fastgrad.arena import Array
 from fastgrad.containers import Specs
+from fastgrad.custom import UserActivation
 from fastgrad.layer_norm import norm_flops
-from fastgrad.layers import ACTIVATIONS, checked_activation
+from fastgrad.layers import checked_activation, own_alpha
 from fastgrad.recurrent.base import Recurrent
 from fastgrad.recurrent.norm_way import NormWay
 from fastgrad.recurrent.options import Options, lists_options
@@ -28,7 +29,7 @@ class RNN(Recurrent):
     ----------
     inputs, units : int
         Features in and out.
-    activation : str
+    activation : str or UserActivation
         f, as for `Dense`.
     alpha : float, optional
         As for `Dense`.
@@ -42,7 +43,7 @@ class RNN(Recurrent):
         self,
         inputs: int,
         units: int,
-        activation: str = "tanh",
+        activation: str | UserActivation = "tanh",
         *,
         alpha: float | None = None,
         **options: Unpack[Options],
@@ -57,7 +58,7 @@ class RNN(Recurrent):
     def config(self) -> dict[str, Any]:
         """The arguments that make this layer again; initial values are not part of it."""
         found = super().config() | {"activation": self.activation}
-        if self.alpha != ACTIVATIONS[self.activation]:
+        if own_alpha(self.activation, self.alpha) is not None:
             found["alpha"] = self.alpha
         return found
 

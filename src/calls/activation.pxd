@@ -1,13 +1,21 @@
 # The activations by number, and what the calls of activation.pxi hold.
-from _core cimport ptrdiff_t
+from _core cimport int64_t, ptrdiff_t
 
 cdef enum Activation:
     IDENTITY, RELU, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SILU, SOFTPLUS, SOFTSIGN, TANH, SIGMOID
+    OWN = 4096  # the least number that is the address of a user's function
+
+# y = f(z) and its slope, or NULL; z may be y
+ctypedef void (*OwnFloat)(const float *z, float *y, float *slope, int64_t n) noexcept nogil
+ctypedef void (*OwnDouble)(const double *z, double *y, double *slope, int64_t n) noexcept nogil
 
 
-cdef inline int activation_code(str name) except -1:
+cdef inline int64_t activation_code(activation, like) except -1:
+    """The number of a name; or where the function for the dtype of `like` is."""
+    if not isinstance(activation, str):
+        return activation.address(like.dtype)
     return ("identity", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu",
-            "softplus", "softsign", "tanh", "sigmoid").index(name)
+            "softplus", "softsign", "tanh", "sigmoid").index(activation)
 
 
 cdef struct Activated:
@@ -16,5 +24,5 @@ cdef struct Activated:
     void *slope
     const void *dy
     ptrdiff_t n
-    int activation
+    int64_t activation
     double alpha

@@ -1,5 +1,5 @@
 # What the calls of dense.pxi hold.
-from _core cimport ptrdiff_t
+from _core cimport int64_t, ptrdiff_t
 
 
 cdef struct DenseForward:
@@ -10,7 +10,7 @@ cdef struct DenseForward:
     void *slope
     ptrdiff_t rows, fan_in, fan_out
     bint by_rows
-    int activation
+    int64_t activation
     double alpha
 
 
@@ -26,5 +26,5 @@ cdef struct DenseBackward:
     long long *status
     ptrdiff_t rows, fan_in, fan_out
     bint by_rows
-    int activation
+    int64_t activation
     double alpha

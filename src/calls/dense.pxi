@@ -11,7 +11,7 @@ def dense_forward(Level level, x, w, b, activation, alpha, y, slope):
     cdef DenseForward a = DenseForward(data(x), data(w), data(b), data(y), data(slope), x.shape[0],
                                        x.shape[1], w.shape[0],
                                        tall(x.shape[0], x.shape[1], w.shape[0]),
-                                       activation_code(activation), alpha)
+                                       activation_code(activation, x), alpha)
     cdef ptrdiff_t own = a.rows if a.by_rows else 0
     return record_real(x, level.runs.dense_forward, &a, sizeof(a),
                        <double>a.rows * a.fan_in * a.fan_out, own, own)
@@ -22,7 +22,7 @@ def dense_backward(Level level, x, w, y, slope, activation, alpha, dy, dx, dw, d
                                          data(dw), data(db), <long long *>data(status), x.shape[0],
                                          x.shape[1], w.shape[0],
                                          tall(x.shape[0], x.shape[1], w.shape[0]),
-                                         activation_code(activation), alpha)
+                                         activation_code(activation, x), alpha)
     cdef ptrdiff_t own = a.rows if a.by_rows else 0
     return record_real(x, level.runs.dense_backward, &a, sizeof(a),
                        <double>a.rows * a.fan_in * a.fan_out, own, own if a.dx else 0)

@@ -11,10 +11,10 @@ cdef ptrdiff_t own_rows(const Loss *a):
 
 
 cdef bytes regression(Level level, int kind, z, target, sample_weight, double delta,
-                      double smoothing, dz, rows, loss, status):
+                      double smoothing, dz, rows, loss, status, void *formula=NULL):
     cdef Loss a = Loss(data(z), data(target), NULL, data(sample_weight), data(dz),
                        <double *>data(rows), <double *>data(loss), <long long *>data(status),
-                       z.shape[0], z.shape[1], kind, delta, smoothing)
+                       z.shape[0], z.shape[1], kind, formula, delta, smoothing)
     return record_real(z, level.runs.regression, &a, sizeof(a), <double>a.N * a.O * LOSS_WORK,
                        own_rows(&a))
 
@@ -36,11 +36,17 @@ def binary_cross_entropy(Level level, z, target, sample_weight, smoothing, dz, r
                       loss, status)
 
 
+def elementwise_loss(Level level, z, target, sample_weight, formula, dz, rows, loss, status):
+    cdef int64_t address = formula.address(z.dtype)
+    return regression(level, MSE, z, target, sample_weight, 0, 0, dz, rows, loss, status,
+                      <void *>address)
+
+
 cdef bytes softmax(Level level, bint soft, z, target, class_weight, sample_weight, double smoothing,
                    dz, rows, loss, status):
     cdef Loss a = Loss(data(z), data(target), data(class_weight), data(sample_weight), data(dz),
                        <double *>data(rows), <double *>data(loss), <long long *>data(status),
-                       z.shape[0], z.shape[1], soft, 0, smoothing)
+                       z.shape[0], z.shape[1], soft, NULL, 0, smoothing)
     return record_real(z, level.runs.softmax, &a, sizeof(a), <double>a.N * a.O * LOSS_WORK,
                        own_rows(&a))
 

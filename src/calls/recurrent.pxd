@@ -34,8 +34,8 @@ cdef struct Recurrence:
     int64_t *ready
     ptrdiff_t T, N, H, inputs
     double alpha
+    int64_t activation
     int blocks  # of the weight's rows
     int wide  # blocks of columns of gates
-    int activation
     bint initial  # whether the gradient of the initial states is wanted
     bint before  # of a GRU: whether r acts before the product

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.backends.contract.names import ACTIVATIONS, FUNCTIONS, NEED_SLOPE
+from fastgrad.backends.contract.names import ACTIVATIONS, FUNCTIONS, needs_slope
 from fastgrad.backends.contract.signature import Argument, arguments, size_of
+from fastgrad.custom import LossFunction, UserActivation
 
 _SCALARS: dict[str, tuple[type, ...]] = {
     "float": (float, int, np.floating, np.integer),
     "int": (int, np.integer),
-    "activation": (str,),
+    "activation": (str, UserActivation),
     "function": (str,),
+    "loss": (LossFunction,),
 }
 _NAMES = {"activation": ACTIVATIONS, "function": FUNCTIONS}
 
@@ -51,7 +53,7 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
             assert a.kind is not None
             if not isinstance(value, _SCALARS[a.kind]):
                 raise TypeError(f"{where} must be a {a.kind}, got {value!r}")
-            if a.kind in _NAMES and value not in _NAMES[a.kind]:
+            if a.kind in _NAMES and isinstance(value, str) and value not in _NAMES[a.kind]:
                 known = ", ".join(_NAMES[a.kind])
                 raise ValueError(f"{where} must be one of {known}, got {value!r}")
             continue
@@ -101,7 +103,7 @@ def check(kernel: str, values: tuple[Any, ...], recording: bool = False) -> None
             size = given["panels"].size
             raise ValueError(f"{kernel}: panels has {size} elements, needs {needed}")
     no_slope = "slope" in given and given["slope"] is None
-    if no_slope and kernel.endswith("backward") and given["activation"] in NEED_SLOPE:
+    if no_slope and kernel.endswith("backward") and needs_slope(given["activation"]):
         raise ValueError(f"{kernel}: slope is None, but {given['activation']} needs it")
     if "start" in given:
         start, most = given["start"], sizes["G"] - sizes["F"]

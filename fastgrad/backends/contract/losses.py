@@ -6,6 +6,9 @@ KERNELS = {
     "mae": "z[N,O] target[N,O] sample_weight[N]? -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
     "huber": "z[N,O] target[N,O] sample_weight[N]? delta:float"
     " -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
+    # of a formula for one output and its target, the mean over a row's outputs
+    "elementwise_loss": "z[N,O] target[N,O] sample_weight[N]? formula:loss"
+    " -> dz[N,O] rows[N]:f8 loss[1]:f8 status[1]:i8?",
     # Smoothing mixes each target with the uniform distribution over the classes, or over 0 and 1:
     # (1 - smoothing) target + smoothing / classes.
     "binary_cross_entropy": "z[N,O] target[N,O] sample_weight[N]? smoothing:float"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastgrad.arena import Array
+from fastgrad.custom import UserActivation
 
 SELU_SCALE = 1.0507009873554804934193349852946
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -80,17 +81,27 @@ SLOPES_FROM_INPUT: dict[str, Callable[[Array], Array]] = {
 
 
 def activation_forward(
-    x: Array, activation: str, alpha: float, y: Array, slope: Array | None
+    x: Array, activation: str | UserActivation, alpha: float, y: Array, slope: Array | None
 ) -> None:
+    if isinstance(activation, UserActivation):
+        y[...], slopes = activation.evaluated(x)
+        if slope is not None:
+            slope[...] = slopes
+        return
     if slope is not None and activation in SLOPES_FROM_INPUT:
         slope[...] = SLOPES_FROM_INPUT[activation](x)
     y[...] = ACTIVATIONS[activation](x, alpha)
 
 
 def activation_backward(
-    y: Array, slope: Array | None, dy: Array, activation: str, alpha: float, dx: Array
+    y: Array,
+    slope: Array | None,
+    dy: Array,
+    activation: str | UserActivation,
+    alpha: float,
+    dx: Array,
 ) -> None:
-    if activation in SLOPES_FROM_INPUT:
+    if isinstance(activation, UserActivation) or activation in SLOPES_FROM_INPUT:
         dx[...] = dy * slope
     else:
         dx[...] = dy * SLOPES_FROM_OUTPUT[activation](y, alpha)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastgrad.arena import Array
 from fastgrad.backends.reference.activations import activation_backward, activation_forward
 from fastgrad.backends.reference.gradients import check_finite
+from fastgrad.custom import UserActivation
 
 
 def _product(product: Array, bias: Array | None, accumulate: int, c: Array) -> None:
@@ -30,7 +31,7 @@ def dense_forward(
     x: Array,
     w: Array,
     b: Array | None,
-    activation: str,
+    activation: str | UserActivation,
     alpha: float,
     y: Array,
     slope: Array | None,
@@ -46,7 +47,7 @@ def dense_backward(
     w: Array,
     y: Array,
     slope: Array | None,
-    activation: str,
+    activation: str | UserActivation,
     alpha: float,
     dy: Array,
     dx: Array | None,

@@ -7,6 +7,7 @@ import numpy as np
 from fastgrad.arena import Array
 from fastgrad.backends.reference.activations import sigmoid
 from fastgrad.backends.reference.gradients import check_finite
+from fastgrad.custom import LossFunction
 
 
 def _weighted_mean(
@@ -68,6 +69,21 @@ def huber(
     each = np.where(a <= delta, d**2 / 2, delta * (a - delta / 2))
     slope = np.clip(d, -delta, delta)
     _weighted_mean(each.mean(axis=1), slope / z.shape[1], sample_weight, dz, rows, loss, status)
+
+
+def elementwise_loss(
+    z: Array,
+    target: Array,
+    sample_weight: Array | None,
+    formula: LossFunction,
+    dz: Array,
+    rows: Array,
+    loss: Array,
+    status: Array | None,
+) -> None:
+    each, slope = formula.evaluated(z.astype(np.float64), target.astype(np.float64))
+    with np.errstate(over="ignore"):  # of slopes that are infinite in float32
+        _weighted_mean(each.mean(axis=1), slope / z.shape[1], sample_weight, dz, rows, loss, status)
 
 
 def _smoothed(target: Array, smoothing: float, classes: int) -> Array:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from fastgrad.arena import Array
-from fastgrad.backends.contract import NEED_SLOPE
+from fastgrad.backends.contract import needs_slope
 from fastgrad.backends.reference.activations import activation_backward, activation_forward
 from fastgrad.backends.reference.gate_inputs import gate_inputs_forward
 from fastgrad.backends.reference.gradients import check_finite
+from fastgrad.custom import UserActivation
 
 Gradients = tuple[Array, Array, Array]
 Step = Callable[[slice, slice, slice, Array, Array], Gradients]
@@ -69,7 +70,7 @@ def rnn_forward(
     w_ih: Array | None,
     bias: Array | None,
     w: Array,
-    activation: str,
+    activation: str | UserActivation,
     alpha: float,
     gates: Array,
     h: Array,
@@ -82,7 +83,7 @@ def rnn_forward(
         gate_inputs_forward(x, w_ih, bias, offsets, 0, gates)
     for now, here, before in steps(offsets, len(h) - len(gates)):
         z = (gates[now] + h[before] @ w.T).reshape(-1)
-        y, slope = np.empty_like(z), np.empty_like(z) if activation in NEED_SLOPE else None
+        y, slope = np.empty_like(z), np.empty_like(z) if needs_slope(activation) else None
         activation_forward(z, activation, alpha, y, slope)
         h[here] = y.reshape(-1, len(w))
         if slope is not None:
@@ -92,7 +93,7 @@ def rnn_forward(
 def rnn_backward(
     offsets: Array,
     w: Array,
-    activation: str,
+    activation: str | UserActivation,
     alpha: float,
     h: Array,
     dy: Array | None,

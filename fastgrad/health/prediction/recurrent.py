@@ -16,7 +16,7 @@ from fastgrad.health.prediction.signal import Back, Flow, Signal
 from fastgrad.health.prediction.sums import summed
 from fastgrad.health.prediction.walk import Memory, Walk, sum_moment, through
 from fastgrad.initializers.functions import of_layer
-from fastgrad.layers import ACTIVATIONS, Activation
+from fastgrad.layers import Activation, own_alpha
 from fastgrad.recurrent import RNN, Recurrent
 
 
@@ -82,7 +82,7 @@ def _(layer: Recurrent, name: str, signal: Signal, walk: Walk) -> tuple[Signal, 
 
 
 def _rnn(layer: RNN, name: str, end: str, signal: Signal, walk: Walk) -> Cell:
-    phi = of_layer(Activation(layer.activation, alpha=_own_alpha(layer)))
+    phi = of_layer(Activation(layer.activation, alpha=own_alpha(layer.activation, layer.alpha)))
     w_ih, w_hh = (matrix(walk.weight(name, f"{each}{end}")) for each in ("weight_ih", "weight_hh"))
     steps, x = signal.steps, replace(signal, rows=signal.rows // signal.steps, steps=1)
     bias = biases_of(layer, name, end, walk)
@@ -183,10 +183,6 @@ def _gated(layer: Recurrent, name: str, end: str, signal: Signal, each: bool, wa
         )
 
     return Cell(signal, up, back)
-
-
-def _own_alpha(layer: RNN) -> float | None:
-    return None if layer.alpha == ACTIVATIONS[layer.activation] else layer.alpha
 
 
 def _note(walk: Walk, name: str, flows: list[Flow], signals: list[Signal] | None) -> None:

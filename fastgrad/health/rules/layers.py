@@ -13,6 +13,7 @@ from fastgrad import initializers
 from fastgrad.arena import Array
 from fastgrad.batch_norm import BatchNorm
 from fastgrad.containers import Chain, named_layers
+from fastgrad.custom import UserActivation
 from fastgrad.layer_norm import LayerNorm
 from fastgrad.layers import Activation, Dense, Layer
 from fastgrad.parallel import Parallel
@@ -43,6 +44,8 @@ class LayerFacts:
     slope : float
         Mean square slope of the activation where its input has variance 1, as E[phi'^2]; 1
         without one.
+    gain : float
+        What keeps signals in size before it, as a factor on the deviation of weights.
     """
 
     name: str
@@ -54,6 +57,7 @@ class LayerFacts:
     normalizes: bool = False
     dropout: float = 0.0
     slope: float = 1.0
+    gain: float = 1.0
 
     @property
     def recurrent(self) -> bool:
@@ -108,18 +112,21 @@ def layers_of(layers: Sequence[Layer]) -> dict[str, LayerFacts]:
         if isinstance(layer, Rescale):
             continue  # it gives gradients a unit, and is no part of what they go through
         activation = getattr(layer, "activation", None)
-        activation = activation if isinstance(activation, str) else "identity"
+        if not isinstance(activation, (str, UserActivation)):
+            activation = "identity"
         outputs = getattr(layer, "outputs", getattr(layer, "units", None))
         found[name] = LayerFacts(
             name=name,
             kind=type(layer).__name__,
-            activation=activation,
+            # a user's function is none of the package's, whatever its name is
+            activation=activation if isinstance(activation, str) else f"function {activation}",
             inputs=layer.inputs,
             outputs=outputs if isinstance(outputs, int) else None,
             aside=aside,
             normalizes=isinstance(layer, (BatchNorm, LayerNorm)),
             dropout=float(getattr(layer, "p", getattr(layer, "dropout", 0.0))),
             slope=_slope(activation),
+            gain=_gain(activation),
         )
     return found
 
@@ -147,7 +154,7 @@ def weights_of(
         flat = values.ravel().astype(np.float64)
         mean_square = float(flat @ flat) / flat.size
         if known is not None and known.kind == "Dense":
-            law = mean_square * values.shape[1] / _gain(known.activation) ** 2
+            law = mean_square * values.shape[1] / known.gain**2
         elif known is not None and known.recurrent:
             law = mean_square * values.shape[1]
             if ".weight_ih" in name and law < 1:  # a unit listens to the others as well
@@ -169,13 +176,18 @@ def _copies(rows: Array) -> float:
     return 1 - len({row.tobytes() for row in rows}) / len(rows)
 
 
-@functools.cache
-def _slope(activation: str) -> float:
+def _slope(activation: str | UserActivation) -> float:
     if activation == "identity":
         return 1.0
-    return float(initializers.MeanField(activation).slope_moment())
+    moment = _moment if isinstance(activation, str) else _moment.__wrapped__
+    return float(moment(activation))
 
 
-def _gain(activation: str) -> float:
+@functools.cache
+def _moment(activation: str | UserActivation) -> float:
+    return initializers.MeanField(activation).slope_moment()
+
+
+def _gain(activation: str | UserActivation) -> float:
     # PyTorch's gains of tanh and selu are for other ends than keeping signals in size
     return 1.0 if activation in ("tanh", "selu") else initializers.gain(activation)

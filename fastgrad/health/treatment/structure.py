@@ -47,7 +47,8 @@ def _activations(findings: Findings) -> Iterator[tuple[str, Setup]]:
             other = remade(layer, activation=activation, alpha=None)
             return [(fresh(other, orthogonal=activation == "tanh"), False)]
 
-        what = f"{activation} instead of {', '.join(sorted(used))}, with weights that suit it"
+        before = ", ".join(sorted(map(str, used)))
+        what = f"{activation} instead of {before}, with weights that suit it"
         yield what, setup.with_layers(change, findings.seed)
 
 

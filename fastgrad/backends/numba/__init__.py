@@ -1,0 +1,1 @@
+"""Every kernel in Python that Numba compiles: where the compiled modules of a wheel are missing."""
