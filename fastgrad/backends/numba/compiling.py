@@ -31,7 +31,6 @@ from numba.misc.appdirs import AppDirs
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PYTHON = bool(numba.config.DISABLE_JIT)
-REALS = (types.float32, types.float64)
 
 # No "reassoc": functions of numbers count on the order of their sums. NaN and infinities count.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
@@ -203,7 +202,6 @@ def services(real: Any) -> tuple[Any, ...]:
 __all__ = [
     "OPTIONS",
     "PYTHON",
-    "REALS",
     "SUMS",
     "apart",
     "cached",

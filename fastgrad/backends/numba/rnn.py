@@ -6,7 +6,7 @@ from typing import Any
 
 from fastgrad.arena import Array
 from fastgrad.backends.numba.activations import activate, times_slope
-from fastgrad.backends.numba.compiling import apart, inline
+from fastgrad.backends.numba.compiling import inline
 from fastgrad.backends.numba.entry import kernel
 from fastgrad.backends.numba.flow import finish_flow, note_rows
 from fastgrad.backends.numba.memory import copy, given, part
@@ -24,16 +24,11 @@ from fastgrad.backends.numba.recurrent import (
     start_back,
     weight_gradient,
 )
+from fastgrad.backends.numba.sums import add_row
 from fastgrad.backends.numba.sums import squares as sum_of_squares
 from fastgrad.backends.numba.team import Team, wait
 
 BLOCK = 4096  # elements that stay in L1 from one loop to the next
-
-
-@apart
-def _add(x: Array, y: Array) -> None:
-    for k in range(len(y)):
-        y[k] += x[k]
 
 
 @inline
@@ -140,7 +135,7 @@ def rnn_backward(
             elif r < following:
                 squares[offsets[t + 1] + r, 2] = sum_of_squares(carried)
             if given(dy):
-                _add(part(dy, row, n), carried)
+                add_row(part(dy, row, n), carried)
             if s.parts > 1:
                 copy(carried, part(panels, spare, n))
                 _slope(activation, alpha, h, N * H + row, dh0, r * H + u0, gates, row, n)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from fastgrad.arena import Array
 from fastgrad.backends.numba.compiling import inline
 from fastgrad.backends.numba.entry import kernel
-from fastgrad.backends.numba.memory import given, part, raise_flag
-from fastgrad.backends.numba.sums import add_rows, all_finite
+from fastgrad.backends.numba.memory import copy, given, part, raise_flag
+from fastgrad.backends.numba.sums import add_row, add_rows, all_finite
 from fastgrad.backends.numba.team import Team, share
 
 SUM_COLUMNS = 16  # a thread's least share of columns: a cache line of float32
@@ -46,18 +46,6 @@ def length_of(offsets: Array, i: int, most: int) -> int:
     return most
 
 
-@inline
-def _copy(x: Array, y: Array) -> None:
-    for j in range(len(y)):
-        y[j] = x[j]
-
-
-@inline
-def _add(x: Array, y: Array) -> None:
-    for j in range(len(y)):
-        y[j] += x[j]
-
-
 @kernel(work="R * F")
 def to_steps(
     team: Team, x: Array, start: int, order: Array, offsets: Array, reverse: int, y: Array
@@ -70,7 +58,7 @@ def to_steps(
         for t in range(length):
             time = length - 1 - t if reverse else t
             row = part(x, (order[i] * steps + time) * wide + start, columns)
-            _copy(row, part(y, (offsets[t] + i) * columns, columns))
+            copy(row, part(y, (offsets[t] + i) * columns, columns))
 
 
 @kernel(work="R * F")
@@ -87,9 +75,9 @@ def from_steps(
             row = part(x, (offsets[t] + i) * columns, columns)
             to = part(y, (order[i] * steps + time) * wide + start, columns)
             if add:
-                _add(row, to)
+                add_row(row, to)
             else:
-                _copy(row, to)
+                copy(row, to)
         if not add:
             for t in range(length, steps):
                 to = part(y, (order[i] * steps + t) * wide + start, columns)
@@ -120,7 +108,7 @@ def last_steps(team: Team, x: Array, start: int, order: Array, offsets: Array, y
         length = length_of(offsets, i, length)
         row = sequences + offsets[length - 1] + i if length else i
         to = part(y, order[i] * wide + start, columns)
-        _copy(part(x, row * columns, columns), to)
+        copy(part(x, row * columns, columns), to)
 
 
 @kernel(work="N * F")
@@ -130,9 +118,9 @@ def take_rows(team: Team, x: Array, start: int, order: Array, add: int, y: Array
     for i in range(low, high):
         row = part(x, order[i] * wide + start, columns)
         if add:
-            _add(row, part(y, i * columns, columns))
+            add_row(row, part(y, i * columns, columns))
         else:
-            _copy(row, part(y, i * columns, columns))
+            copy(row, part(y, i * columns, columns))
 
 
 @kernel(work="N * F")
@@ -140,7 +128,7 @@ def put_rows(team: Team, x: Array, order: Array, y: Array) -> None:
     columns = y.shape[1]
     low, high = share(team, len(y), 1)
     for i in range(low, high):
-        _copy(part(x, i * columns, columns), part(y, order[i] * columns, columns))
+        copy(part(x, i * columns, columns), part(y, order[i] * columns, columns))
 
 
 @kernel
@@ -149,7 +137,7 @@ def fill_rows(team: Team, row: Array | None, y: Array) -> None:
     for i in range(len(y)):
         to = part(y, i * columns, columns)
         if given(row):
-            _copy(row, to)
+            copy(row, to)
         else:
             for j in range(columns):
                 to[j] = 0

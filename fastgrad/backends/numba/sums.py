@@ -67,7 +67,8 @@ def all_finite(x: Array) -> bool:
 
 
 @apart
-def _add_one(row: Array, sums: Array) -> None:
+def add_row(row: Array, sums: Array) -> None:
+    """sums += a row, which lies apart."""
     for j in range(len(sums)):
         sums[j] += row[j]
 
@@ -95,4 +96,4 @@ def add_rows(x: Array, width: int, start: int, rows: int, sums: Array) -> None:
         )  # fmt: skip
         r += 8
     for i in range(r, rows):
-        _add_one(part(x, start + i * width, n), sums)
+        add_row(part(x, start + i * width, n), sums)

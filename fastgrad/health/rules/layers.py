@@ -179,12 +179,13 @@ def _copies(rows: Array) -> float:
 def _slope(activation: str | UserActivation) -> float:
     if activation == "identity":
         return 1.0
-    moment = _moment if isinstance(activation, str) else _moment.__wrapped__
-    return float(moment(activation))
+    if isinstance(activation, str):
+        return _moment(activation)
+    return initializers.MeanField(activation).slope_moment()
 
 
-@functools.cache
-def _moment(activation: str | UserActivation) -> float:
+@functools.cache  # of names alone: it would keep users' functions
+def _moment(activation: str) -> float:
     return initializers.MeanField(activation).slope_moment()
 
 
