@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # where these are set they make OpenBLAS pick kernels for another processor
 BENCH := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m
 
-.PHONY: build demo examples studies test bench lint clean
+.PHONY: build demo examples studies test check-cuda bench lint clean
 build: $(BUILT)
 
 demo: $(BUILT)
@@ -28,6 +28,10 @@ studies: $(BUILT)
 test: $(BUILT)
 	$(BIN)/python -m pytest
 
+# the cuda backend where there is no GPU
+check-cuda: .venv-cuda/.built
+	tools/check_cuda
+
 bench: $(BUILT)
 	$(BENCH) pytest bench --benchmark-only
 	$(BENCH) bench.peers
@@ -35,6 +39,7 @@ bench: $(BUILT)
 	$(BENCH) bench.backends
 	$(BENCH) bench.products
 	$(BENCH) bench.sweep
+	$(BENCH) bench.gpu
 	$(BENCH) bench.health
 	$(BENCH) bench.imports
 	$(BENCH) bench.latency
@@ -52,7 +57,7 @@ lint: $(BUILT)
 	$(BIN)/cython-lint src
 
 clean:
-	rm -rf .venv build dist out *.egg-info fastgrad/_kernels/*.so
+	rm -rf .venv .venv-cuda build dist out *.egg-info fastgrad/_kernels/*.so
 	rm -rf .benchmarks .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -61,6 +66,12 @@ $(BUILT): $(BIN)/python pyproject.toml setup.py $(wildcard src/* src/calls/*)
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > .venv/build.txt
 	$(BIN)/python -m pip install --quiet --requirement .venv/build.txt
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[plot,info,bench,test,lint]'
+	touch $@
+
+# without cuBLAS and its half a gigabyte, which the simulator does without
+.venv-cuda/.built: pyproject.toml
+	$(PYTHON) -m venv .venv-cuda
+	.venv-cuda/bin/python -m pip install --quiet 'numba-cuda[cu13]>=0.30' 'cuda-core>=1' 'safetensors>=0.5' 'tqdm>=4.66' 'pytest>=8' 'hypothesis>=6.100' 'scipy>=1.14'
 	touch $@
 
 $(BIN)/python:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,60 @@ Array = NDArray[Any]
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
+class Memory(Protocol):
+    """Memory of a device, that the host can look into as well."""
+
+    def allocate(self, nbytes: int) -> Array:
+        """So many bytes, uninitialized."""
+
+    def write(self, array: Array, values: Any) -> None:
+        """Copy values into an array, which may lie in this memory."""
+
+
+_memory: Memory | None = None
+
+
+def lie_in(memory: Memory | None) -> None:
+    """Have arenas lie in the memory of a device from now on; None is that of the host."""
+    global _memory
+    _memory = memory
+
+
+def write(array: Array, values: Any) -> None:
+    """Copy what is new at every step into an array, without having it come to the host before."""
+    if _memory is None:
+        array[...] = values
+    else:
+        _memory.write(array, values)
+
+
 def aligned(shape: tuple[int, ...] | int, dtype: Any) -> Array:
-    """An uninitialized C-contiguous array whose first element lies on a cache line."""
+    """An uninitialized C-contiguous array whose first element lies on a cache line.
+
+    It lies where the backend in use wants to have it.
+    """
     dims = (shape,) if isinstance(shape, int) else shape
     nbytes = math.prod(dims) * np.dtype(dtype).itemsize
-    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    nbytes += ALIGNMENT
+    raw = np.empty(nbytes, np.uint8) if _memory is None else _memory.allocate(nbytes)
     start = -raw.ctypes.data % ALIGNMENT
-    result: Array = raw[start : start + nbytes].view(dtype).reshape(dims)
+    result: Array = raw[start : start + nbytes - ALIGNMENT].view(dtype).reshape(dims)
     return result
+
+
+_WIDTH = 1021  # odd, so that the highest bit of a sum tells whether that of an odd number changed
+
+
+def fingerprint(array: Array) -> int:
+    """A number that tells, but for rare chance, whether a contiguous array has changed.
+
+    Of sums along the rows and columns of its words, since a single one is that of any order.
+    """
+    data = array.reshape(-1).view(np.uint8)
+    size = data.nbytes // (8 * _WIDTH) * (8 * _WIDTH)
+    words = data[:size].view(np.uint64).reshape(-1, _WIDTH)
+    sums = (words.sum(axis=axis, dtype=np.uint64).tobytes() for axis in (0, 1))
+    return hash((*sums, data[size:].tobytes()))
 
 
 class Views(Mapping[str, Array]):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import checks
-from fastgrad.arena import Array, aligned
+from fastgrad import backends, checks
+from fastgrad.arena import Array, aligned, fingerprint, write
 from fastgrad.losses import Loss
 from fastgrad.program import Tape
 from fastgrad.samples import Samples
@@ -33,7 +33,7 @@ class Batch:
     def fill(self, samples: Samples) -> None:
         """Put these rows in."""
         for own, given in zip(self.arrays, samples.arrays, strict=True):
-            own[...] = given
+            write(own, given)
 
     @property
     def arrays(self) -> list[Array]:
@@ -113,6 +113,7 @@ class Held:
 
     def __init__(self) -> None:
         self._copies: dict[str, Array] = {}
+        self._seen: dict[str, object] = {}  # what the copies are of, where that is asked
         self._finite: tuple[Any, ...] = ()
 
     def check_finite(self, name: str, given: object, converted: Array) -> None:
@@ -138,13 +139,21 @@ class Held:
         )
 
     def _hold(self, name: str, given: object, converted: Array) -> Array:
-        """The user's own array where nothing had to be converted; else the copy, made anew."""
-        if given is converted:
+        """The user's own array where nothing had to be converted; else the copy, made anew.
+
+        Where kernels cannot reach the user's memory it is a copy too, made anew if that changed.
+        """
+        moved = backends.active().memory is not None
+        if given is converted and not moved:
             return converted
         copy = self._copies.get(name)
         if copy is None or copy.shape != converted.shape or copy.dtype != converted.dtype:
             copy = self._copies[name] = aligned(converted.shape, converted.dtype)
-        copy[...] = converted
+            self._seen.pop(name, None)
+        seen = (backends.active().name, fingerprint(converted)) if moved else None
+        if seen is None or seen != self._seen.get(name):
+            write(copy, converted)
+            self._seen[name] = seen
         return copy
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastgrad import backends, checks
-from fastgrad.arena import Array
+from fastgrad.arena import Array, write
 from fastgrad.data.windows import parts
 from fastgrad.recurrent.models import stateful_layer
 
@@ -22,7 +22,7 @@ _STEPS = 32 * _ROWS  # of sequences, that is
 def run(model: Sequential, x: Array, lengths: Array | None, start: str = "own") -> Pass:
     """The prediction for checked rows, still where it has been made."""
     known = model._pass(x.shape, train=False, lengths=lengths is not None, start=start)
-    known.x[...] = x
+    write(known.x, x)
     if known.tape.lengths is not None:
         known.tape.lengths[...] = lengths
     known.forward.run([1], backends.num_threads())

@@ -156,7 +156,7 @@ class Recorder:
         places = tuple((a.ctypes.data, a.shape) for a in arrays)
         key = (places, samples.kind, size, backends.active().name)
         if self._feed is None or self._feed.key != key:
-            order = np.empty(rows, np.int64)
+            order = aligned(rows, np.int64)
             segments = [
                 Segment([self.batch(n, samples) for n in sizes], count)
                 for sizes, count in planned(rows, size, self.accumulate)

@@ -10,7 +10,17 @@ import numpy as np
 
 from fastgrad import backends
 
-_EXTRAS = ("matplotlib", "numba", "scipy", "sklearn", "tensorboardX", "threadpoolctl", "torch")
+_EXTRAS = (
+    "matplotlib",
+    "numba",
+    "numba_cuda",
+    "nvmath",
+    "scipy",
+    "sklearn",
+    "tensorboardX",
+    "threadpoolctl",
+    "torch",
+)
 
 
 class Info(dict[str, Any]):
@@ -22,7 +32,7 @@ class Info(dict[str, Any]):
 
 
 def info() -> Info:
-    """Version, backend and level (and why), threads, BLAS in use, and which extras are there."""
+    """Version, backend and level (and why), threads, GPU, BLAS in use, which extras are there."""
     from fastgrad.backends import cython
 
     try:
@@ -31,8 +41,9 @@ def info() -> Info:
         level, why = "none", str(missing)
     try:
         backend = backends.active().name
-        if level == "none" and backend == "numba":
+        if level == "none" and backend != "reference":
             why = "nothing is compiled ahead: Numba compiles for this processor"
+            why = why if backend == "numba" else "not needed by this backend"
     except ImportError:
         backend = "none"
     return Info(
@@ -40,6 +51,7 @@ def info() -> Info:
         backend=backend,
         level=f"{level} ({why})",
         threads=backends.num_threads(),
+        gpu=_gpu(),
         blas=f"{_blas()} (of NumPy; only the reference backend uses it)",
         numpy=np.__version__,
         python=f"{platform.python_version()} on {platform.machine()} {platform.system()}",
@@ -55,6 +67,17 @@ def version() -> str:
         return metadata.version("fastgrad")
     except metadata.PackageNotFoundError:
         return "not installed (source tree)"
+
+
+def _gpu() -> str:
+    if importlib.util.find_spec("numba_cuda") is None:
+        return 'not looked for: pip install "fastgrad[cuda]"'
+    try:
+        from fastgrad.backends.cuda import target
+
+        return target.describe()
+    except RuntimeError as error:
+        return f"none ({error})"
 
 
 def _blas() -> str:

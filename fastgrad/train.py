@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import backends, checks, full_batch, padding, samples, streaming, truncated
-from fastgrad.arena import Array
+from fastgrad.arena import Array, write
 from fastgrad.assembly import Assembly
 from fastgrad.data.file_rows import FileRows
 from fastgrad.feeding import Batch, Feed
@@ -286,7 +286,7 @@ class Trainer(Assembly):
     def ordered(self, given: Samples, size: int, shuffle: bool) -> Feed:
         """The program of a pass over these arrays, with the order of rows."""
         feed = self._recorder.feed(given, size)
-        feed.order[...] = self.order(len(given.x), shuffle)
+        write(feed.order, self.order(len(given.x), shuffle))
         return feed
 
     def order(self, rows: int, shuffle: bool) -> Array:

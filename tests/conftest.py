@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import os
+import sys
 import zlib
 from functools import partial
 
 import numpy as np
 import pytest
-from harness import call
+from harness import SIMULATED, call
 
 from fastgrad import backends
+
+if SIMULATED:
+    sys.setswitchinterval(
+        1e-5
+    )  # threads of Python that wait for each other, one for each of CUDA's
+
+
+def on_device() -> list[str]:
+    """The cuda backend, where there is a GPU or its simulator."""
+    try:
+        backends.load("cuda")
+    except RuntimeError:
+        return []
+    return ["cuda"]
+
+
+DEVICE = on_device()
 
 
 @pytest.fixture
@@ -21,7 +39,7 @@ def threads():
     backends.set_num_threads(before)
 
 
-@pytest.fixture(params=["reference", "cython:base", "cython:v3", "cython:v4", "numba"])
+@pytest.fixture(params=["reference", "cython:base", "cython:v3", "cython:v4", "numba", *DEVICE])
 def ops(request, threads):
     """Each backend; one that cannot run here is skipped, unless FASTGRAD_REQUIRE names it.
 
@@ -76,13 +94,13 @@ def level(ops):
     yield from use(ops.name)
 
 
-@pytest.fixture(params=["reference", "cython", "numba"])
+@pytest.fixture(params=["reference", "cython", "numba", *DEVICE])
 def backend(request):
     """The name of the backend that this test runs on."""
     yield from use(request.param)
 
 
-@pytest.fixture(params=["reference", "cython", "numba"])
+@pytest.fixture(params=["reference", "cython", "numba", *DEVICE])
 def recurrent(request, threads):
     """The name of a backend that has the kernels of recurrent layers, on one thread."""
     threads(1)
@@ -90,6 +108,7 @@ def recurrent(request, threads):
 
 
 ENGINES = [("reference", 1), ("cython", 1), ("cython", 2), ("numba", 2)]
+ENGINES += [(name, 1) for name in DEVICE]
 
 
 @pytest.fixture(params=ENGINES, ids="{0[0]} {0[1]}".format)

@@ -3,8 +3,9 @@
 ``load("reference")`` is plain NumPy, the specification. ``load("cython")`` is compiled code at
 the best instruction-set level of this machine; ``load("cython:base")``, ``"cython:v3"`` and
 ``"cython:v4"`` name a level. ``load("numba")`` is Python that Numba compiles when it is first
-needed; where there are no compiled modules it takes their place. A backend is asked for kernels by
-name (`load(..).dense_forward(..)`) and checks every call against `contract.CONTRACT`.
+needed; where there are no compiled modules it takes their place. ``load("cuda")`` runs on a GPU,
+and ``load("cuda:tf32")`` has large products rounded to TF32 there. A backend is asked for kernels
+by name (`load(..).dense_forward(..)`) and checks every call against `contract.CONTRACT`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastgrad.arena import Memory, lie_in
 from fastgrad.backends import contract
 
 __all__ = [
@@ -47,7 +49,7 @@ class Backend:
     Parameters
     ----------
     name : str
-        "reference", "numba", or "cython:" and a level.
+        "reference", "numba", "cuda", "cuda:tf32", or "cython:" and a level.
     kernels : dict
         The raw functions. Compiled ones return the recorded call instead of running it.
     program : callable
@@ -58,6 +60,8 @@ class Backend:
         Whether raw functions record.
     warmup : callable, optional
         Compiles ahead, for dtypes given by name, what is compiled at run time.
+    memory : Memory, optional
+        Of its device, where kernels find arrays without copying them; else that of the host.
     """
 
     def __init__(
@@ -67,8 +71,10 @@ class Backend:
         program: Callable[..., Program],
         compiled: bool,
         warmup: Callable[[Sequence[str]], None] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.name = name
+        self.memory = memory
         self.warmup = warmup
         self.program = program
         self._raw = kernels
@@ -117,6 +123,8 @@ def load(name: str) -> Backend:
         For an unknown name.
     ImportError
         Where it is not built, or this processor cannot run it; the message says which.
+    RuntimeError
+        Where something that the GPU's backend needs is missing; the message says how to get it.
     """
     family, _, level = name.partition(":")
     if name == "reference":
@@ -137,8 +145,17 @@ def load(name: str) -> Backend:
 
         program = PythonProgram if kernels.PYTHON else kernels.Replay
         return Backend(name, dict(kernels.KERNELS), program, True, kernels.warmup)
+    if name in ("cuda", "cuda:tf32"):
+        from fastgrad.backends.cuda import kernels as on_device
+
+        on_device.require_device()
+        if name == "cuda:tf32" and not on_device.library.installed():
+            raise RuntimeError(f"cuda:tf32 needs cuBLAS: {on_device.HOW}")
+        replay = functools.partial(on_device.Replay, tf32=name == "cuda:tf32")
+        return Backend(name, dict(on_device.KERNELS), replay, True, memory=on_device.MANAGED)
     raise ValueError(
-        f"backend {name!r} is unknown: it must be reference, numba, cython or cython:LEVEL"
+        f"backend {name!r} is unknown: it must be reference, numba, cuda, cuda:tf32, cython or "
+        "cython:LEVEL"
     )
 
 
@@ -179,9 +196,10 @@ _forked = False
 
 
 def use_backend(name: str) -> None:
-    """Use this backend for everything recorded from now on ("cython", "reference", ...)."""
+    """Use this backend for everything recorded from now on ("cython", "cuda", "reference", ...)."""
     global _active
     _active = load(name)
+    lie_in(_active.memory)
 
 
 def active() -> Backend:
@@ -210,8 +228,8 @@ def active() -> Backend:
 def warmup(*dtypes: str) -> None:
     """Compile ahead what the backend in use would compile at the first step.
 
-    Only the numba backend has something to compile: all its kernels, of which it finds those of
-    earlier runs in its cache.
+    The numba backend compiles all its kernels, and finds those of earlier runs in its cache. The
+    cuda backend compiles whole programs, when they are first run, and has nothing to do here.
 
     Parameters
     ----------

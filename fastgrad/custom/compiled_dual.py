@@ -89,8 +89,12 @@ def _times(builder: Any, slope: Any, factor: Any) -> Any:
     return None if slope is None else builder.fmul(slope, factor, _CONTRACT)
 
 
+def _minus(builder: Any, x: Any) -> Any:
+    return builder.fsub(x.type(-0.0), x)  # as one instruction it is unknown to NVVM
+
+
 def _negated(builder: Any, slope: Any) -> Any:
-    return None if slope is None else builder.fneg(slope)
+    return None if slope is None else _minus(builder, slope)
 
 
 def _add(builder: Any, a: Any, b: Any, da: Any, db: Any) -> tuple[Any, Any]:
@@ -108,7 +112,7 @@ def _mul(builder: Any, a: Any, b: Any, da: Any, db: Any) -> tuple[Any, Any]:
 
 def _truediv(builder: Any, a: Any, b: Any, da: Any, db: Any) -> tuple[Any, Any]:
     value = builder.fdiv(a, b, _CONTRACT)
-    change = _plus(builder, da, _times(builder, db, builder.fneg(value)))
+    change = _plus(builder, da, _times(builder, db, _minus(builder, value)))
     return value, None if change is None else builder.fdiv(change, b, _CONTRACT)
 
 
@@ -188,7 +192,9 @@ _template(operator.pos, 1)
 @lower_builtin(operator.neg, DualType)
 def _neg(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     value, slope = _unpack(context, builder, sig.args[0], args[0], None)
-    return _pack(context, builder, sig.return_type, builder.fneg(value), _negated(builder, slope))
+    return _pack(
+        context, builder, sig.return_type, _minus(builder, value), _negated(builder, slope)
+    )
 
 
 @lower_builtin(operator.pos, DualType)

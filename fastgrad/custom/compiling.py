@@ -1,4 +1,4 @@
-"""C functions made of users' functions by Numba.
+"""C functions made of users' functions by Numba, and functions for other code that it compiles.
 
 Their loops are vectorized where the functions that are called are: branches become selects. Each is
 compiled once for a dtype, and takes no lock of Python's.
@@ -37,26 +37,48 @@ def made(found: Elementwise, dtype: Any) -> Any:
     """The C function of a user's function for a dtype; what has an `address`."""
     if config.DISABLE_JIT:
         return _Interpreted(found, np.dtype(dtype))
-    copies = Copies(njit(**OPTIONS))
+    kind = _activation if len(found.arguments) == 1 else _loss
+    return kind(both_of(found, njit(**OPTIONS)), _REALS[np.dtype(dtype)])
+
+
+def both_of(found: Elementwise, compiled: Any) -> Any:
+    """The compiled function of a number, or of a number and a target, that gives value and slope.
+
+    Parameters
+    ----------
+    found : Elementwise
+    compiled : callable
+        A decorator of Numba's, for whatever it compiles for.
+    """
+    copies = Copies(compiled)
     phi = copies.of(found.function)
     dphi = None if found.derivative is None else copies.of(found.derivative)
-    return (_activation, _loss)[len(found.arguments) - 1](phi, dphi, _REALS[np.dtype(dtype)])
 
-
-def _activation(phi: Any, dphi: Any | None, real: Any) -> Any:
-    """``void f(const real *z, real *y, real *slope, int64 n)``: y = phi(z), slope = phi'(z).
-
-    y may be z. slope may be NULL.
-    """
-    pointer = types.CPointer(real)
-
-    @njit(**OPTIONS)
-    def both(z):
+    def of_number(z):
         if dphi is None:
             found = as_dual(phi(variable(z)), z)
             return value_of(found), slope_of(found)
         still = constant(z)
         return value_of(as_dual(phi(still), z)), value_of(as_dual(dphi(still), z))
+
+    def of_both(z, target):
+        fixed = constant(target)
+        if dphi is None:
+            found = as_dual(phi(variable(z), fixed), z)
+            return value_of(found), slope_of(found)
+        still = constant(z)
+        value = value_of(as_dual(phi(still, fixed), z))
+        return value, value_of(as_dual(dphi(still, fixed), z))
+
+    return compiled(of_number if len(found.arguments) == 1 else of_both)
+
+
+def _activation(both: Any, real: Any) -> Any:
+    """``void f(const real *z, real *y, real *slope, int64 n)``: y = phi(z), slope = phi'(z).
+
+    y may be z. slope may be NULL.
+    """
+    pointer = types.CPointer(real)
 
     @cfunc(types.void(pointer, pointer, pointer, types.int64), **_OF_LOOPS)
     def run(z, y, slope, n):
@@ -74,22 +96,12 @@ def _activation(phi: Any, dphi: Any | None, real: Any) -> Any:
     return run
 
 
-def _loss(phi: Any, dphi: Any | None, real: Any) -> Any:
+def _loss(both: Any, real: Any) -> Any:
     """``void f(const real *z, const real *target, real *value, real *dz, int64 n)``.
 
     value = phi(z, target), and dz its derivative with respect to z; no two of them overlap.
     """
     pointer = types.CPointer(real)
-
-    @njit(**OPTIONS)
-    def both(z, target):
-        fixed = constant(target)
-        if dphi is None:
-            found = as_dual(phi(variable(z), fixed), z)
-            return value_of(found), slope_of(found)
-        still = constant(z)
-        value = value_of(as_dual(phi(still, fixed), z))
-        return value, value_of(as_dual(dphi(still, fixed), z))
 
     @cfunc(types.void(pointer, pointer, pointer, pointer, types.int64), **_OF_LOOPS)
     def run(z, target, value, dz, n):
