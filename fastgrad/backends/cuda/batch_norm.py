@@ -1,7 +1,7 @@
 """Batch normalization: every column over the rows of the batch.
 
 design: statistics are in float64. Of a piece of rows these are its mean, and the squares of its
-distances to that: put together so, nothing cancels. Elements are computed in the call's dtype.
+distances to that: put together so, they lose nothing. Elements are computed in the call's dtype.
 """
 
 from __future__ import annotations

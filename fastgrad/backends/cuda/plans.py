@@ -118,6 +118,7 @@ class Plan:
         launching.launch_whole(table.walker, self._blocks, table.shared, place)
 
 
+# Estimates: no GPU was at hand that could have settled them. They change no result.
 BLOCK_RATE = 60e3  # multiply-adds of a block in a microsecond
 START = 0.7  # microseconds until the first operands of a phase have come
 MEETING, MEETING_ALONE = 1.3, 0.1  # microseconds of a meeting across the grid, and in one block

@@ -19,7 +19,9 @@ Place = Array | Scratch
 Steps = tuple[int, int]
 Phases = list[Phase | LargeProduct]
 
-PROCESSORS = 132  # of the GPU that shapes of tiles are chosen for; results do not depend on it
+# Of the GPU that shapes of tiles are chosen for, whatever GPU there is, so that results are the
+# same everywhere. The last three are estimates that no GPU has settled.
+PROCESSORS = 132
 LANES = 128  # multiply-adds of one of them in a cycle
 LATENCY = 700  # cycles until a panel has come
 MEETING = 2500  # cycles of one more phase
