@@ -24,6 +24,7 @@ from fastgrad.backends.cuda.tile import (
     count_of,
     elements_of,
     first_of_column,
+    leave_sums,
     piece_of,
     set_gradient,
     sum_of_pieces,
@@ -123,12 +124,7 @@ def _piece_products(m: Memory, w: int, k: int) -> None:
             g = dy[i]
             found += np.float64(g)
             products += np.float64(g * ((x[i] - center) * scale))
-        found = column_sum(m, w, found)
-        products = column_sum(m, w, products)
-        if first_of_column(m, w, tile):
-            at = piece_of(m, w, tile) * width + c
-            m.doubles[m.ints[own + 5] + at] = found
-            m.doubles[m.ints[own + 6] + at] = products
+        leave_sums(m, w, tile, found, products, m.ints[own + 5], m.ints[own + 6])
 
 
 @device

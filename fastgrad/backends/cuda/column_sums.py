@@ -25,11 +25,11 @@ def _sum_pieces(m: Memory, w: int, k: int) -> None:
     for i in range(cuda.grid(1), pieces * columns, cuda.gridsize(1)):
         start = i // columns * height
         rows = max(0, min(height, count - start))
-        sums[i] = column_sum(m, x + start * columns, rows, columns, i % columns)
+        sums[i] = sum_down(m, x + start * columns, rows, columns, i % columns)
 
 
 @device
-def column_sum(m: Memory, x: int, rows: int, columns: int, column: int) -> float:
+def sum_down(m: Memory, x: int, rows: int, columns: int, column: int) -> float:
     """The sum of a column of so many rows from there on, in the call's dtype."""
     own, found = part(m.reals, x, rows * columns), number(m.reals, 0.0)
     for i in range(column, rows * columns, columns):

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from fastgrad.arena import Array
-from fastgrad.backends.cuda.column_sums import column_sum, pieces_of
 from fastgrad.backends.cuda.device import device, finite, number
 from fastgrad.backends.cuda.memory import Memory
 from fastgrad.backends.cuda.phase import Phase, over
+from fastgrad.backends.cuda.states import sum_rows
 from fastgrad.backends.cuda.target import cuda
 
 
@@ -51,16 +51,6 @@ def _finish(activation: Callable[..., Any] | None, slope: Any) -> Callable[..., 
     return finish_activated
 
 
-@device
-def _add_pieces(m: Memory, w: int, k: int) -> None:
-    rows, columns, status = m.ints[w], m.ints[w + 1], m.ints[w + 4]
-    for i in range(cuda.grid(1), columns, cuda.gridsize(1)):
-        value = column_sum(m, m.ints[w + 2], rows, columns, i)
-        m.reals[m.ints[w + 3] + i] = value
-        if status != 0 and not finite(value):
-            m.ints[status] = 1
-
-
 def phases(
     a: Any, c: Any, sizes: tuple[int, int, int], c_step: int, bias: Array | None,
     ones: Array | None, status: Array | None, slope: Array | None, alpha: float,
@@ -73,6 +63,5 @@ def phases(
         words = M, N, c, c_step, bias, status, slope, alpha
         found.append(over(_finish(activation, slope_of_it), M * N, *words))
     if ones is not None:
-        before, sums, pieces = pieces_of(a.reshape(K, M))
-        found += [*before, over(_add_pieces, M, pieces, M, sums, ones, status, work=pieces * M)]
+        found += sum_rows(a.reshape(K, M), ones, status).phases
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastgrad.arena import Array
-from fastgrad.backends.cuda.column_sums import column_sum, pieces_of
+from fastgrad.backends.cuda.column_sums import pieces_of, sum_down
 from fastgrad.backends.cuda.device import BLOCK, device, finite, number, part
 from fastgrad.backends.cuda.library import worth
 from fastgrad.backends.cuda.memory import Memory
@@ -148,7 +148,7 @@ def _gate_bias_backward(m: Memory, w: int, k: int) -> None:
     apart, status = m.ints[w + 5] != 0 and turned > 0, m.ints[w + 8]
     db_ih, db_hh = part(m.reals, m.ints[w + 6], outputs), part(m.reals, m.ints[w + 7], outputs)
     for i in range(cuda.grid(1), wide if apart else outputs, cuda.gridsize(1)):
-        found = column_sum(m, m.ints[w + 3], pieces, wide, i)
+        found = sum_down(m, m.ints[w + 3], pieces, wide, i)
         if i >= outputs:
             db_hh[i - turned] = found
         else:

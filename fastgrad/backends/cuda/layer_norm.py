@@ -22,9 +22,7 @@ from fastgrad.backends.cuda.tile import (
     OWN,
     Tiles,
     column_of,
-    column_sum,
-    first_of_column,
-    piece_of,
+    leave_sums,
     rows_of,
     set_gradient,
     sum_of_pieces,
@@ -111,12 +109,7 @@ def _piece_gradients(m: Memory, w: int, k: int) -> None:
             g = dy[r * width + c]
             found += np.float64(g)
             products += np.float64(g * (((x[r * width + c] - high) - low) * factor))
-        found = column_sum(m, w, found)
-        products = column_sum(m, w, products)
-        if first_of_column(m, w, tile):
-            at = piece_of(m, w, tile) * width + c
-            m.doubles[m.ints[own + 5] + at] = found
-            m.doubles[m.ints[own + 6] + at] = products
+        leave_sums(m, w, tile, found, products, m.ints[own + 5], m.ints[own + 6])
 
 
 @device

@@ -80,6 +80,7 @@ class Replay:
             self._opening, self._closing = self._plans[opening], self._plans[closing]
         # the simulator runs one block after the other: a call alone has several there
         self._stepwise = SIMULATED and len(calls) == 1 and self._whole is not None
+        self._handed_back = False
         self._seen = self._places.in_mailbox(status)
         self._at_once = 64  # runs of a first launch
         self._sent = False
@@ -152,8 +153,7 @@ class Replay:
         """Whether to stop here: cuBLAS would go on, over what tells who is at fault."""
         if not self._sent:
             return False
-        self._closing.launch([1])
-        launching.synchronize()
+        self._hand_back()
         return bool(self._seen[0])
 
     def _call(self, function: Callable[[], None], signals: Held) -> None:
@@ -170,14 +170,21 @@ class Replay:
             self._places.send()
             self._opening.launch([1])
             self._sent = True
+        self._handed_back = False
 
     def _close(self) -> None:
         """From here on the host has it."""
         if self._sent:
-            self._closing.launch([1])
-            launching.synchronize()
+            self._hand_back()
             self._places.fetch()
             self._sent = False
+
+    def _hand_back(self) -> None:
+        """Have the device fill the mailbox, unless nothing was launched since it did."""
+        if not self._handed_back:
+            self._closing.launch([1])
+            launching.synchronize()
+            self._handed_back = True
 
     def call(self, x: Array, into: Array, out: Array, threads: int) -> Array:
         """A copy of `out` after x is copied to `into` and the only segment has run once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastgrad.arena import Array
-from fastgrad.backends.cuda.column_sums import column_sum, pieces_of
+from fastgrad.backends.cuda.column_sums import pieces_of, sum_down
 from fastgrad.backends.cuda.device import device, finite, number, part
 from fastgrad.backends.cuda.memory import Memory
 from fastgrad.backends.cuda.phase import Phase, kernel, over
@@ -61,7 +61,7 @@ def _sum_rows(m: Memory, w: int, k: int) -> None:
     rows, columns, status = m.ints[w], m.ints[w + 1], m.ints[w + 4]
     sums = part(m.reals, m.ints[w + 3], columns)
     for j in range(cuda.grid(1), columns, cuda.gridsize(1)):
-        sums[j] = column_sum(m, m.ints[w + 2], rows, columns, j)
+        sums[j] = sum_down(m, m.ints[w + 2], rows, columns, j)
         if status != 0 and not finite(sums[j]):
             m.ints[status] = 1
 

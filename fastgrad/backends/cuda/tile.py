@@ -119,6 +119,17 @@ def column_sum(m: Memory, w: int, value: float) -> float:
 
 
 @device
+def leave_sums(
+    m: Memory, w: int, tile: int, one: float, other: float, ones: int, others: int
+) -> None:
+    """Add up two numbers of each thread of a column, and leave the sums with the piece's."""
+    one, other = column_sum(m, w, one), column_sum(m, w, other)
+    if first_of_column(m, w, tile):
+        at = piece_of(m, w, tile) * m.ints[w + 1] + column_of(m, w, tile)
+        m.doubles[ones + at], m.doubles[others + at] = one, other
+
+
+@device
 def sum_of_pieces(m: Memory, place: int, c: int, width: int, pieces: int) -> float:
     """What is left of the pieces of column c, added up."""
     total = 0.0
